@@ -1,0 +1,161 @@
+// The port through which an unprivileged server has jails made and ruled.
+//
+// A server (carrel-interpreter, carrel-retrieval) never creates a process itself: it asks the jailer, its parent, over
+// a socket pair. This header is what it sees of that; sandbox/jailer_client.h is the real one, tests have a fake.
+//
+// Thread-safety: every method of JailMaker and Jail may be called from any thread.
+// Errors: absl::Status is about us and the machine (UNAVAILABLE: no jail can be made, with the layer and the mend;
+// RESOURCE_EXHAUSTED; INVALID_ARGUMENT: a limit over the policy's cap). What happens to the jailed code is a value.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "sandbox/base/unique_fd.h"
+
+namespace carrel::sandbox {
+
+// Fixed when the jail is made. 0 means the policy's default; over the policy's cap is INVALID_ARGUMENT.
+struct JailLimits {
+  uint64_t memory_bytes = 0;     // of everything in it, workspace included; over it the kernel kills
+  uint64_t processes = 0;        // and threads; over it fork fails with EAGAIN
+  uint64_t cpu_millis = 0;       // CPUs at once, in thousandths
+  uint64_t workspace_bytes = 0;  // /mnt/data; over it write fails with ENOSPC
+  uint64_t workspace_files = 0;  // inodes of /mnt/data; over it creation fails with ENOSPC
+  uint64_t tmp_bytes = 0;        // /tmp and /dev/shm, each
+  uint64_t open_files = 0;       // descriptors per process; over it EMFILE
+  uint64_t cpu_seconds = 0;      // RLIMIT_CPU per process, SIGXCPU; 0 stays "none"
+};
+
+// What the kernel counts. All of the jail's life so far, every process of it.
+struct JailStats {
+  bool counted = false;  // false: no cgroup, all the rest is 0 or from the watchdog
+  uint64_t cpu_ns = 0;
+  uint64_t memory_bytes = 0;
+  uint64_t memory_peak_bytes = 0;
+  uint64_t oom_kills = 0;         // processes that the memory limit killed
+  uint64_t processes = 0;         // now
+  uint64_t process_refusals = 0;  // forks refused by the limit
+};
+
+// The end of the jail's first process (the driver, or the program of an exec policy).
+struct JailExit {
+  int exit_code = 0;  // when signal == 0
+  int signal = 0;
+  // true: the memory limit (or the watchdog in its stead) killed it.
+  bool memory_limit = false;
+};
+
+struct WorkspaceEntry {
+  std::string path;  // relative to /mnt/data, raw bytes, '/' between parts
+  uint64_t size_bytes = 0;
+  uint64_t blocks_bytes = 0;  // st_blocks * 512: what a sparse file really holds
+  uint64_t inode = 0;
+  int64_t modified_ns = 0;  // st_mtim and st_ctim, Unix time
+  int64_t changed_ns = 0;
+  enum class Kind : uint8_t { kRegular, kDirectory, kSymlink, kFifo, kSocket, kDevice } kind = Kind::kRegular;
+};
+
+struct WorkspaceListing {
+  std::vector<WorkspaceEntry> entries;  // in directory order, directories before what is in them
+  // true: the scan stopped at entries_max, depth_max or its deadline, and there is more.
+  bool incomplete = false;
+};
+
+struct ListOptions {
+  uint64_t entries_max = 10'000;
+  uint32_t depth_max = 16;
+  absl::Duration time_max = absl::Milliseconds(250);
+};
+
+struct OpenedFile {
+  UniqueFd fd;  // O_RDONLY, a regular file, checked by fstat
+  uint64_t size_bytes = 0;
+};
+
+// The jail's /mnt/data, seen from outside. Paths are relative, and are resolved beneath the workspace without following
+// links. It outlives the jail's first process, and ends with the Jail.
+class Workspace {
+ public:
+  virtual ~Workspace() = default;
+  [[nodiscard]] virtual absl::StatusOr<WorkspaceListing> List(const ListOptions& options) = 0;
+  // NOT_FOUND; FAILED_PRECONDITION: not a regular file, or a link in the way.
+  [[nodiscard]] virtual absl::StatusOr<OpenedFile> OpenRead(const std::string& path) = 0;
+  // Reads `source` (a pipe or file) to its end into a new file that appears under `path` at once and whole.
+  // The writing is done inside the jail's cgroup, so its pages count there. Parents are made.
+  // ALREADY_EXISTS unless `replace`; RESOURCE_EXHAUSTED when it is full; nothing is left behind on failure.
+  [[nodiscard]] virtual absl::StatusOr<WorkspaceEntry> Write(const std::string& path, UniqueFd source, bool replace) = 0;
+  // false: there was none.
+  [[nodiscard]] virtual absl::StatusOr<bool> Remove(const std::string& path) = 0;
+};
+
+// One jailed process tree. Destroying it kills everything in it and frees its cgroup and mounts.
+class Jail {
+ public:
+  virtual ~Jail() = default;
+  // Set once the first process has ended (never blocks).
+  [[nodiscard]] virtual std::optional<JailExit> exit() const = 0;
+  // Waits until the first process has ended, or `timeout`.
+  [[nodiscard]] virtual std::optional<JailExit> WaitForExit(absl::Duration timeout) = 0;
+  // An eventfd that becomes and stays readable when the first process has ended; for poll(2). Owned by the jail.
+  [[nodiscard]] virtual int exit_fd() const = 0;
+  // SIGINT to the first process.
+  [[nodiscard]] virtual absl::Status Interrupt() = 0;
+  // SIGKILL to everything in it; the workspace stays readable.
+  [[nodiscard]] virtual absl::Status KillAll() = 0;
+  [[nodiscard]] virtual absl::StatusOr<JailStats> Stats() = 0;
+  [[nodiscard]] virtual Workspace& workspace() = 0;
+  // The limits in force, every field set.
+  [[nodiscard]] virtual const JailLimits& limits() const = 0;
+};
+
+struct JailRequest {
+  std::string policy;  // a name from JailMaker::policies()
+  JailLimits limits;
+  // Become descriptors 0, 1, 2 and 3 of the first process. An unset one is /dev/null (3: closed).
+  UniqueFd standard_input;
+  UniqueFd standard_output;
+  UniqueFd standard_error;
+  UniqueFd control;
+};
+
+struct LayerState {
+  std::string name;
+  bool active = false;
+  std::string detail;
+  std::string mend;
+};
+
+// What is in force on this machine, found out by doing.
+struct JailReport {
+  std::string tier;  // "full", "userns"
+  std::vector<LayerState> layers;
+  // "memory: watchdog" and the like: each layer that the operator allowed to be weaker.
+  std::vector<std::string> weakened;
+};
+
+struct PolicyInfo {
+  std::string name;
+  JailLimits defaults;
+  JailLimits caps;
+  // false: its zygote is still starting; Create waits for it.
+  bool ready = false;
+};
+
+class JailMaker {
+ public:
+  virtual ~JailMaker() = default;
+  // Blocks until the first process is in the jail, everything dropped, about to run; at most until `deadline`.
+  [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<Jail>> Create(JailRequest request, absl::Time deadline) = 0;
+  [[nodiscard]] virtual JailReport report() const = 0;
+  [[nodiscard]] virtual std::vector<PolicyInfo> policies() const = 0;
+};
+
+}  // namespace carrel::sandbox
