@@ -185,7 +185,22 @@ def warm_up(shell):
     shell.displayhook.flush()
     shell.execution_count = 1
     shell.shown_exception = None
+    _close_fonts()
     del numpy, pandas, scipy
+
+
+def _close_fonts():
+    """matplotlib keeps font files open in caches; a session starts with closed descriptors, so the caches must go."""
+    import gc
+
+    from matplotlib import _text_helpers, font_manager, mathtext
+    font_manager._get_font.cache_clear()
+    for holder in (mathtext, mathtext.MathTextParser, font_manager, _text_helpers):
+        for value in list(vars(holder).values()):
+            clear = getattr(getattr(value, "__func__", value), "cache_clear", None)
+            if clear and value is not font_manager.findfont:
+                clear()
+    gc.collect()
 
 
 def _forget_event_loop():
@@ -235,6 +250,17 @@ def bundle_bytes(data):
             raw = json.dumps(value, default=str).encode("utf-8", "replace")
         bundle.append((str(media_type), raw))
     return bundle
+
+
+def open_files():
+    """The descriptors over 2 that this process has open, as (number, what)."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.append((int(name), os.readlink(f"/proc/self/fd/{name}")))
+        except FileNotFoundError:
+            pass  # the directory's own
+    return sorted(entry for entry in found if entry[0] > 2)
 
 
 def single_threaded():
