@@ -13,10 +13,10 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "interpreter/engine/errors.h"
 #include "interpreter/engine/utf8.h"
+#include "interpreter/engine/text.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -65,7 +65,7 @@ class Sha256 final {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned int length = 0;
     EVP_DigestFinal_ex(context_.get(), digest.data(), &length);
-    return absl::BytesToHexString(std::string_view(reinterpret_cast<const char*>(digest.data()), length));
+    return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest.data()), length));
   }
 
  private:
@@ -240,7 +240,7 @@ std::string EscapePath(std::string_view path) {
   for (const char c : path) {
     const bool escape = IsControl(c) || c == '\\' || (!valid && static_cast<uint8_t>(c) >= 0x80);
     if (escape) {
-      absl::StrAppend(&text, "\\x", absl::BytesToHexString(std::string_view(&c, 1)));
+      text += StrCat("\\x", absl::BytesToHexString(absl::string_view(&c, 1)));
     } else {
       text.push_back(c);
     }
@@ -254,7 +254,7 @@ std::string MediaType(std::string_view path, std::string_view head) {
   }
   const size_t dot = path.rfind('.');
   if (dot != std::string_view::npos) {
-    const std::string extension = absl::AsciiStrToLower(path.substr(dot + 1));
+    const std::string extension = absl::AsciiStrToLower(ToAbsl(path.substr(dot + 1)));
     for (const TypeOf& known : kExtensions) {
       if (extension == known.key) return std::string(known.media_type);
     }
@@ -268,9 +268,9 @@ absl::Status CheckPath(std::string_view field, std::string_view path) {
   if (!IsUtf8(path) || std::any_of(path.begin(), path.end(), IsControl)) {
     return refuse("UTF-8 without control characters");
   }
-  const std::vector<std::string_view> parts = absl::StrSplit(path, '/');
+  const std::vector<absl::string_view> parts = absl::StrSplit(ToAbsl(path), '/');
   if (parts.size() > kPartsMax) return refuse("at most 16 parts");
-  for (const std::string_view part : parts) {
+  for (const absl::string_view part : parts) {
     if (part.empty() || part == "." || part == "..") return refuse("a relative path without empty, \".\" or \"..\" parts");
     if (part.size() > kNameBytesMax) return refuse("parts of at most 255 bytes");
   }

@@ -14,8 +14,8 @@
 #include <utility>
 #include <variant>
 
-#include "absl/strings/str_cat.h"
 #include "interpreter/engine/utf8.h"
+#include "interpreter/engine/text.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -96,7 +96,7 @@ class Output final {
 
 std::string SignalName(int signal) {
   const char* name = ::sigabbrev_np(signal);
-  return name != nullptr ? absl::StrCat("SIG", name) : absl::StrCat("signal ", signal);
+  return name != nullptr ? StrCat("SIG", name) : StrCat("signal ", signal);
 }
 
 class Call final {
@@ -323,12 +323,12 @@ class Call final {
         outcome.kind = OutcomeKind::kRaised;
         outcome.message = outcome.exception.value.empty()
                               ? outcome.exception.name
-                              : absl::StrCat(outcome.exception.name, ": ", FirstLine(outcome.exception.value));
+                              : StrCat(outcome.exception.name, ": ", FirstLine(outcome.exception.value));
         break;
       case DoneFrame::Status::kExited:
         outcome.kind = OutcomeKind::kExited;
         outcome.exit_code = frame.exit_code;
-        outcome.message = absl::StrCat("the code exited with ", frame.exit_code, "; the session's state is kept");
+        outcome.message = StrCat("the code exited with ", frame.exit_code, "; the session's state is kept");
         break;
     }
   }
@@ -374,13 +374,13 @@ class Call final {
         outcome.kind = OutcomeKind::kTimeLimit;
         outcome.limit = LimitName::kWall;
         outcome.limit_value = options_.limits.wall_ms;
-        outcome.message = absl::StrCat("over the time limit of ", options_.limits.wall_ms, " ms");
+        outcome.message = StrCat("over the time limit of ", options_.limits.wall_ms, " ms");
         return true;
       case Cause::kCpu:
         outcome.kind = OutcomeKind::kCpuLimit;
         outcome.limit = LimitName::kCpu;
         outcome.limit_value = options_.limits.cpu_ms;
-        outcome.message = absl::StrCat("over the CPU time limit of ", options_.limits.cpu_ms, " ms");
+        outcome.message = StrCat("over the CPU time limit of ", options_.limits.cpu_ms, " ms");
         return true;
       case Cause::kCancelled:
         outcome.kind = OutcomeKind::kCancelled;
@@ -395,7 +395,7 @@ class Call final {
       outcome.kind = OutcomeKind::kMemoryLimit;
       outcome.limit = LimitName::kMemory;
       outcome.limit_value = options_.limits.memory_bytes;
-      outcome.message = absl::StrCat("over the memory limit of ", options_.limits.memory_bytes, " bytes");
+      outcome.message = StrCat("over the memory limit of ", options_.limits.memory_bytes, " bytes");
     } else if (exit.signal == SIGSYS) {
       outcome.kind = OutcomeKind::kDeniedSyscall;
       outcome.message = "a system call that the jail answers with death";
@@ -411,10 +411,10 @@ class Call final {
       outcome.message = "over the size that a file may have";
     } else if (exit.signal != 0) {
       outcome.kind = OutcomeKind::kSignalled;
-      outcome.message = absl::StrCat("the interpreter died of ", SignalName(exit.signal));
+      outcome.message = StrCat("the interpreter died of ", SignalName(exit.signal));
     } else {
       outcome.kind = OutcomeKind::kExited;
-      outcome.message = absl::StrCat("the code ended the interpreter process with code ", exit.exit_code);
+      outcome.message = StrCat("the code ended the interpreter process with code ", exit.exit_code);
     }
   }
 
@@ -469,7 +469,7 @@ CallResult RunCall(const CallOptions& options, sandbox::Jail& jail, SessionPipes
 absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl::Time deadline) {
   const std::string hello = EncodeHello(cpus);
   if (::send(pipes.control.get(), hello.data(), hello.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(hello.size())) {
-    return absl::UnavailableError(absl::StrCat("the interpreter's channel: ", ::strerror(errno)));
+    return absl::UnavailableError(StrCat("the interpreter's channel: ", ::strerror(errno)));
   }
   FrameReader reader(kFrameOverhead);
   std::array<char, 256> buffer{};
@@ -480,7 +480,7 @@ absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl
     if (left <= absl::ZeroDuration()) return absl::UnavailableError("the interpreter did not answer in time");
     const timespec timeout = absl::ToTimespec(left);
     if (::ppoll(fds.data(), fds.size(), &timeout, nullptr) < 0 && errno != EINTR) {
-      return absl::InternalError(absl::StrCat("ppoll: ", ::strerror(errno)));
+      return absl::InternalError(StrCat("ppoll: ", ::strerror(errno)));
     }
     const ssize_t count = ::recv(pipes.control.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (count > 0) {
@@ -495,7 +495,7 @@ absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl
     }
     if (count == 0 || fds[1].revents != 0) {
       return absl::UnavailableError(
-          absl::StrCat("the interpreter ended at its start: ", ReadSome(pipes.standard_error.get())));
+          StrCat("the interpreter ended at its start: ", ReadSome(pipes.standard_error.get())));
     }
   }
 }

@@ -2,7 +2,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
+#include "interpreter/engine/text.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -13,23 +13,23 @@ constexpr std::string_view kExpected = "carrel/expected";
 constexpr std::string_view kRetryAfterMs = "carrel/retry-after-ms";
 
 std::string Payload(const absl::Status& status, std::string_view key) {
-  const absl::optional<absl::Cord> cord = status.GetPayload(key);
+  const absl::optional<absl::Cord> cord = status.GetPayload(ToAbsl(key));
   return cord ? std::string(*cord) : std::string();
 }
 
 }  // namespace
 
 absl::Status InvalidField(std::string_view field, std::string_view value, std::string_view expected) {
-  absl::Status status = absl::InvalidArgumentError(absl::StrCat(field, " is ", value, ": expected ", expected));
-  status.SetPayload(kField, absl::Cord(field));
-  status.SetPayload(kValue, absl::Cord(value));
-  status.SetPayload(kExpected, absl::Cord(expected));
+  absl::Status status = absl::InvalidArgumentError(StrCat(field, " is ", value, ": expected ", expected));
+  status.SetPayload(ToAbsl(kField), absl::Cord(ToAbsl(field)));
+  status.SetPayload(ToAbsl(kValue), absl::Cord(ToAbsl(value)));
+  status.SetPayload(ToAbsl(kExpected), absl::Cord(ToAbsl(expected)));
   return status;
 }
 
 absl::Status TryLater(std::string_view message, absl::Duration delay) {
-  absl::Status status = absl::ResourceExhaustedError(message);
-  status.SetPayload(kRetryAfterMs, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(delay))));
+  absl::Status status = absl::ResourceExhaustedError(ToAbsl(message));
+  status.SetPayload(ToAbsl(kRetryAfterMs), absl::Cord(StrCat(absl::ToInt64Milliseconds(delay))));
   return status;
 }
 

@@ -72,7 +72,7 @@ class Fields final {
   bool ok_ = true;
 };
 
-absl::Status Malformed(std::string_view what) { return absl::InvalidArgumentError(what); }
+absl::Status Malformed(const char* what) { return absl::InvalidArgumentError(what); }
 
 // Text is made valid, so that it can travel as text; images stay as they are.
 std::string Data(const std::string& media_type, std::string_view data) {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "interpreter/engine/errors.h"
+#include "interpreter/engine/text.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -23,8 +23,8 @@ constexpr std::array<JailField, 5> kJailFields = {{
 }};
 
 absl::Status OutOfRange(const LimitField& field, uint64_t value, uint64_t max) {
-  return InvalidField(absl::StrCat("limits.", field.name), absl::StrCat(value),
-                      absl::StrCat(field.min, " to ", max, ", or 0 for the default"));
+  return InvalidField(StrCat("limits.", field.name), StrCat(value),
+                      StrCat(field.min, " to ", max, ", or 0 for the default"));
 }
 
 }  // namespace
@@ -68,8 +68,8 @@ absl::StatusOr<Limits> ResolveCallLimits(const Limits& requested, const Limits& 
   for (const LimitField& field : kLimitFields) {
     const uint64_t value = requested.*field.field;
     if (!field.per_call && value != 0 && value != session.*field.field) {
-      return InvalidField(absl::StrCat("limits.", field.name), absl::StrCat(value),
-                          absl::StrCat("0, for it was fixed to ", session.*field.field,
+      return InvalidField(StrCat("limits.", field.name), StrCat(value),
+                          StrCat("0, for it was fixed to ", session.*field.field,
                                        " when the session was made"));
     }
   }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,8 +11,9 @@
 #include <chrono>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "interpreter/engine/errors.h"
+#include "interpreter/engine/text.h"
+#include "sandbox/base/error.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -25,10 +25,6 @@ constexpr sandbox::ListOptions kListOptions = {.entries_max = 10'000, .depth_max
 // A workspace with less than a page left refuses the next write.
 constexpr uint64_t kPageBytes = 4096;
 
-absl::Status Errno(std::string_view what) {
-  return absl::UnavailableError(absl::StrCat(what, ": ", ::strerror(errno)));
-}
-
 struct Ends {
   UniqueFd ours;
   UniqueFd theirs;
@@ -37,15 +33,15 @@ struct Ends {
 // Ours is non-blocking; theirs must block, for it is the code's own descriptor.
 absl::StatusOr<Ends> MakePipe() {
   std::array<int, 2> fds{};
-  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return Errno("pipe2");
+  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe2");
   Ends ends{.ours = UniqueFd(fds[0]), .theirs = UniqueFd(fds[1])};
-  if (::fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0) return Errno("fcntl");
+  if (::fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus(errno, "fcntl");
   return ends;
 }
 
 absl::StatusOr<Ends> MakeControl() {
   std::array<int, 2> fds{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) return Errno("socketpair");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) return ErrnoStatus(errno, "socketpair");
   return Ends{.ours = UniqueFd(fds[0]), .theirs = UniqueFd(fds[1])};
 }
 
@@ -138,7 +134,7 @@ Session::~Session() = default;
 
 absl::Status Session::DeadStatus() const {
   return absl::FailedPreconditionError(
-      absl::StrCat("session ", options_.session_id, " is dead: ", death_reason_));
+      StrCat("session ", options_.session_id, " is dead: ", death_reason_));
 }
 
 void Session::NoticeExit() {
@@ -146,7 +142,7 @@ void Session::NoticeExit() {
   const std::optional<sandbox::JailExit> exit = jail_->exit();
   if (!exit) return;
   death_reason_ = exit->memory_limit ? "its memory limit ended it between two calls"
-                                     : absl::StrCat("the interpreter ended between two calls (",
+                                     : StrCat("the interpreter ended between two calls (",
                                                     exit->signal != 0 ? "signal " : "exit code ",
                                                     exit->signal != 0 ? exit->signal : exit->exit_code, ")");
 }
@@ -162,7 +158,7 @@ absl::StatusOr<std::unique_ptr<Session::Turn>> Session::TakeTurn(const EventSink
   }
   if (turns_.size() > options_.calls_waiting_max) {
     lock.unlock();
-    return TryLater(absl::StrCat("session ", options_.session_id, " has ", options_.calls_waiting_max,
+    return TryLater(StrCat("session ", options_.session_id, " has ", options_.calls_waiting_max,
                                  " calls waiting for their turn already"),
                     kRetryAfterFullQueue);
   }
@@ -216,7 +212,7 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
     if (before.ok()) outcome.usage.cpu_ms = (after->cpu_ns - before->cpu_ns) / 1'000'000;
   }
   if (before.ok() && after.ok()) ReportLimits(*before, *after, result.error_number, outcome);
-  ReportFiles(cell, *limits, result, outcome, sink);
+  ReportFiles(cell, *limits, outcome, sink);
 
   const std::lock_guard lock(mutex_);
   ++calls_;
@@ -274,7 +270,7 @@ absl::StatusOr<Session::OpenFile> Session::OpenRead(const std::string& path) {
   absl::StatusOr<sandbox::OpenedFile> opened = jail_->workspace().OpenRead(path);
   if (!opened.ok()) return opened.status();
   struct ::stat facts {};
-  if (::fstat(opened->fd.get(), &facts) != 0) return Errno("fstat");
+  if (::fstat(opened->fd.get(), &facts) != 0) return ErrnoStatus(errno, "fstat");
   return OpenFile{.file = {.path = path,
                            .size_bytes = opened->size_bytes,
                            .modified_at = absl::TimeFromTimespec(facts.st_mtim)},

@@ -12,9 +12,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "interpreter/engine/errors.h"
+#include "interpreter/engine/text.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -31,7 +31,7 @@ constexpr absl::Duration kRetryWhenFull = absl::Seconds(5);
 std::string MakeId() {
   std::array<char, 16> bytes{};
   if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) std::abort();
-  return absl::BytesToHexString(std::string_view(bytes.data(), bytes.size()));
+  return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size()));
 }
 
 bool GoodId(std::string_view id) {
@@ -42,7 +42,7 @@ bool GoodId(std::string_view id) {
 
 absl::Status CheckOwner(std::string_view owner) {
   if (owner.size() > kOwnerBytesMax) {
-    return InvalidField("owner", absl::StrCat(owner.size(), " bytes long"), "at most 128 bytes");
+    return InvalidField("owner", StrCat(owner.size(), " bytes long"), "at most 128 bytes");
   }
   return absl::OkStatus();
 }
@@ -109,7 +109,7 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
   const absl::Duration idle =
       options.idle_timeout == absl::ZeroDuration() ? options_.idle_timeout : options.idle_timeout;
   if (idle < kIdleMin || idle > kIdleMax) {
-    return InvalidField("idle_timeout_ms", absl::StrCat(absl::ToInt64Milliseconds(idle)), "1000 to 86400000");
+    return InvalidField("idle_timeout_ms", StrCat(absl::ToInt64Milliseconds(idle)), "1000 to 86400000");
   }
   const std::string runtime = options.runtime.empty() ? std::string(kDefaultRuntime) : options.runtime;
   const std::vector<sandbox::PolicyInfo> policies = jails_.policies();
@@ -118,7 +118,7 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
   if (policy == policies.end()) {
     std::vector<std::string> names;
     for (const sandbox::PolicyInfo& known : policies) names.push_back(known.name);
-    return absl::NotFoundError(absl::StrCat("no runtime \"", absl::CHexEscape(runtime.substr(0, 100)),
+    return absl::NotFoundError(StrCat("no runtime \"", absl::CHexEscape(runtime.substr(0, 100)),
                                             "\"; there are: ", absl::StrJoin(names, ", ")));
   }
   const Limits maxima = MaximumLimits(*policy);
@@ -148,15 +148,15 @@ absl::Status SessionTable::Admit(const SessionOptions& options) const {
     memory += reservation.memory_bytes;
   }
   if (sessions >= options_.sessions_max) {
-    return TryLater(absl::StrCat("there are ", sessions, " sessions already, the most this server has"),
+    return TryLater(StrCat("there are ", sessions, " sessions already, the most this server has"),
                     kRetryWhenFull);
   }
   if (of_owner >= options_.sessions_per_owner_max) {
-    return TryLater(absl::StrCat("the owner has ", of_owner, " sessions already, the most one may have"),
+    return TryLater(StrCat("the owner has ", of_owner, " sessions already, the most one may have"),
                     kRetryWhenFull);
   }
   if (memory > options_.memory_bytes_total_max) {
-    return TryLater(absl::StrCat("the memory limits of all sessions together would be ", memory, " bytes, over ",
+    return TryLater(StrCat("the memory limits of all sessions together would be ", memory, " bytes, over ",
                                  options_.memory_bytes_total_max),
                     kRetryWhenFull);
   }
@@ -174,7 +174,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const CreateOption
       if (found->second->owner() == prepared->owner && found->second->runtime() == prepared->runtime) {
         return found->second;
       }
-      return absl::AlreadyExistsError(absl::StrCat("the session id ", id, " is taken"));
+      return absl::AlreadyExistsError(StrCat("the session id ", id, " is taken"));
     }
     if (absl::Status status = Admit(*prepared); !status.ok()) return status;
     starting_.emplace(id, Reservation{prepared->owner, prepared->limits.memory_bytes});
@@ -194,7 +194,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(std::string_view own
   const auto found = sessions_.find(session_id);
   if (found == sessions_.end() || found->second->owner() != owner) {
     return absl::NotFoundError(
-        absl::StrCat("no session \"", absl::CHexEscape(session_id.substr(0, kIdBytesMax)), "\""));
+        StrCat("no session \"", absl::CHexEscape(ToAbsl(session_id.substr(0, kIdBytesMax))), "\""));
   }
   return found->second;
 }
@@ -230,7 +230,7 @@ bool SessionTable::Delete(std::string_view owner, std::string_view session_id) {
 
 absl::StatusOr<Outcome> SessionTable::Execute(const ExecuteOptions& options, EventSink& sink) {
   if (options.code.size() > kCodeBytesMax) {
-    return InvalidField("code", absl::StrCat(options.code.size(), " bytes long"), "at most 1048576 bytes");
+    return InvalidField("code", StrCat(options.code.size(), " bytes long"), "at most 1048576 bytes");
   }
   if (options.session_id.empty()) return ExecuteOnce(options, sink);
   if (!options.runtime.empty()) {
