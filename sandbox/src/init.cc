@@ -58,10 +58,9 @@ class Init final {
 
  private:
   [[noreturn]] void Fail(SetupError error, EnterReport enter = {}) {
-    (void)SendMessage(control(), BytesOf(InitMessage{.kind = InitMessageKind::kFailed,
-                                                     .stage = error.stage,
-                                                     .error = error.error,
-                                                     .enter = enter}));
+    (void)SendMessage(
+        control(), BytesOf(InitMessage{
+                       .kind = InitMessageKind::kFailed, .stage = error.stage, .error = error.error, .enter = enter}));
     ::_exit(1);
   }
   void Be(SetupError error) {
@@ -82,10 +81,8 @@ class Init final {
   SetupError MakeRoot() {
     if (::setsid() < 0) return {SetupStage::kInitIdentity, errno};
     if (::sethostname("carrel", 6) != 0) return {SetupStage::kInitIdentity, errno};
-    if (const SetupError error = EnterSessionRoot({.policy = order_.policy,
-                                                   .limits = order_.limits,
-                                                   .uid = order_.identity.uid,
-                                                   .gid = order_.identity.gid});
+    if (const SetupError error = EnterSessionRoot(
+            {.policy = order_.policy, .limits = order_.limits, .uid = order_.identity.uid, .gid = order_.identity.gid});
         error.stage != SetupStage::kNone) {
       return error;
     }
@@ -125,12 +122,11 @@ class Init final {
     std::vector<char*> env;
     for (const std::string& word : policy_.env) env.push_back(const_cast<char*>(word.c_str()));
     env.push_back(nullptr);
-    const EnterRequest request{
-        .identity = order_.identity,
-        .rlimits = order_.rlimits,
-        .stdio = {fds_[kInitStdin].get(), fds_[kInitStdout].get(), fds_[kInitStderr].get(),
-                  fds_.size() > kInitMainControl ? fds_[kInitMainControl].get() : -1},
-        .gate = gate->second.get()};
+    const EnterRequest request{.identity = order_.identity,
+                               .rlimits = order_.rlimits,
+                               .stdio = {fds_[kInitStdin].get(), fds_[kInitStdout].get(), fds_[kInitStderr].get(),
+                                         fds_.size() > kInitMainControl ? fds_[kInitMainControl].get() : -1},
+                               .gate = gate->second.get()};
     main_ = ::fork();
     if (main_ < 0) Fail({SetupStage::kFork, errno});
     if (main_ == 0) {

@@ -1,8 +1,8 @@
 #include "sandbox/jailer.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -39,7 +39,7 @@ constexpr absl::Duration kServerGrace = absl::Seconds(10);
 // `full`: above the sessions' range, so that no session can have it.
 constexpr uint32_t kDefaultServerUid = kHostIdBase - 2;
 
-absl::Status Missing(std::string_view layer, std::string_view why, std::string_view mend) {
+absl::Status Missing(absl::string_view layer, absl::string_view why, absl::string_view mend) {
   return absl::UnavailableError(absl::StrCat(layer, ": ", why, mend.empty() ? "" : ". Mend: ", mend));
 }
 
@@ -123,7 +123,11 @@ void RaiseDescriptorLimit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int BecomeServer(void* identity) noexcept { return DropTo(*static_cast<const Identity*>(identity)); }
+int BecomeServer(void* identity) noexcept {
+  // An ordinary user has nothing to drop, and no right to drop it.
+  if (::geteuid() != 0) return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : errno;
+  return DropTo(*static_cast<const Identity*>(identity));
+}
 
 class Jailer final {
  public:
@@ -157,7 +161,8 @@ class Jailer final {
       return absl::OkStatus();
     }
     if (options_.allow_no_cgroup) return absl::OkStatus();
-    return Missing("cgroup", tree.status().message(), "or accept a watched instead of a limited memory: --allow-no-cgroup");
+    return Missing("cgroup", tree.status().message(),
+                   "or accept a watched instead of a limited memory: --allow-no-cgroup");
   }
 
   absl::Status StartFamily() {

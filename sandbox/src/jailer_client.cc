@@ -61,8 +61,7 @@ JailReport ParseReport(const std::string& text) {
     if (fields.size() == 2 && fields[0] == "tier") report.tier = fields[1];
     if (fields.size() == 2 && fields[0] == "weakened") report.weakened.push_back(fields[1]);
     if (fields.size() == 5 && fields[0] == "layer") {
-      report.layers.push_back(
-          {.name = fields[1], .active = fields[2] == "1", .detail = fields[3], .mend = fields[4]});
+      report.layers.push_back({.name = fields[1], .active = fields[2] == "1", .detail = fields[3], .mend = fields[4]});
     }
   }
   return report;
@@ -195,10 +194,8 @@ class Line final {
   void Dispatch(const JailerMessage& message) {
     switch (message.kind) {
       case JailerMessageKind::kPolicy:
-        policies_[message.policy] = {.name = TextOf(message),
-                                     .defaults = message.limits,
-                                     .caps = message.caps,
-                                     .ready = message.status != 0};
+        policies_[message.policy] = {
+            .name = TextOf(message), .defaults = message.limits, .caps = message.caps, .ready = message.status != 0};
         return;
       case JailerMessageKind::kCreated:
         // Before anybody hears of it, so that an EXITED right behind it finds its place.
@@ -237,8 +234,8 @@ class Line final {
   static void Update(SessionState* state, const JailerMessage& message) {
     if (message.kind == JailerMessageKind::kExited && !state->exit) {
       const ExitStatus end = ExitStatusFromWait(message.status);
-      state->exit = JailExit{
-          .exit_code = end.exit_code, .signal = end.signal, .memory_limit = message.memory_limit != 0};
+      state->exit =
+          JailExit{.exit_code = end.exit_code, .signal = end.signal, .memory_limit = message.memory_limit != 0};
     }
     if (message.kind == JailerMessageKind::kGone) {
       state->gone = true;
@@ -298,8 +295,7 @@ class RealJail final : public Jail {
   [[nodiscard]] absl::Status KillAll() override { return workspace_.KillAll(); }
   [[nodiscard]] absl::StatusOr<JailStats> Stats() override {
     const uint64_t request = line_->NewRequest();
-    const absl::Status sent =
-        line_->Send({.kind = JailerMessageKind::kStats, .request = request, .session = session_});
+    const absl::Status sent = line_->Send({.kind = JailerMessageKind::kStats, .request = request, .session = session_});
     auto answer = line_->Await(request, sent.ok() ? absl::Now() + kAnswerTimeMax : absl::InfinitePast());
     if (!sent.ok()) return sent;
     if (!answer.ok()) return answer.status();
@@ -337,11 +333,8 @@ class JailerClient final : public JailMaker {
     }
     if (request.control) fds.push_back(request.control.get());
     const uint64_t number = line_->NewRequest();
-    const absl::Status sent = line_->Send({.kind = JailerMessageKind::kCreate,
-                                           .policy = *policy,
-                                           .request = number,
-                                           .limits = request.limits},
-                                          fds);
+    const absl::Status sent = line_->Send(
+        {.kind = JailerMessageKind::kCreate, .policy = *policy, .request = number, .limits = request.limits}, fds);
     auto answer = line_->Await(number, sent.ok() ? deadline : absl::InfinitePast());
     if (!sent.ok()) return sent;
     if (!answer.ok()) {

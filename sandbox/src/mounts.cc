@@ -134,7 +134,8 @@ absl::Status AttachBind(const std::string& root, const OpenBind& bind) {
       if (absl::Status s = MakeFile(target, ""); !s.ok()) return s;
     }
   }
-  if (MoveMount(bind.tree.get(), target.c_str()) != 0) return ErrnoStatus(errno, absl::StrCat("mount at ", bind.target));
+  if (MoveMount(bind.tree.get(), target.c_str()) != 0)
+    return ErrnoStatus(errno, absl::StrCat("mount at ", bind.target));
   return absl::OkStatus();
 }
 
@@ -158,10 +159,12 @@ struct EtcFile {
   const char* path;
   const char* text;
 };
-// The accounts of a machine that has nobody. Sessions run under numbers of their own; HOME and USER come from the policy.
+// The accounts of a machine that has nobody. Sessions run under numbers of their own; HOME and USER come from the
+// policy.
 constexpr EtcFile kSyntheticEtc[] = {
-    {"/etc/passwd", "root:x:0:0:root:/:/usr/sbin/nologin\nuser:x:1000:1000:user:/mnt/data:/bin/sh\n"
-                    "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
+    {"/etc/passwd",
+     "root:x:0:0:root:/:/usr/sbin/nologin\nuser:x:1000:1000:user:/mnt/data:/bin/sh\n"
+     "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
     {"/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
     {"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
     {"/etc/hostname", "carrel\n"},

@@ -1,7 +1,7 @@
 // The file systems of the jail: the nursery's own root, the templates below it, and a session's root made from one.
 //
-// The nursery's root, after BuildNurseryRoot, is a small tmpfs that has nothing of the host but /proc (without a visible
-// /proc the kernel refuses to mount a new one):
+// The nursery's root, after BuildNurseryRoot, is a small tmpfs that has nothing of the host but /proc (without a
+// visible /proc the kernel refuses to mount a new one):
 //
 //     /proc    the host's
 //     /t/N     the template of policy N: a read-only tmpfs with the policy's binds
@@ -33,8 +33,8 @@ struct SessionRoot {
   uint32_t gid = 0;
 };
 
-// In a process cloned from the nursery with CLONE_NEWNS (and NEWPID for a /proc of its own): makes the session's root and
-// enters it. Afterwards nothing of the nursery's root can be named.
+// In a process cloned from the nursery with CLONE_NEWNS (and NEWPID for a /proc of its own): makes the session's root
+// and enters it. Afterwards nothing of the nursery's root can be named.
 [[nodiscard]] SetupError EnterSessionRoot(const SessionRoot& root);
 
 }  // namespace carrel::sandbox

@@ -34,8 +34,8 @@ int SetCapabilities(const CapabilityData& data) noexcept {
 }  // namespace
 
 pid_t ForkInto(int namespace_flags) noexcept {
-  // glibc keeps the thread's id at this address, and the kernel renews it in the child when told to; without it, affinity
-  // and clocks of the child's thread would be somebody else's.
+  // glibc keeps the thread's id at this address, and the kernel renews it in the child when told to; without it,
+  // affinity and clocks of the child's thread would be somebody else's.
   int* tid_address = nullptr;
   unsigned long flags = static_cast<unsigned>(namespace_flags) | SIGCHLD;
   if (::prctl(PR_GET_TID_ADDRESS, &tid_address) == 0 && tid_address != nullptr) {

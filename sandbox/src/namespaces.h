@@ -25,7 +25,8 @@ inline constexpr uint32_t kHostIdCount = 65536;
 inline constexpr uint32_t kSessionIdBase = 1000;
 inline constexpr uint32_t kSessionIds = 60000;
 
-// fork(2) with namespace flags, by the raw call: 0 in the child, -1 and errno on failure. For processes with one thread.
+// fork(2) with namespace flags, by the raw call: 0 in the child, -1 and errno on failure. For processes with one
+// thread.
 [[nodiscard]] pid_t ForkInto(int namespace_flags) noexcept;
 
 // Writes uid_map and gid_map of the process. `deny_setgroups`: the only way for a writer without privileges.

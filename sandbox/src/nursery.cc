@@ -205,16 +205,14 @@ class NurseryProcess final {
 };
 
 absl::Status MapNursery(Tier tier, pid_t pid) {
-  const IdRange range = tier == Tier::kFull
-                            ? IdRange{.host_uid = kHostIdBase, .host_gid = kHostIdBase, .count = kHostIdCount}
-                            : IdRange{.inside = kSessionIdBase,
-                                      .host_uid = ::geteuid(),
-                                      .host_gid = ::getegid(),
-                                      .count = 1};
+  const IdRange range =
+      tier == Tier::kFull
+          ? IdRange{.host_uid = kHostIdBase, .host_gid = kHostIdBase, .count = kHostIdCount}
+          : IdRange{.inside = kSessionIdBase, .host_uid = ::geteuid(), .host_gid = ::getegid(), .count = 1};
   return WriteIdMaps(pid, range, tier == Tier::kUserns);
 }
 
-absl::Status Layer(std::string_view layer, std::string_view text) {
+absl::Status Layer(absl::string_view layer, absl::string_view text) {
   return absl::UnavailableError(absl::StrCat(layer, ": ", text));
 }
 

@@ -1,5 +1,5 @@
-// The nursery: pid 1 of an outer pid namespace inside the one outer user namespace. It starts zygotes and inits when the
-// jailer says so, and everything jailed is below it: when it ends, the kernel ends all of them.
+// The nursery: pid 1 of an outer pid namespace inside the one outer user namespace. It starts zygotes and inits when
+// the jailer says so, and everything jailed is below it: when it ends, the kernel ends all of them.
 //
 // It has every capability, but only over its own user namespace, and sees nothing of the host's files but /proc.
 #pragma once

@@ -40,14 +40,15 @@ std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
 }
 
 absl::Status EnterError(const EnterReport& report) {
-  return absl::UnavailableError(absl::StrCat("the jail could not be closed: ", EnterStageName(report.stage), ": ",
-                                             std::strerror(report.error)));
+  return absl::UnavailableError(
+      absl::StrCat("the jail could not be closed: ", EnterStageName(report.stage), ": ", std::strerror(report.error)));
 }
 
 absl::Status SetupFailure(SetupStage stage, int error) {
-  const char* mend = stage == SetupStage::kProc && error == EPERM
-                         ? " (a container that masks parts of /proc: run it with hostUsers: false and procMount: Unmasked)"
-                         : "";
+  const char* mend =
+      stage == SetupStage::kProc && error == EPERM
+          ? " (a container that masks parts of /proc: run it with hostUsers: false and procMount: Unmasked)"
+          : "";
   return absl::UnavailableError(
       absl::StrCat("the session could not be set up: ", SetupStageName(stage), ": ", std::strerror(error), mend));
 }
@@ -106,8 +107,8 @@ absl::Status SessionKeeper::Tick(absl::Time now) {
   last_tick_ = now;
   std::vector<Session*> late;
   for (auto& [id, session] : sessions_) {
-    const bool waits_for_zygote = !session->forked && session->ready &&
-                                  family_.policies[session->policy].kind == Policy::Kind::kZygote;
+    const bool waits_for_zygote =
+        !session->forked && session->ready && family_.policies[session->policy].kind == Policy::Kind::kZygote;
     const absl::Duration patience = waits_for_zygote ? kZygoteTimeMax : kCreateTimeMax;
     if (session->state == Session::State::kStarting && now - session->created > patience) late.push_back(session.get());
     if (family_.cgroups == nullptr) Measure(session.get());
@@ -136,8 +137,7 @@ void SessionKeeper::AnnouncePolicy(uint32_t index) {
 
 void SessionKeeper::SendServer(const JailerMessage& message, int fd) {
   if (unsent_.empty()) {
-    const absl::Status sent =
-        SendMessage(server_.get(), BytesOf(message), std::span<const int>(&fd, fd >= 0 ? 1 : 0));
+    const absl::Status sent = SendMessage(server_.get(), BytesOf(message), std::span<const int>(&fd, fd >= 0 ? 1 : 0));
     if (sent.ok()) return;
     // Gone: its pidfd tells the loop as well.
     if (!absl::IsResourceExhausted(sent)) return;
@@ -260,8 +260,7 @@ void SessionKeeper::OnDestroy(const JailerMessage& message) {
 void SessionKeeper::OnStats(const JailerMessage& message) {
   const Session* session = Find(message.session);
   if (session == nullptr) return Refuse(message.request, absl::NotFoundError("the session is gone"));
-  JailerMessage answer{
-      .kind = JailerMessageKind::kStats, .request = message.request, .session = message.session};
+  JailerMessage answer{.kind = JailerMessageKind::kStats, .request = message.request, .session = message.session};
   if (session->cgroup) {
     auto stats = session->cgroup->Stats();
     if (!stats.ok()) return Refuse(message.request, stats.status());
@@ -403,8 +402,8 @@ void SessionKeeper::OnZygote(const ZygoteMessage& message, UniqueFd pidfd) {
   Session* session = Find(message.session);
   if (session == nullptr || session->state == Session::State::kDying) return;  // the child dies with its namespace
   if (message.kind == ZygoteMessageKind::kFailed) {
-    return Fail(session, absl::UnavailableError(absl::StrCat("the zygote could not fork: ",
-                                                             std::strerror(message.error))));
+    return Fail(session,
+                absl::UnavailableError(absl::StrCat("the zygote could not fork: ", std::strerror(message.error))));
   }
   if (message.kind == ZygoteMessageKind::kExited) return OnMainExited(session, message.status);
   session->main_pidfd = std::move(pidfd);

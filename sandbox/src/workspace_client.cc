@@ -84,8 +84,8 @@ absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::
   std::string bytes(reinterpret_cast<const char*>(&request), sizeof request);
   bytes += path;
   const std::array<int, 2> fds{pair->second.get(), source};
-  const absl::Status sent = SendMessage(porter_.get(), std::as_bytes(std::span(bytes)),
-                                        std::span(fds).first(source >= 0 ? 2 : 1));
+  const absl::Status sent =
+      SendMessage(porter_.get(), std::as_bytes(std::span(bytes)), std::span(fds).first(source >= 0 ? 2 : 1));
   if (absl::IsUnavailable(sent)) return absl::UnavailableError("the session is gone");
   if (!sent.ok()) return sent;
   return std::move(pair->first);

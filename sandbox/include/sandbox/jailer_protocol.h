@@ -1,5 +1,6 @@
-// What is said between a server and its jailer, over one SOCK_SEQPACKET socket. Every message is one JailerMessage of one
-// size: numbers, and a policy by its index, never a path, a mount or a command. jailer_client.h speaks it for servers.
+// What is said between a server and its jailer, over one SOCK_SEQPACKET socket. Every message is one JailerMessage of
+// one size: numbers, and a policy by its index, never a path, a mount or a command. jailer_client.h speaks it for
+// servers.
 //
 //   jailer                                   server (descriptor number in the environment: CARREL_JAILER_FD)
 //   HELLO [report memfd]            ->       the JailReport as lines: "tier\t...", "layer\tname\tactive\tdetail\tmend",
@@ -10,7 +11,8 @@
 //                                   <-       INTERRUPT{session}    SIGINT to the first process
 //                                   <-       STATS{request, session}
 //   STATS{request, session, stats}  ->       or FAILED
-//                                   <-       DESTROY{session}      kills, frees; also while it is being created (request)
+//                                   <-       DESTROY{session}      kills, frees; also while it is being created
+//                                   (request)
 //   EXITED{session, status, memory_limit} -> the first process has ended; status as of waitpid
 //   GONE{session, text}             ->       the session as a whole is no more: after DESTROY, or because its init died
 //
