@@ -92,8 +92,10 @@ LayerState TrialLayer(const char* name, const TrialResult& result, TrialStage fr
 LayerState ExamineCgroup() {
   const absl::StatusOr<CgroupTree> tree = CgroupTree::Detect();
   if (tree.ok()) return {.name = "cgroup", .active = true, .detail = tree->Describe()};
+  // The message ends with the mend, which has a place of its own here.
+  const std::string message = Concat(tree.status().message());
   return {.name = "cgroup",
-          .detail = Concat(tree.status().message()),
+          .detail = message.substr(0, message.find("; ")),
           .mend = geteuid() == 0 ? "mount a writable cgroup (docker: --cgroupns=private; systemd: Delegate=yes)"
                                  : "systemd-run --user --scope -p Delegate=yes COMMAND, where cgroups are v2; or "
                                    "--allow-no-cgroup, with a watchdog in its stead"};

@@ -10,7 +10,7 @@ namespace carrel::sandbox {
 namespace {
 
 constexpr size_t kColumns = 118;
-constexpr size_t kIndent = 14;
+constexpr size_t kIndent = 16;
 
 // `text` broken at blanks, every line after the first indented.
 std::string Wrapped(std::string_view text, size_t start) {

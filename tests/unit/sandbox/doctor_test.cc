@@ -72,8 +72,8 @@ DoctorReport Sample() {
 TEST(Doctor, PrintsForPeople) {
   const std::string text = DoctorText(Sample());
   EXPECT_THAT(text, HasSubstr("not every layer can be had"));
-  EXPECT_THAT(text, HasSubstr("NO  cgroup    a \"v1\" one\n              mend: run as root\n"));
-  EXPECT_THAT(text, HasSubstr("ok  seccomp   fine\n"));
+  EXPECT_THAT(text, HasSubstr("NO  cgroup      a \"v1\" one\n                mend: run as root\n"));
+  EXPECT_THAT(text, HasSubstr("ok  seccomp     fine\n"));
   std::istringstream lines(DoctorText(ExamineMachine()));
   std::string line;
   while (std::getline(lines, line)) EXPECT_LE(line.size(), 120U) << line;

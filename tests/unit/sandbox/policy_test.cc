@@ -160,6 +160,9 @@ TEST(ShippedPolicies, AreWellFormed) {
   ASSERT_TRUE(policies.ok()) << policies.status();
   ASSERT_EQ(policies->size(), 1U);
   EXPECT_EQ(policies->front().name, "extract");
+  const absl::StatusOr<Policy> python = LoadPolicy(CARREL_SOURCE "/interpreter/runtimes/python", options);
+  ASSERT_TRUE(python.ok()) << python.status();
+  EXPECT_EQ(python->kind, Policy::Kind::kZygote);
 }
 
 }  // namespace
