@@ -3,7 +3,7 @@
 # prints: found []
 import os
 paths = ["/root", "/home", "/var/lib", "/var/log", "/var/run", "/run", "/boot", "/srv", "/sys", "/work", "/etc/ssh",
-         "/etc/hostname", "/etc/machine-id", "/lost+found", "/host", "/old", "/.old"]
+         "/etc/machine-id", "/lost+found", "/host", "/old", "/.old"]
 found = []
 for path in paths:
     try:
@@ -19,4 +19,7 @@ for step in range(2, 12):
     above = os.stat("/mnt/data" + "/.." * step)
     if (above.st_dev, above.st_ino) != (own.st_dev, own.st_ino):
         found.append(step)
+with open("/etc/hostname") as file:
+    if file.read().strip() != "carrel":
+        found.append("/etc/hostname")
 print("found", found)
