@@ -148,6 +148,20 @@ TEST_F(JailTest, ProcessLimitRefusesForks) {
   EXPECT_EQ(RunScript(maker(), "echo next"), "next\n");
 }
 
+TEST_F(JailTest, OneSessionsProcessesAreNotCountedForAnother) {
+  std::vector<RunningJail> jails;
+  for (int i = 0; i < 4; ++i) {
+    auto running = StartJail(maker(), "shell", {.processes = 12});
+    ASSERT_TRUE(running.ok()) << running.status();
+    const std::string script = "for i in 1 2 3 4 5 6 7 8; do sleep 30 & done; echo ready; wait\n";
+    ASSERT_GT(::write(running->input.get(), script.data(), script.size()), 0);
+    char ready[7] = {};
+    ASSERT_EQ(::read(running->output.get(), ready, 6), 6);
+    EXPECT_STREQ(ready, "ready\n");
+    jails.push_back(*std::move(running));
+  }
+}
+
 TEST_F(JailTest, WorkspaceLimitFillsUp) {
   EXPECT_THAT(RunScript(maker(), "head -c 9000000 /dev/zero >big", {.workspace_bytes = 4 << 20}),
               HasSubstr("No space left"));
