@@ -248,6 +248,13 @@ std::string ValueText(const Key& key, Config& config) {
   return StrCat("[", Join(std::get<UidListKey>(key.type).at(config), ", "), "]");
 }
 
+// As SetFromText reads it.
+std::string FlagText(const Key& key, Config& config) {
+  if (const auto* text = std::get_if<TextKey>(&key.type)) return text->at(config);
+  if (const auto* uids = std::get_if<UidListKey>(&key.type)) return Join(uids->at(config), ",");
+  return ValueText(key, config);
+}
+
 }  // namespace
 
 absl::StatusOr<Config> Load(const LoadOptions& options) {
@@ -264,6 +271,17 @@ std::vector<std::string> ProcessEnvironment() {
   std::vector<std::string> entries;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) entries.emplace_back(*entry);
   return entries;
+}
+
+std::vector<Setting> Changed(const Config& config) {
+  Config copy = config;
+  Config defaults;
+  std::vector<Setting> settings;
+  for (const Key& key : Keys()) {
+    std::string value = FlagText(key, copy);
+    if (value != FlagText(key, defaults)) settings.push_back({FullName(key), std::move(value)});
+  }
+  return settings;
 }
 
 std::string Print(const Config& config) {
