@@ -44,6 +44,7 @@ class Init final {
 
   [[noreturn]] void Run() {
     if (const int error = KeepOnlyDescriptors(&fds_); error != 0) Fail({SetupStage::kDescriptors, error});
+    ::prctl(PR_SET_NAME, "carrel-init");
     // Before anything of the user's runs: nobody may look into us, whatever his uid.
     if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail({SetupStage::kInitIdentity, errno});
     Be(Born());
@@ -126,6 +127,7 @@ class Init final {
                                .rlimits = order_.rlimits,
                                .stdio = {fds_[kInitStdin].get(), fds_[kInitStdout].get(), fds_[kInitStderr].get(),
                                          fds_.size() > kInitMainControl ? fds_[kInitMainControl].get() : -1},
+                               .own_user_namespace = order_.own_user_namespace != 0,
                                .gate = gate->second.get()};
     main_ = ::fork();
     if (main_ < 0) Fail({SetupStage::kFork, errno});

@@ -15,7 +15,7 @@ using ::testing::MatchesRegex;
 TEST_F(JailTest, ForkedSessionIsInItsOwnNamespaceWithNothingLeft) {
   auto running = StartJail(maker(), "forks");
   ASSERT_TRUE(running.ok()) << running.status();
-  EXPECT_THAT(running->Finish("5\n"), MatchesRegex("pid=2 uid=[0-9]+ nnp=1\n"));
+  EXPECT_THAT(running->Finish("5\n"), MatchesRegex("pid=2 uid=[0-9]+ nnp=1 fds=3\n"));
   const auto end = running->jail->WaitForExit(absl::Seconds(10));
   ASSERT_TRUE(end.has_value());
   EXPECT_EQ(end->exit_code, 5);
@@ -46,8 +46,7 @@ TEST_F(JailTest, SessionsOutliveTheirZygote) {
   pid_t zygote = -1;
   for (const pid_t pid : Descendants(jailer_->process().pid())) {
     char program[256] = {};
-    const ssize_t length =
-        ::readlink(("/proc/" + std::to_string(pid) + "/exe").c_str(), program, sizeof program - 1);
+    const ssize_t length = ::readlink(("/proc/" + std::to_string(pid) + "/exe").c_str(), program, sizeof program - 1);
     if (length > 0 && std::string(program).ends_with("test_zygote") && (zygote < 0 || pid < zygote)) zygote = pid;
   }
   ASSERT_GT(zygote, 0);
