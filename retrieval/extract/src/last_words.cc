@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -92,7 +93,7 @@ void LowerLimit(__rlimit_resource resource, rlim_t soft, rlim_t hard, const char
   struct rlimit now {};
   if (::getrlimit(resource, &now) != 0) Fail(what);
   now.rlim_max = std::min(now.rlim_max, hard);
-  now.rlim_cur = std::min({now.rlim_cur, now.rlim_max, soft});
+  now.rlim_cur = std::min(std::min(now.rlim_cur, now.rlim_max), soft);
   if (::setrlimit(resource, &now) != 0) Fail(what);
 }
 
