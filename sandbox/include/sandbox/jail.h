@@ -91,7 +91,8 @@ class Workspace {
   // Reads `source` (a pipe or file) to its end into a new file that appears under `path` at once and whole.
   // The writing is done inside the jail's cgroup, so its pages count there. Parents are made.
   // ALREADY_EXISTS unless `replace`; RESOURCE_EXHAUSTED when it is full; nothing is left behind on failure.
-  [[nodiscard]] virtual absl::StatusOr<WorkspaceEntry> Write(const std::string& path, UniqueFd source, bool replace) = 0;
+  [[nodiscard]] virtual absl::StatusOr<WorkspaceEntry> Write(const std::string& path, UniqueFd source,
+                                                             bool replace) = 0;
   // false: there was none.
   [[nodiscard]] virtual absl::StatusOr<bool> Remove(const std::string& path) = 0;
 };
