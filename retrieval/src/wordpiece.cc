@@ -1,5 +1,6 @@
 #include "retrieval/wordpiece.h"
 
+#include <unicode/locid.h>
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
@@ -28,14 +29,24 @@ bool IsCjk(UChar32 c) {
 
 bool IsSpace(UChar32 c) { return u_isUWhiteSpace(c) != 0; }
 
+// The general category by the tables of Unicode 8, which is what the reference has: models were trained, and are used
+// everywhere else, with these, so a younger character is an unknown symbol, not a mark or a punctuation sign.
+uint32_t CategoryMask(UChar32 c) {
+  if (c == 0x1734) return U_GC_MN_MASK;  // became a spacing mark in Unicode 14
+  if (c == 0x166D) return U_GC_PO_MASK;  // became a symbol in Unicode 12
+  UVersionInfo age;
+  u_charAge(c, age);
+  return age[0] > 8 ? U_GC_CN_MASK : U_GET_GC_MASK(c);
+}
+
 bool IsDropped(UChar32 c) {
   if (c == '\t' || c == '\n' || c == '\r') return false;
-  return c == 0 || c == 0xFFFD || (U_GET_GC_MASK(c) & (U_GC_C_MASK)) != 0;
+  return c == 0 || c == 0xFFFD || (CategoryMask(c) & (U_GC_C_MASK & ~U_GC_CN_MASK)) != 0;
 }
 
 bool IsPunctuation(UChar32 c) {
   if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-  return (U_GET_GC_MASK(c) & U_GC_P_MASK) != 0;
+  return (CategoryMask(c) & U_GC_P_MASK) != 0;
 }
 
 // Clean, CJK apart, decompose, drop non-spacing marks, lower case. The result is valid UTF-8.
@@ -54,7 +65,7 @@ std::string Normalise(std::string_view utf8) {
     for (int32_t i = 0; i < decomposed.length();) {
       const UChar32 c = decomposed.char32At(i);
       i += U16_LENGTH(c);
-      if (u_charType(c) == U_NON_SPACING_MARK) continue;
+      if (CategoryMask(c) == U_GC_MN_MASK) continue;
       // Full, but context-free, lower casing of each character on its own (no final sigma).
       if (c < 0x80) {
         out.push_back(static_cast<char>(u_tolower(c)));
