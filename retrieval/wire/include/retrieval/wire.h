@@ -8,12 +8,13 @@
 // A frame is u32 payload length, u8 type, payload. Numbers are little-endian; f32 are IEEE 754; strings are UTF-8, with
 // their length in bytes before them (u16, or u32 where said). Frames in order:
 //   DOCUMENT  once: u8 document type; u32 pages in all (0: no pages, a text file); str16 title
-//   OUTLINE   0..n, in the outline's order: u8 level (1 is the top); str16 title
 //   BEGIN     before the work on each page: u32 page number. A crash later is that page's.
 //   PAGE      u32 page number (rising); f32 width, height (points, as displayed); str16 label; u32 words; the words:
 //             str16 text; f32 x_min, y_min, x_max, y_max; f32 font size; u8 rotation (quarter turns, 0..3); u8
 //             WordFlags
-//   TEXT      of a text file: u32 str32 text, in order, each frame whole code points
+//   OUTLINE   0..n, in the outline's order: u8 level (1 is the top); str16 title. After the pages, so that a broken
+//             outline costs no text.
+//   TEXT      of a text file: str32 text, in order, each frame whole code points
 //   VERDICT   once, last: u8 ExtractVerdict; u8 ExtractLimit; u64 detail; str16 sentence. An end without it means that
 //             the extractor was killed or died.
 // A word's text is as poppler gives it: glyphs from left to right, unrepaired. Everything of meaning is made of it
