@@ -1,7 +1,7 @@
 // The last steps of a process into its jail, taken by the process itself: everything that it gives up, in order.
 //
-// Two kinds of process come here: a child of the session's init, which then executes a program, and a child of a zygote,
-// which goes on as it is. Both were forked by a process of ours and have not seen a byte of the user's.
+// Two kinds of process come here: a child of the session's init, which then executes a program, and a child of a
+// zygote, which goes on as it is. Both were forked by a process of ours and have not seen a byte of the user's.
 //
 // EnterJail runs between fork and exec: it is async-signal-safe, allocates nothing, and works on an EnterPlan that was
 // made before the fork.
@@ -80,16 +80,16 @@ struct EnterRequest {
   Rlimits rlimits;
   // Become 0, 1, 2, 3. The first three must be given; the last may be -1, then 3 is closed.
   std::array<int, 4> stdio{-1, -1, -1, -1};
-  // The descriptor on which a failure is reported. Stays open, as descriptor 4 and close-on-exec: close it (kEnterGateFd)
-  // or exec when all is done. -1: none.
+  // The descriptor on which a failure is reported. Stays open, as descriptor 4 and close-on-exec: close it
+  // (kEnterGateFd) or exec when all is done. -1: none.
   int gate = -1;
 };
 
 inline constexpr int kEnterGateFd = 4;
 
-// Puts the calling process into the jail, from kDescriptors to kSeccomp. It must be in the session's namespaces already.
-// Afterwards it has exactly the descriptors 0 to 3, and the gate. On failure the report says where; the caller must send
-// it (ReportAndExit) and end: the process is neither in nor out.
+// Puts the calling process into the jail, from kDescriptors to kSeccomp. It must be in the session's namespaces
+// already. Afterwards it has exactly the descriptors 0 to 3, and the gate. On failure the report says where; the caller
+// must send it (ReportAndExit) and end: the process is neither in nor out.
 [[nodiscard]] EnterReport EnterJail(const EnterPlan& plan, const EnterRequest& request) noexcept;
 
 // Sends the report through `gate` (if any) and ends the process.

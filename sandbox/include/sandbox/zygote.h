@@ -37,7 +37,8 @@
 
 namespace carrel::sandbox {
 
-// One request to fork, with the session's descriptors. Dropped by Fork in the parent, used up by EnterChild in the child.
+// One request to fork, with the session's descriptors. Dropped by Fork in the parent, used up by EnterChild in the
+// child.
 struct ForkOrder {
   ZygoteMessage message;
   std::array<UniqueFd, kForkFdsMax> fds;
@@ -60,8 +61,8 @@ class [[nodiscard]] Zygote final {
   // Forks into the session's pid namespace. 0 in the child, the pid in the parent, -1 if it failed (and was reported).
   // In the parent the order's descriptors are closed afterwards.
   [[nodiscard]] pid_t Fork(ForkOrder& order);
-  // In the child: waits for the jailer, enters. Returns only when the process is in its jail. The Zygote object may only
-  // be destroyed or leaked after that.
+  // In the child: waits for the jailer, enters. Returns only when the process is in its jail. The Zygote object may
+  // only be destroyed or leaked after that.
   void EnterChild(ForkOrder& order) noexcept;
 
  private:

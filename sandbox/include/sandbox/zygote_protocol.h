@@ -8,8 +8,8 @@
 //                                              setns(pid ns, CLONE_NEWPID); fork; setns back; close all of these
 //                                    <-        FORKED{session, pid}  [pidfd of the child]
 //                                    or        FAILED{session, error}: nothing was forked
-//   through the gate, to the child: one byte [mnt ns, net ns, ipc ns, uts ns, cgroup ns?]: the child is in the cgroup and
-//   the session's mounts stand. The child enters the namespaces in this order and gives up everything (EnterJail).
+//   through the gate, to the child: one byte [mnt ns, net ns, ipc ns, uts ns, cgroup ns?]: the child is in the cgroup
+//   and the session's mounts stand. The child enters the namespaces in this order and gives up everything (EnterJail).
 //   From the child, through the gate: an EnterReport if it fails, and the end of file either way.
 //                                    <-        EXITED{session, status}: the child was reaped; status as of waitpid
 //

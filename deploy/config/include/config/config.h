@@ -98,6 +98,9 @@ struct LoadOptions {
 // The process's own environment, for LoadOptions.
 [[nodiscard]] std::vector<std::string> ProcessEnvironment();
 
+// The settings in which `config` differs from the defaults, as flags: what a parent passes on to a server.
+[[nodiscard]] std::vector<Setting> Changed(const Config& config);
+
 // As TOML, every key, for --print-config; secrets are printed as "<redacted>".
 [[nodiscard]] std::string Print(const Config& config);
 // The text of carrel.toml as compiled in.

@@ -28,6 +28,9 @@ inline constexpr std::string_view kErrorDetailKey = "carrel-error-bin";
 // `status` with the time after which the same call may succeed.
 [[nodiscard]] absl::Status RetryAfter(absl::Status status, absl::Duration delay);
 
+// `status` (an error) with exactly this detail, in place of one that it may have.
+[[nodiscard]] absl::Status WithDetail(absl::Status status, const common::v1::ErrorDetail& detail);
+
 // The detail that `status` carries, if it carries one.
 [[nodiscard]] std::optional<common::v1::ErrorDetail> DetailOf(const absl::Status& status);
 
