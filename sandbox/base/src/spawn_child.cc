@@ -44,15 +44,12 @@ int ArrangeDescriptors(std::span<std::pair<int, int>> fds, int* report, int* pro
     *program = ::fcntl(*program, F_DUPFD_CLOEXEC, above);
     if (*program < 0) return errno;
   }
+  // What others opened without close-on-exec must not travel; dup2 makes the targets, and only them, do so.
+  if (::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) != 0) return errno;
   for (const auto& [from, to] : fds) {
     if (::dup2(from, to) < 0) return errno;
   }
-  // What others opened without close-on-exec must not travel either.
-  unsigned low = 3;
-  for (const auto& [from, to] : fds) {
-    if (to >= 3) low = static_cast<unsigned>(above);
-  }
-  return ::syscall(SYS_close_range, low, ~0U, CLOSE_RANGE_CLOEXEC) == 0 ? 0 : errno;
+  return 0;
 }
 
 }  // namespace
