@@ -1,4 +1,5 @@
 // carrel serve: the servers, each the child of its jailer, under one data directory.
+#include <filesystem>
 #include <utility>
 
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
@@ -20,6 +21,13 @@ std::string ServiceName(Part part) {
                                     : retrieval::v1::Retrieval::service_full_name();
 }
 
+// What the jailer may start for this server and nothing else: runtimes for people's code, or the document extractor.
+std::string PoliciesOf(const Place& place, Part part, const std::string& jailer) {
+  if (part == Part::kInterpreter && !place.config.jail.runtimes_dir.empty()) return place.config.jail.runtimes_dir;
+  const std::filesystem::path share = std::filesystem::path(jailer).parent_path().parent_path() / "share" / "carrel";
+  return (share / (part == Part::kInterpreter ? "runtimes" : "policies")).string();
+}
+
 // carrel-jailer, its server, and after "--" the server's own flags. The configuration goes along as flags, so that the
 // server, another user, needs to read none of our files for it.
 absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part part, const rpc::Address& address) {
@@ -32,9 +40,7 @@ absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part pa
   if (const auto uid = ServerUid(place, part); uid.has_value()) {
     argv.insert(argv.end(), {"--server-uid", std::to_string(*uid)});
   }
-  if (!place.config.jail.runtimes_dir.empty()) {
-    argv.insert(argv.end(), {"--runtimes", place.config.jail.runtimes_dir});
-  }
+  argv.insert(argv.end(), {"--runtimes", PoliciesOf(place, part, *jailer)});
   if (place.config.jail.allow_no_cgroup) argv.emplace_back("--allow-no-cgroup");
   argv.insert(argv.end(), {"--", "--listen", address.ToString(), "--data", DataDirOf(place, part)});
   for (const config::Setting& setting : config::Changed(place.config)) {
