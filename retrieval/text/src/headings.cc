@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -66,8 +67,34 @@ std::string OneLine(std::u32string_view text) {
   return ToUtf8(out);
 }
 
-// Finds the lines in which the outline's titles stand. From the end backwards: a table of contents stands in front, and
-// so each title is met first where the section begins.
+// Prefix maxima over line numbers.
+class BestBefore final {
+ public:
+  struct Best {
+    uint64_t score = 0;
+    int chosen = -1;  // index into the choices
+    size_t line = 0;
+  };
+  explicit BestBefore(size_t lines) : tree_(lines + 1) {}
+  // Over lines < `line`. Of equal scores the one that stands last: a table of contents stands in front.
+  [[nodiscard]] Best Query(size_t line) const {
+    Best best;
+    for (; line > 0; line &= line - 1) best = Better(best, tree_[line]);
+    return best;
+  }
+  void Update(const Best& entry) {
+    for (size_t at = entry.line + 1; at < tree_.size(); at += at & (~at + 1)) tree_[at] = Better(tree_[at], entry);
+  }
+
+ private:
+  static Best Better(const Best& a, const Best& b) {
+    return std::pair(b.score, b.line) > std::pair(a.score, a.line) ? b : a;
+  }
+  std::vector<Best> tree_;  // a Fenwick tree
+};
+
+// Finds the lines in which the outline's titles stand: of all ways to place the titles on lines that read like them, in
+// order, the one that places most, where a line that looks like a heading counts for more than one that does not.
 class OutlineMatcher final {
  public:
   OutlineMatcher(const std::vector<const Line*>& lines, float body_size) : lines_(lines), body_size_(body_size) {
@@ -82,17 +109,34 @@ class OutlineMatcher final {
     }
   }
 
-  std::vector<Heading> Match(const std::vector<RawOutlineItem>& outline) {
-    std::vector<Heading> headings;
-    size_t before = lines_.size();
-    for (auto item = outline.rbegin(); item != outline.rend(); ++item) {
-      const auto title = FromUtf8(item->title);
+  std::vector<Heading> Match(const std::vector<RawOutlineItem>& outline) const {
+    struct Choice {
+      size_t item;
+      Place place;
+      int before;
+    };
+    std::vector<Choice> choices;
+    BestBefore best(lines_.size());
+    for (size_t item = 0; item < outline.size(); ++item) {
+      const auto title = FromUtf8(outline[item].title);
       if (!title.ok()) continue;
-      const Place* place = Find(*title, before);
-      if (place == nullptr) continue;
-      before = place->line;
-      headings.push_back({.span = {lines_[place->line]->span.begin, lines_[place->line + place->count - 1]->span.end},
-                          .level = item->level,
+      std::vector<BestBefore::Best> entries;
+      for (const Place& place : PlacesOf(*title)) {
+        const BestBefore::Best before = best.Query(place.line);
+        entries.push_back({before.score + (LooksLikeHeading(*lines_[place.line]) ? 3 : 1),
+                           static_cast<int>(choices.size()), place.line});
+        choices.push_back({item, place, before.chosen});
+      }
+      // Only now: two lines for one title would else follow each other.
+      for (const BestBefore::Best& entry : entries) best.Update(entry);
+    }
+    std::vector<Heading> headings;
+    for (int at = best.Query(lines_.size()).chosen; at >= 0; at = choices[static_cast<size_t>(at)].before) {
+      const Choice& choice = choices[static_cast<size_t>(at)];
+      const auto title = FromUtf8(outline[choice.item].title);
+      const size_t last = choice.place.line + choice.place.count - 1;
+      headings.push_back({.span = {lines_[choice.place.line]->span.begin, lines_[last]->span.end},
+                          .level = outline[choice.item].level,
                           .title = OneLine(*title)});
     }
     std::reverse(headings.begin(), headings.end());
@@ -100,6 +144,9 @@ class OutlineMatcher final {
   }
 
  private:
+  // Of one title; the last ones are taken.
+  static constexpr size_t kPlacesMax = 64;
+
   struct Place {
     size_t line;
     size_t count;
@@ -115,21 +162,12 @@ class OutlineMatcher final {
     return line.bold || line.font_size > 1.05F * body_size_;
   }
 
-  const Place* Find(std::u32string_view title, size_t before) {
-    if (const Place* place = FindKey(Folded(title), before)) return place;
-    return FindKey(WithoutNumber(title), before);
-  }
-
-  const Place* FindKey(const std::u32string& key, size_t before) {
-    const auto found = places_.find(key);
-    if (found == places_.end()) return nullptr;
-    const Place* plain = nullptr;
-    for (auto place = found->second.rbegin(); place != found->second.rend(); ++place) {
-      if (place->line >= before) continue;
-      if (LooksLikeHeading(*lines_[place->line])) return &*place;
-      if (plain == nullptr) plain = &*place;
-    }
-    return plain;
+  [[nodiscard]] std::span<const Place> PlacesOf(std::u32string_view title) const {
+    auto found = places_.find(Folded(title));
+    if (found == places_.end()) found = places_.find(WithoutNumber(title));
+    if (found == places_.end()) return {};
+    const std::span<const Place> all = found->second;
+    return all.last(std::min(all.size(), kPlacesMax));
   }
 
   const std::vector<const Line*>& lines_;

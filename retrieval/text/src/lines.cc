@@ -73,6 +73,9 @@ std::u32string TurnWord(std::u32string_view glyphs) {
   return turned;
 }
 
+// "Title . . . . . . 12": leaders are dropped, as they say nothing and would fill a passage.
+constexpr size_t kLeaderDotsMin = 4;
+
 // The words of one line, in visual order.
 class LineBuilder final {
  public:
@@ -105,6 +108,7 @@ class LineBuilder final {
   // An empty text when there is nothing to see.
   Line Finish() {
     Line line;
+    DropLeaders();
     line.rotation = words_.front()->rotation;
     line.right_to_left = MostlyRightToLeft();
     const std::vector<size_t> order = LogicalOrder(line.right_to_left);
@@ -123,6 +127,28 @@ class LineBuilder final {
   }
 
  private:
+  [[nodiscard]] bool IsDots(size_t i) const {
+    const std::u32string_view chars = CharsOf(i);
+    return chars.find_first_not_of(U'.') == std::u32string_view::npos;
+  }
+
+  // At least one word stays.
+  void DropLeaders() {
+    std::vector<const RawWord*> kept;
+    for (size_t i = 0; i < words_.size();) {
+      size_t end = i;
+      size_t dots = 0;
+      for (; end < words_.size() && IsDots(end); ++end) dots += words_[end]->chars.size();
+      if (dots < kLeaderDotsMin) {
+        end = std::max(end, i + 1);
+        kept.insert(kept.end(), words_.begin() + static_cast<ptrdiff_t>(i),
+                    words_.begin() + static_cast<ptrdiff_t>(end));
+      }
+      i = end;
+    }
+    if (!kept.empty()) words_ = std::move(kept);
+  }
+
   [[nodiscard]] std::u32string_view CharsOf(size_t i) const {
     const Span chars = words_[i]->chars;
     return std::u32string_view(page_.chars).substr(chars.begin, chars.size());

@@ -4,6 +4,7 @@
 #include <unicode/unistr.h>
 #include <unicode/utf16.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -27,6 +28,27 @@ void AddTrimmed(std::u32string_view text, Span span, std::vector<Span>& out) {
   if (!span.empty()) out.push_back(span);
 }
 
+// A full stop that ends no sentence: after an initial ("John M. Chambers"), a list's number ("3. Then"), or a word that
+// is always abbreviated before what it belongs to. (What follows in lower case is not broken off by ICU.)
+bool EndsOpen(std::u32string_view sentence) {
+  static constexpr std::u32string_view kOpen[] = {U"al",  U"approx", U"art",  U"ch",  U"cf",   U"co",  U"dr",  U"ed",
+                                                  U"eds", U"eq",     U"eqs",  U"fig", U"figs", U"mr",  U"mrs", U"ms",
+                                                  U"no",  U"nos",    U"prof", U"ref", U"refs", U"sec", U"st",  U"vol",
+                                                  U"vs",  U"e.g",    U"i.e",  U"p",   U"pp"};
+  if (sentence.size() < 2 || sentence.back() != U'.') return false;
+  sentence.remove_suffix(1);
+  size_t begin = sentence.size();
+  while (begin > 0 && !IsSpace(sentence[begin - 1]) && sentence[begin - 1] != U'(') --begin;
+  const std::u32string_view word = sentence.substr(begin);
+  if (word.size() == 1 && IsUpper(word.front())) return true;
+  if (begin == 0 && word.size() <= 3 && std::all_of(word.begin(), word.end(), [](char32_t c) { return IsDigit(c); })) {
+    return true;
+  }
+  std::u32string lowered(word);
+  for (char32_t& c : lowered) c = Lower(c);
+  return std::find(std::begin(kOpen), std::end(kOpen), lowered) != std::end(kOpen);
+}
+
 // The end of the paragraph that begins at `begin`: a line with nothing on it, or a form feed.
 uint32_t ParagraphEnd(std::u32string_view text, uint32_t begin, uint32_t end) {
   for (uint32_t i = begin; i < end; ++i) {
@@ -43,8 +65,7 @@ uint32_t ParagraphEnd(std::u32string_view text, uint32_t begin, uint32_t end) {
 
 SentenceSplitter::SentenceSplitter() {
   UErrorCode error = U_ZERO_ERROR;
-  // ss=standard: no break after the abbreviations that CLDR lists for English.
-  breaks_.reset(icu::BreakIterator::createSentenceInstance(icu::Locale("en@ss=standard"), error));
+  breaks_.reset(icu::BreakIterator::createSentenceInstance(icu::Locale::getEnglish(), error));
   if (U_FAILURE(error) != 0 || breaks_ == nullptr) {
     std::fprintf(stderr, "ICU has no sentence rules: %s\n", u_errorName(error));
     std::abort();
@@ -77,7 +98,9 @@ void SentenceSplitter::SplitParagraph(std::u32string_view text, Span span, std::
   breaks_->first();
   for (int32_t end = breaks_->next(); end != icu::BreakIterator::DONE; end = breaks_->next()) {
     while (unit < end) unit += U16_LENGTH(static_cast<UChar32>(text[at++]));
-    AddTrimmed(text, {begin, at}, out);
+    const Span sentence = Trimmed(text, {begin, at});
+    if (EndsOpen(text.substr(sentence.begin, sentence.size()))) continue;
+    AddTrimmed(text, sentence, out);
     begin = at;
   }
   AddTrimmed(text, {begin, span.end}, out);
