@@ -30,7 +30,7 @@ std::string PoliciesOf(const Place& place, Part part, const std::string& jailer)
 
 // carrel-jailer, its server, and after "--" the server's own flags. The configuration goes along as flags, so that the
 // server, another user, needs to read none of our files for it.
-absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part part, const rpc::Address& address) {
+absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part part, const rpc::Address& listen) {
   const auto jailer = ProgramBeside("carrel-jailer");
   if (!jailer.ok()) return jailer.status();
   const auto server = ProgramBeside(StrCat("carrel-", NameOf(part)));
@@ -42,7 +42,7 @@ absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part pa
   }
   argv.insert(argv.end(), {"--runtimes", PoliciesOf(place, part, *jailer)});
   if (place.config.jail.allow_no_cgroup) argv.emplace_back("--allow-no-cgroup");
-  argv.insert(argv.end(), {"--", "--listen", address.ToString(), "--data", DataDirOf(place, part)});
+  argv.insert(argv.end(), {"--", "--listen", listen.ToString(), "--data", DataDirOf(place, part)});
   for (const config::Setting& setting : config::Changed(place.config)) {
     argv.insert(argv.end(), {"--set", StrCat(setting.key, "=", setting.value)});
   }
@@ -52,7 +52,9 @@ absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part pa
 absl::StatusOr<SupervisedProgram> Program(const Place& place, Part part) {
   const auto address = AddressOf(place, part);
   if (!address.ok()) return address.status();
-  auto argv = CommandLine(place, part, *address);
+  const auto listen = ListenAddressOf(place, part);
+  if (!listen.ok()) return listen.status();
+  auto argv = CommandLine(place, part, *listen);
   if (!argv.ok()) return argv.status();
   const config::RpcConfig& rpc = place.config.rpc;
   rpc::ChannelOptions channel_options{

@@ -263,16 +263,14 @@ class CommandTest : public testing::Test {
  protected:
   CommandTest() : temp_(*TempDir::Create()), data_(temp_.path() + "/data") {
     rpc::SetLogLevel(rpc::LogLevel::kOff);
-    fs::create_directories(data_ + "/run/interpreter");
-    fs::create_directories(data_ + "/run/retrieval");
+    fs::create_directories(data_ + "/run");
     interpreter_server_ = Serve(interpreter_, iv1::CodeInterpreter::service_full_name(), "interpreter");
     retrieval_server_ = Serve(retrieval_, rv1::Retrieval::service_full_name(), "retrieval");
   }
 
   std::unique_ptr<rpc::Server> Serve(grpc::Service& service, const std::string& name, const std::string& part) {
     auto server = rpc::Server::Start(
-        {.listen = {.kind = rpc::Address::Kind::kUnix, .path = data_ + "/run/" + part + "/grpc.sock"}},
-        {{&service, name}});
+        {.listen = {.kind = rpc::Address::Kind::kUnix, .path = data_ + "/run/" + part + ".sock"}}, {{&service, name}});
     EXPECT_TRUE(server.ok()) << server.status();
     (*server)->SetServing(true);
     return *std::move(server);

@@ -72,7 +72,8 @@ TEST(PrepareDataDir, InFullAClosedDirectoryAboveIsNamed) {
 
 TEST(AddressOf, IsTheSocketInTheDataDirectoryUnlessConfigured) {
   Place place{.data_dir = "/d"};
-  EXPECT_EQ(AddressOf(place, Part::kRetrieval)->ToString(), "unix:/d/run/retrieval/grpc.sock");
+  EXPECT_EQ(AddressOf(place, Part::kRetrieval)->ToString(), "unix:/d/run/retrieval.sock");
+  EXPECT_EQ(ListenAddressOf(place, Part::kRetrieval)->ToString(), "unix:/d/run/retrieval/grpc.sock");
   place.config.interpreter.listen = "127.0.0.1:9000";
   EXPECT_EQ(AddressOf(place, Part::kInterpreter)->ToString(), "127.0.0.1:9000");
   place.data_dir = "/" + std::string(100, 'x');
