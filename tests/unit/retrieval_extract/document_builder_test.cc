@@ -76,14 +76,16 @@ TEST(DocumentBuilder, DropsTheTypesettersHyphen) {
 }
 
 TEST(DocumentBuilder, KeepsTheHyphenOfAWordSeenWithIt) {
-  EXPECT_EQ(BodyOf(PageMaker(1)
-                       .Line(U"a well-known man is well-", 50, 200)
-                       .Line(U"known to all men here now", 50, 212)),
-            "a well-known man is well-known to all men here now");
+  EXPECT_EQ(
+      BodyOf(PageMaker(1).Line(U"a well-known man is well-", 50, 200).Line(U"known to all men here now", 50, 212)),
+      "a well-known man is well-known to all men here now");
 }
 
 TEST(DocumentBuilder, KeepsTheHyphenBeforeACapitalAndBetweenNumbers) {
-  EXPECT_EQ(BodyOf(PageMaker(1).Line(U"of the Anglo-", 50, 200).Line(U"Saxon kings in 1020-", 50, 212).Line(U"1030 or so", 50, 224)),
+  EXPECT_EQ(BodyOf(PageMaker(1)
+                       .Line(U"of the Anglo-", 50, 200)
+                       .Line(U"Saxon kings in 1020-", 50, 212)
+                       .Line(U"1030 or so", 50, 224)),
             "of the Anglo-Saxon kings in 1020-1030 or so");
 }
 
@@ -92,8 +94,8 @@ TEST(DocumentBuilder, AHyphenatedWordHasABoxOnEachLine) {
       Build({PageMaker(1).Line(U"a measure-", 50, 200).Line(U"ment of it", 50, 212).Take()});
   const size_t at = document.text.find(U"measurement");
   ASSERT_NE(at, std::u32string::npos);
-  const auto boxes =
-      BoxesOf(document.pages, {static_cast<uint32_t>(at), static_cast<uint32_t>(at + std::string("measurement").size())});
+  const auto boxes = BoxesOf(
+      document.pages, {static_cast<uint32_t>(at), static_cast<uint32_t>(at + std::string("measurement").size())});
   ASSERT_EQ(boxes.size(), 2U);
   EXPECT_EQ(boxes[0].box.y_min, 200);
   EXPECT_EQ(boxes[1].box.y_min, 212);
@@ -118,12 +120,12 @@ TEST(DocumentBuilder, DropsWhatCannotBeSeen) {
 
 TEST(DocumentBuilder, TurnsRightToLeftText) {
   // As glyphs from left to right: "(21) םולש" is shalom (21).
-  EXPECT_EQ(BodyOf(PageMaker(1).Line(U"(21) \u05DD\u05D5\u05DC\u05E9 \u05D0\u05D1", 50, 200)),
-            "בא שלום (21)");
+  EXPECT_EQ(BodyOf(PageMaker(1).Line(U"(21) \u05DD\u05D5\u05DC\u05E9 \u05D0\u05D1", 50, 200)), "בא שלום (21)");
 }
 
 TEST(DocumentBuilder, LinesOfUnspacedScriptsJoinWithoutASpace) {
-  EXPECT_EQ(BodyOf(PageMaker(1).Line(U"川の近くに古い", 50, 200).Line(U"図書館がある。", 50, 212)), "川の近くに古い図書館がある。");
+  EXPECT_EQ(BodyOf(PageMaker(1).Line(U"川の近くに古い", 50, 200).Line(U"図書館がある。", 50, 212)),
+            "川の近くに古い図書館がある。");
 }
 
 TEST(DocumentBuilder, DropsDotLeaders) {
@@ -145,8 +147,7 @@ TEST(DocumentBuilder, RunningHeadsStandBehindTheBody) {
   EXPECT_THAT(Body(document), Not(HasSubstr("history")));
   EXPECT_THAT(Body(document), HasSubstr("gamma stands"));
   for (const Page& page : document.pages) {
-    const std::string margin =
-        ToUtf8(std::u32string_view(document.text).substr(page.margin.begin, page.margin.size()));
+    const std::string margin = ToUtf8(std::u32string_view(document.text).substr(page.margin.begin, page.margin.size()));
     EXPECT_EQ(margin, "A history of bridges\n" + std::to_string(page.number));
     EXPECT_EQ(PagesOf(document.pages, page.margin).first + 1, page.number);
     EXPECT_EQ(BoxesOf(document.pages, page.margin).size(), 2U);
@@ -168,7 +169,8 @@ TEST(DocumentBuilder, TheOutlineNamesHeadingsInTheBodyNotInTheContents) {
                         .Line(U"they stand still and wait", 50, 340)
                         .Take();
   const ExtractedDocument document =
-      Build({contents, body}, {{.level = 1, .title = "1 Rivers"}, {.level = 2, .title = "Bridges"}, {.level = 1, .title = "Gone"}});
+      Build({contents, body},
+            {{.level = 1, .title = "1 Rivers"}, {.level = 2, .title = "Bridges"}, {.level = 1, .title = "Gone"}});
   ASSERT_EQ(document.headings.size(), 2U);
   EXPECT_EQ(document.headings[0].title, "1 Rivers");
   EXPECT_EQ(PagesOf(document.pages, document.headings[0].span).first, 1U);
@@ -203,11 +205,12 @@ TEST(DocumentBuilder, TextKeepsItsLinesWithPlainNewlines) {
 }
 
 TEST(DocumentBuilder, MarkdownHeadings) {
-  const ExtractedDocument document = BuildDocument(Text(
-      U"# On bridges #\n\ntext\n\n```\n# no heading\n```\n\n## Of stone\ntext\n#hashtag\n\nUnder lined\n===\n| a |\n---\n",
-      wire::DocumentType::kMarkdown));
+  const ExtractedDocument document =
+      BuildDocument(Text(U"# On bridges #\n\ntext\n\n```\n# no heading\n```\n\n## Of stone\ntext\n#hashtag\n\nUnder "
+                         U"lined\n===\n| a |\n---\n",
+                         wire::DocumentType::kMarkdown));
   ASSERT_EQ(document.headings.size(), 3U);
-  EXPECT_EQ(document.title, "On bridges ");
+  EXPECT_EQ(document.title, "On bridges");
   EXPECT_EQ(document.headings[1].title, "Of stone");
   EXPECT_EQ(document.headings[1].level, 2);
   EXPECT_EQ(document.headings[2].title, "Under lined");
