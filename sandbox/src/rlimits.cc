@@ -22,6 +22,9 @@ constexpr uint64_t kDataReserveBytes = kGiB;
 constexpr uint64_t kDataSlackBytes = 8 * kGiB;
 // Nothing locks memory except small key buffers of crypto libraries.
 constexpr uint64_t kLockedBytes = 64 * kKiB;
+// Less than the kernel writes to a file; and to a core pattern that pipes into a program of the host 1 means "do not",
+// where 0 means nothing (do_coredump).
+constexpr uint64_t kCoreBytes = 1;
 // Kernel memory of POSIX message queues, and queued signals: what a default system gives, and no more.
 constexpr uint64_t kMessageQueueBytes = 800 * kKiB;
 constexpr uint64_t kPendingSignals = 4096;
@@ -33,7 +36,7 @@ Rlimits RlimitsFor(const JailLimits& limits, bool cgroup) {
   const auto add = [&result](int resource, uint64_t soft, uint64_t hard) {
     result.limits[result.count++] = Rlimit{.resource = resource, .soft = soft, .hard = hard};
   };
-  add(RLIMIT_CORE, 0, 0);
+  add(RLIMIT_CORE, kCoreBytes, kCoreBytes);
   add(RLIMIT_NOFILE, limits.open_files, limits.open_files);
   add(RLIMIT_STACK, kStackBytes, kStackBytesMax);
   // The largest file that can exist anyway; this one also bounds a memfd and the size of a sparse file.
