@@ -39,12 +39,15 @@ class Driver:
         shell_module.warm_up(self._shell)
         self._generators = reseed.find_generators()
 
+    def reseed(self):
+        """Once in each child, before it serves."""
+        reseed.reseed(self._generators)
+
     def serve(self):
         """Runs cells until the engine is gone, then ends the process."""
         self._pid = os.getpid()
         self._channel = frames.Channel(CONTROL_FD)
         signal.signal(signal.SIGINT, self._on_interrupt)
-        reseed.reseed(self._generators)
         shell_module.open_streams()
         try:
             os.chdir(shell_module.WORKSPACE)
@@ -199,4 +202,5 @@ def loaded_openblas():
 if __name__ == "__main__":
     driver = Driver()
     driver.prepare()
+    driver.reseed()
     driver.serve()

@@ -15,17 +15,19 @@ import shell
 
 def main():
     _carrel_zygote.connect()
+    before = shell.open_files()
     driver = driver_module.Driver()
     driver.prepare()
-    left_open = [entry for entry in shell.open_files() if entry[0] != _carrel_zygote.fileno()]
+    opened = [entry for entry in shell.open_files() if entry not in before]
+    if opened:
+        # A session starts with descriptors 0 to 3 and no other: an object that holds one of these would be broken, or
+        # would read from whatever took the number.
+        sys.exit(f"zygote: a library keeps files open: {opened}")
     if not shell.single_threaded():
         sys.exit("zygote: a library started a thread; a forked child would have only half of it")
-    if left_open:
-        sys.stderr.write(f"zygote: open at the fork, closed in the session: {left_open}\n")
     gc.collect()
     gc.freeze()
-    # Returns in each session's child, in its jail; in the zygote it returns None when the jailer is gone.
-    if _carrel_zygote.serve():
+    if _carrel_zygote.serve(driver.reseed):
         driver.serve()
     os._exit(0)
 

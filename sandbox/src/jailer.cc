@@ -177,6 +177,8 @@ class Jailer final {
   }
 
   absl::Status WatchSignals() {
+    // A log that nobody reads any more is no reason to die.
+    ::signal(SIGPIPE, SIG_IGN);
     sigset_t wanted;
     ::sigemptyset(&wanted);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&wanted, signal);

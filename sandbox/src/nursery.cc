@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -26,6 +27,7 @@
 #include "process_setup.h"
 #include "sandbox/base/error.h"
 #include "sandbox/base/message_socket.h"
+#include "sandbox/base/process_info.h"
 #include "sandbox/zygote_protocol.h"
 
 namespace carrel::sandbox {
@@ -42,7 +44,9 @@ class NurseryProcess final {
     fds_.push_back(std::move(socket));
   }
 
-  [[noreturn]] void Run() {
+  // The stem, from which the nursery grows: the outer pid namespace must be made by a process that is in the outer user
+  // namespace already, or it would belong to the host's, and no zygote could enter a session's or come back.
+  [[noreturn]] void RunStem() {
     if (const int error = KeepOnlyDescriptors(&fds_); error != 0) Fail(SetupStage::kDescriptors, error, "");
     // Also keeps a terminal's Ctrl-C away from everything below.
     if (::setsid() < 0) Fail(SetupStage::kDescriptors, errno, "setsid");
@@ -52,12 +56,14 @@ class NurseryProcess final {
       Fail(SetupStage::kTemplate, 0, std::string(status.message()));
     }
     if (tier_ == Tier::kFull) EnterUserNamespace();
-    // From here on nobody of the same uid may look into us.
-    if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail(SetupStage::kUserNamespace, errno, "dumpable");
-    children_ = WatchChildren();
-    if (!children_) Fail(SetupStage::kDescriptors, errno, "signalfd");
-    Send({.kind = NurseryMessageKind::kUp});
-    Serve();
+    // The jailer's child, not ours.
+    const pid_t pid = ForkInto(CLONE_PARENT | CLONE_NEWPID | CLONE_NEWNS);
+    if (pid < 0) Fail(SetupStage::kFork, errno, "clone the nursery");
+    if (pid == 0) RunNursery();
+    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd) Fail(SetupStage::kFork, errno, "pidfd_open");
+    Send({.kind = NurseryMessageKind::kForked}, pidfd.get());
+    ::_exit(0);
   }
 
  private:
@@ -95,8 +101,16 @@ class NurseryProcess final {
       Fail(SetupStage::kUserNamespace, errno, "become its root");
     }
     DieWithJailer();
-    // So that the mounts below belong to the user namespace, as the sessions' copies of them will.
-    if (::unshare(CLONE_NEWNS) != 0) Fail(SetupStage::kMountNamespace, errno, "unshare");
+  }
+
+  [[noreturn]] void RunNursery() {
+    DieWithJailer();
+    // From here on nobody of the same uid may look into us.
+    if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail(SetupStage::kUserNamespace, errno, "dumpable");
+    children_ = WatchChildren();
+    if (!children_) Fail(SetupStage::kDescriptors, errno, "signalfd");
+    Send({.kind = NurseryMessageKind::kUp});
+    Serve();
   }
 
   [[noreturn]] void Serve() {
@@ -216,12 +230,17 @@ absl::Status Layer(absl::string_view layer, absl::string_view text) {
   return absl::UnavailableError(absl::StrCat(layer, ": ", text));
 }
 
-// Maps its ids when it asks, until it is up.
-absl::Status BringUp(Tier tier, const Nursery& nursery) {
-  const int socket = nursery.socket.get();
+absl::Status Describe(const NurseryMessage& failed) {
+  const std::string error = failed.error != 0 ? absl::StrCat(": ", std::strerror(failed.error)) : "";
+  return Layer(failed.stage == SetupStage::kTemplate ? "mounts" : SetupStageName(failed.stage),
+               absl::StrCat(failed.text, error));
+}
+
+// Maps the stem's ids when it asks, until the nursery is up, which it gives.
+absl::StatusOr<ChildProcess> BringUp(Tier tier, int socket, pid_t stem) {
   const NurseryMessage mapped{.kind = NurseryMessageKind::kMapped};
   const auto map = [&]() -> absl::Status {
-    if (absl::Status s = MapNursery(tier, nursery.process.pid()); !s.ok()) {
+    if (absl::Status s = MapNursery(tier, stem); !s.ok()) {
       return Layer("user namespace", absl::StrCat("cannot map its ids: ", s.message()));
     }
     return SendMessage(socket, BytesOf(mapped));
@@ -229,19 +248,26 @@ absl::Status BringUp(Tier tier, const Nursery& nursery) {
   if (tier == Tier::kUserns) {
     if (absl::Status s = map(); !s.ok()) return s;
   }
+  bool up = false;
+  std::optional<ChildProcess> nursery;
   while (true) {
     NurseryMessage message;
     const auto received = ReceiveMessage(socket, WritableBytesOf(message));
     if (!received.ok()) return received.status();
     if (received->size != sizeof message) return Layer("nursery", "it died while it was set up");
-    if (message.kind == NurseryMessageKind::kUp) return absl::OkStatus();
+    if (message.kind == NurseryMessageKind::kFailed) return Describe(message);
     if (message.kind == NurseryMessageKind::kNeedsMap) {
       if (absl::Status s = map(); !s.ok()) return s;
-    } else if (message.kind == NurseryMessageKind::kFailed) {
-      const bool mounts = message.stage == SetupStage::kTemplate;
-      const std::string error = message.error != 0 ? absl::StrCat(": ", std::strerror(message.error)) : "";
-      return Layer(mounts ? "mounts" : SetupStageName(message.stage), absl::StrCat(message.text, error));
+    } else if (message.kind == NurseryMessageKind::kForked && received->fds.size() == 1) {
+      auto pid = PidOfPidfd(received->fds[0].get());
+      if (!pid.ok()) return Layer("nursery", "it died while it was set up");
+      auto process = ChildProcess::Adopt(*pid);
+      if (!process.ok()) return process.status();
+      nursery = *std::move(process);
+    } else if (message.kind == NurseryMessageKind::kUp) {
+      up = true;
     }
+    if (up && nursery) return *std::move(nursery);
   }
 }
 
@@ -287,25 +313,23 @@ absl::StatusOr<Nursery> StartNursery(Tier tier, const std::vector<Policy>& polic
                                      const std::vector<EnterPlan>& plans) {
   auto pair = MakeSocketPair();
   if (!pair.ok()) return pair.status();
-  const int flags = CLONE_NEWPID | CLONE_NEWNS | (tier == Tier::kUserns ? CLONE_NEWUSER : 0);
-  const pid_t pid = ForkInto(flags);
-  if (pid < 0) {
-    return Layer("namespaces", absl::StrCat("clone: ", std::strerror(errno)));
-  }
+  const pid_t pid = ForkInto(CLONE_NEWNS | (tier == Tier::kUserns ? CLONE_NEWUSER : 0));
+  if (pid < 0) return Layer("namespaces", absl::StrCat("clone: ", std::strerror(errno)));
   if (pid == 0) {
     pair->first.reset();
-    NurseryProcess(std::move(pair->second), tier, policies, plans).Run();
+    NurseryProcess(std::move(pair->second), tier, policies, plans).RunStem();
   }
-  auto process = ChildProcess::Adopt(pid);
-  if (!process.ok()) {
+  pair->second.reset();
+  auto stem = ChildProcess::Adopt(pid);
+  if (!stem.ok()) {
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, 0);
-    return process.status();
+    return stem.status();
   }
-  Nursery nursery{*std::move(process), std::move(pair->first)};
-  pair->second.reset();
-  if (absl::Status s = BringUp(tier, nursery); !s.ok()) return s;
-  return nursery;
+  auto nursery = BringUp(tier, pair->first.get(), pid);
+  if (!nursery.ok()) return nursery.status();
+  (void)stem->Wait(absl::Seconds(5));
+  return Nursery{*std::move(nursery), std::move(pair->first)};
 }
 
 }  // namespace carrel::sandbox

@@ -38,6 +38,7 @@ enum class SetupStage : uint32_t {
 //   -> START_INIT{session, policy, limits, identity, rlimits} [control, porter, stdin, stdout, stderr, (control of the
 //                                 program)]; for a zygote's session only the first two
 //   <- NEEDS_MAP                  (full) the user namespace is there
+//   <- FORKED [pidfd]             the stem made the nursery
 //   <- UP | FAILED{stage, error, text}: once, for the nursery itself
 //   <- ZYGOTE_STARTED{policy, pid} [pidfd]   or FAILED{policy}
 //   <- INIT_STARTED{session} [pidfd]         or FAILED{session}
@@ -47,6 +48,7 @@ enum class NurseryMessageKind : uint32_t {
   kStartZygote,
   kStartInit,
   kNeedsMap,
+  kForked,
   kUp,
   kFailed,
   kZygoteStarted,

@@ -63,7 +63,8 @@ TEST_F(ServiceTest, StreamsOutputResultFigureAndFileInOrder) {
                                "open('a.csv', 'w').write('x,y\\n')\n6 * 7");
   ASSERT_TRUE(ran.status.ok()) << ran.status.error_message();
   EXPECT_EQ(ran.outcome.kind(), v1::COMPLETED) << ran.outcome.DebugString();
-  EXPECT_THAT(ran.order, ElementsAre("started", "stdout", "display", "stdout", "stderr", "display", "artifact", "finished"));
+  EXPECT_THAT(ran.order,
+              ElementsAre("started", "stdout", "display", "stdout", "stderr", "display", "artifact", "finished"));
   EXPECT_EQ(ran.out, "one\ntwo\n");
   EXPECT_EQ(ran.err, "oops\n");
   EXPECT_EQ(ran.result(), "42");
@@ -117,7 +118,8 @@ TEST_F(ServiceTest, CodeThatIgnoresTheInterruptDiesWithItsSession) {
   v1::Limits limits;
   limits.set_wall_ms(200);
   const Ran ran = client_->Run(
-      id, "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('kept', end='')\nwhile True: pass", limits);
+      id, "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('kept', end='')\nwhile True: pass",
+      limits);
   EXPECT_EQ(ran.outcome.kind(), v1::TIME_LIMIT);
   EXPECT_FALSE(ran.outcome.state_kept());
   EXPECT_EQ(ran.out, "kept");
@@ -178,7 +180,8 @@ TEST_F(ServiceTest, ACancelledCallKeepsTheSession) {
 }
 
 TEST_F(ServiceTest, CallsWaitForTheirTurnAndTooManyAreRefused) {
-  std::thread first([&] { EXPECT_EQ(client_->Run(*session_, "import time; time.sleep(1.0)").outcome.kind(), v1::COMPLETED); });
+  std::thread first(
+      [&] { EXPECT_EQ(client_->Run(*session_, "import time; time.sleep(1.0)").outcome.kind(), v1::COMPLETED); });
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   std::thread second([&] { EXPECT_EQ(client_->Run(*session_, "1").outcome.kind(), v1::COMPLETED); });
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
