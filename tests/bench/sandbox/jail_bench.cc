@@ -21,7 +21,7 @@ void Print(const char* name, std::vector<double> millis) {
 }
 
 int Run(int sessions, absl::Duration pause) {
-  auto jailer = JailerUnderTest::Start(UsualArguments());
+  auto jailer = JailerUnderTest::Start({.arguments = UsualArguments()});
   if (!jailer.ok()) {
     std::fprintf(stderr, "%s\n", jailer.status().ToString().c_str());
     return 1;
