@@ -4,9 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <set>
+#include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -176,14 +177,12 @@ absl::Status ApplyTable(Config& config, const std::string& file, const toml::tab
 
 absl::Status ApplyFile(Config& config, const std::string& file) {
   std::ifstream in(file, std::ios::binary);
+  std::error_code ignored;
+  if (!in.is_open() || std::filesystem::is_directory(file, ignored)) {
+    return absl::InvalidArgumentError(StrCat("the configuration ", file, " cannot be read"));
+  }
   std::string text(kFileBytesMax + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!in.is_open() || in.bad() || in.gcount() == 0) {
-    // An empty file is a configuration too; a directory or a missing one is not.
-    if (!in.is_open() || ::access(file.c_str(), R_OK) != 0) {
-      return absl::InvalidArgumentError(StrCat("the configuration ", file, " cannot be read"));
-    }
-  }
   text.resize(static_cast<size_t>(in.gcount()));
   if (text.size() > kFileBytesMax) {
     return absl::InvalidArgumentError(StrCat("the configuration ", file, " has more than 1 MiB"));

@@ -30,6 +30,13 @@ absl::Status MakeDir(const std::string& path, mode_t mode, std::optional<uid_t> 
   return absl::OkStatus();
 }
 
+absl::Status MakeLink(const std::string& target, const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_symlink(path, error)) std::filesystem::remove(path, error);
+  if (::symlink(target.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, StrCat("linking ", path));
+  return absl::OkStatus();
+}
+
 absl::Status CheckReachable(const std::string& data_dir, uid_t uid) {
   for (std::filesystem::path at = std::filesystem::path(data_dir).parent_path(); at != at.root_path();
        at = at.parent_path()) {
@@ -67,6 +74,7 @@ absl::Status PrepareDataDir(const Place& place) {
     const std::string run = StrCat(place.data_dir, "/run/", NameOf(part));
     if (auto status = MakeDir(run, shared ? 0711 : 0700, uid); !status.ok()) return status;
     if (auto status = MakeDir(DataDirOf(place, part), 0700, uid); !status.ok()) return status;
+    if (auto status = MakeLink(StrCat(NameOf(part), "/grpc.sock"), StrCat(run, ".sock")); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -62,11 +62,20 @@ absl::StatusOr<Place> FindPlace(const CommonOptions& options) {
 
 std::string_view NameOf(Part part) { return part == Part::kInterpreter ? "interpreter" : "retrieval"; }
 
-absl::StatusOr<rpc::Address> AddressOf(const Place& place, Part part) {
+namespace {
+
+absl::StatusOr<rpc::Address> ConfiguredOr(const Place& place, Part part, std::string_view socket) {
   const std::string& listen =
       part == Part::kInterpreter ? place.config.interpreter.listen : place.config.retrieval.listen;
-  if (!listen.empty()) return rpc::ParseAddress(listen);
-  return rpc::ParseAddress(StrCat("unix:", place.data_dir, "/run/", NameOf(part), "/grpc.sock"));
+  return rpc::ParseAddress(listen.empty() ? StrCat("unix:", place.data_dir, "/run/", NameOf(part), socket) : listen);
+}
+
+}  // namespace
+
+absl::StatusOr<rpc::Address> AddressOf(const Place& place, Part part) { return ConfiguredOr(place, part, ".sock"); }
+
+absl::StatusOr<rpc::Address> ListenAddressOf(const Place& place, Part part) {
+  return ConfiguredOr(place, part, "/grpc.sock");
 }
 
 std::string DataDirOf(const Place& place, Part part) { return StrCat(place.data_dir, "/", NameOf(part)); }

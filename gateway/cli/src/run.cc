@@ -20,9 +20,9 @@
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
 #include "cli/commands.h"
 #include "cli/out_dir.h"
-#include "sandbox/base/unique_fd.h"
 #include "rpc/log.h"
 #include "rpc/status.h"
+#include "sandbox/base/unique_fd.h"
 #include "strings.h"
 
 namespace carrel::cli {

@@ -1,4 +1,5 @@
 // carrel serve: the servers, each the child of its jailer, under one data directory.
+#include <filesystem>
 #include <utility>
 
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
@@ -20,9 +21,16 @@ std::string ServiceName(Part part) {
                                     : retrieval::v1::Retrieval::service_full_name();
 }
 
+// What the jailer may start for this server and nothing else: runtimes for people's code, or the document extractor.
+std::string PoliciesOf(const Place& place, Part part, const std::string& jailer) {
+  if (part == Part::kInterpreter && !place.config.jail.runtimes_dir.empty()) return place.config.jail.runtimes_dir;
+  const std::filesystem::path share = std::filesystem::path(jailer).parent_path().parent_path() / "share" / "carrel";
+  return (share / (part == Part::kInterpreter ? "runtimes" : "policies")).string();
+}
+
 // carrel-jailer, its server, and after "--" the server's own flags. The configuration goes along as flags, so that the
 // server, another user, needs to read none of our files for it.
-absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part part, const rpc::Address& address) {
+absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part part, const rpc::Address& listen) {
   const auto jailer = ProgramBeside("carrel-jailer");
   if (!jailer.ok()) return jailer.status();
   const auto server = ProgramBeside(StrCat("carrel-", NameOf(part)));
@@ -32,11 +40,9 @@ absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part pa
   if (const auto uid = ServerUid(place, part); uid.has_value()) {
     argv.insert(argv.end(), {"--server-uid", std::to_string(*uid)});
   }
-  if (!place.config.jail.runtimes_dir.empty()) {
-    argv.insert(argv.end(), {"--runtimes", place.config.jail.runtimes_dir});
-  }
+  argv.insert(argv.end(), {"--runtimes", PoliciesOf(place, part, *jailer)});
   if (place.config.jail.allow_no_cgroup) argv.emplace_back("--allow-no-cgroup");
-  argv.insert(argv.end(), {"--", "--listen", address.ToString(), "--data", DataDirOf(place, part)});
+  argv.insert(argv.end(), {"--", "--listen", listen.ToString(), "--data", DataDirOf(place, part)});
   for (const config::Setting& setting : config::Changed(place.config)) {
     argv.insert(argv.end(), {"--set", StrCat(setting.key, "=", setting.value)});
   }
@@ -46,7 +52,9 @@ absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part pa
 absl::StatusOr<SupervisedProgram> Program(const Place& place, Part part) {
   const auto address = AddressOf(place, part);
   if (!address.ok()) return address.status();
-  auto argv = CommandLine(place, part, *address);
+  const auto listen = ListenAddressOf(place, part);
+  if (!listen.ok()) return listen.status();
+  auto argv = CommandLine(place, part, *listen);
   if (!argv.ok()) return argv.status();
   const config::RpcConfig& rpc = place.config.rpc;
   rpc::ChannelOptions channel_options{

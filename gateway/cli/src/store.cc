@@ -11,8 +11,8 @@
 
 #include "absl/time/clock.h"
 #include "cli/commands.h"
-#include "sandbox/base/unique_fd.h"
 #include "rpc/status.h"
+#include "sandbox/base/unique_fd.h"
 #include "stores.h"
 #include "strings.h"
 

@@ -1,5 +1,6 @@
 #include "rpc/address.h"
 
+#include <arpa/inet.h>
 #include <sys/un.h>
 
 #include "absl/strings/ascii.h"
@@ -31,7 +32,10 @@ absl::StatusOr<Address> ParseUnix(std::string_view path) {
 
 bool Address::loopback() const {
   if (kind == Kind::kUnix) return true;
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
+  in_addr number{};
+  // A number, not a name that begins like one.
+  const bool v4 = ::inet_pton(AF_INET, host.c_str(), &number) == 1 && (ntohl(number.s_addr) >> 24) == 127;
+  return v4 || host == "localhost" || host == "::1";
 }
 
 std::string Address::ToString() const {

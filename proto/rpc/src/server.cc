@@ -98,7 +98,11 @@ class ServerImpl final : public Server {
     grpc::ResourceQuota quota("carrel");
     quota.SetMaxThreads(static_cast<int>(options_.threads_max));
     builder.SetResourceQuota(quota);
-    if (!options_.reflection) builder.SetOption(std::make_unique<NoReflection>());
+    if (options_.reflection) {
+      grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    } else {
+      builder.SetOption(std::make_unique<NoReflection>());
+    }
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
     interceptors.push_back(MakeCallLog({.metrics = metrics_.get(),
                                         .peers = listener_ == nullptr ? nullptr : &listener_->peers(),

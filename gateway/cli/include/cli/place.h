@@ -30,8 +30,11 @@ struct Place {
 enum class Part : unsigned char { kInterpreter, kRetrieval };
 [[nodiscard]] std::string_view NameOf(Part part);  // "interpreter", "retrieval"
 
-// DATA/run/<part>/grpc.sock, in a directory of the server's own (it may run as another uid), or [<part>] listen.
+// Where clients find a part: DATA/run/<part>.sock, or [<part>] listen.
 [[nodiscard]] absl::StatusOr<rpc::Address> AddressOf(const Place& place, Part part);
+// Where its server listens: DATA/run/<part>/grpc.sock, in a directory of the server's own (it may run as another uid,
+// and must be able to make and remove its socket), to which DATA/run/<part>.sock is a link; or [<part>] listen.
+[[nodiscard]] absl::StatusOr<rpc::Address> ListenAddressOf(const Place& place, Part part);
 // The directory that holds the server's data: DATA/<part>.
 [[nodiscard]] std::string DataDirOf(const Place& place, Part part);
 
