@@ -38,6 +38,7 @@ class Driver:
         self._shell = shell_module.create_shell(self)
         shell_module.warm_up(self._shell)
         self._generators = reseed.find_generators()
+        reseed.reseed(self._generators)  # what it sets up on its first use, it should set up here
 
     def reseed(self):
         """Once in each child, before it serves."""

@@ -1,6 +1,7 @@
 #include "sandbox/enter.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -60,6 +61,36 @@ int RaiseOomScore() noexcept {
   return error;
 }
 
+// "ID ID 1\n": the process's own id under its own number. Async-signal-safe.
+int MapOwnId(const char* path, uint32_t id) noexcept {
+  std::array<char, 10> digits;
+  size_t count = 0;
+  do {
+    digits[count++] = static_cast<char>('0' + id % 10);
+    id /= 10;
+  } while (id != 0);
+  std::array<char, 32> line;
+  size_t length = 0;
+  for (int times = 0; times < 2; ++times) {
+    for (size_t i = count; i > 0; --i) line[length++] = digits[i - 1];
+    line[length++] = ' ';
+  }
+  line[length++] = '1';
+  line[length++] = '\n';
+  const int fd = ::open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  const int error = ::write(fd, line.data(), length) == static_cast<ssize_t>(length) ? 0 : errno;
+  ::close(fd);
+  return error;
+}
+
+// Needs the process to be dumpable, which RaiseOomScore has made it.
+int EnterOwnUserNamespace(const Identity& identity) noexcept {
+  if (::unshare(CLONE_NEWUSER) != 0) return errno;
+  if (const int error = MapOwnId("/proc/self/uid_map", identity.uid); error != 0) return error;
+  return MapOwnId("/proc/self/gid_map", identity.gid);
+}
+
 }  // namespace
 
 const char* EnterStageName(EnterStage stage) noexcept {
@@ -76,6 +107,8 @@ const char* EnterStageName(EnterStage stage) noexcept {
       return "working directory";
     case EnterStage::kOomScore:
       return "oom_score_adj";
+    case EnterStage::kUserNamespace:
+      return "user namespace";
     case EnterStage::kRlimits:
       return "rlimits";
     case EnterStage::kIdentity:
@@ -94,6 +127,11 @@ EnterReport EnterJail(const EnterPlan& plan, const EnterRequest& request) noexce
   if (const int error = ArrangeDescriptors(request); error != 0) return {EnterStage::kDescriptors, error};
   if (const int error = EnterDirectory(); error != 0) return {EnterStage::kDirectory, error};
   if (const int error = RaiseOomScore(); error != 0) return {EnterStage::kOomScore, error};
+  if (request.own_user_namespace) {
+    if (const int error = EnterOwnUserNamespace(request.identity); error != 0) {
+      return {EnterStage::kUserNamespace, error};
+    }
+  }
   if (const int error = ApplyRlimits(request.rlimits); error != 0) return {EnterStage::kRlimits, error};
   if (const int error = DropTo(request.identity); error != 0) return {EnterStage::kIdentity, error};
   if (!plan.landlock().empty()) {

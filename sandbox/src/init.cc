@@ -126,6 +126,7 @@ class Init final {
                                .rlimits = order_.rlimits,
                                .stdio = {fds_[kInitStdin].get(), fds_[kInitStdout].get(), fds_[kInitStderr].get(),
                                          fds_.size() > kInitMainControl ? fds_[kInitMainControl].get() : -1},
+                               .own_user_namespace = order_.own_user_namespace != 0,
                                .gate = gate->second.get()};
     main_ = ::fork();
     if (main_ < 0) Fail({SetupStage::kFork, errno});

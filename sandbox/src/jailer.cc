@@ -50,9 +50,9 @@ Tier ChooseTier(JailerOptions::TierChoice choice) {
 }
 
 // What this machine can hold, looked at before anything is built on it.
-absl::Status CheckLayers(const DoctorReport& doctor, bool allow_no_cgroup) {
+absl::Status CheckLayers(const DoctorReport& doctor) {
   for (const LayerState& layer : doctor.layers) {
-    if (layer.active || (layer.name == "cgroup" && allow_no_cgroup)) continue;
+    if (layer.active || layer.name == "cgroup") continue;  // FindCgroups has its own words
     // By the kernel's version, not by the machine's set-up: reported, and the other layers do not rest on it.
     if (layer.name == "landlock") continue;
     return Missing(layer.name, layer.detail, layer.mend);
@@ -150,7 +150,7 @@ class Jailer final {
     if (!plans.ok()) return plans.status();
     plans_ = *std::move(plans);
     doctor_ = ExamineMachine();
-    if (absl::Status s = CheckLayers(doctor_, options_.allow_no_cgroup); !s.ok()) return s;
+    if (absl::Status s = CheckLayers(doctor_); !s.ok()) return s;
     return FindCgroups();
   }
 
@@ -161,8 +161,10 @@ class Jailer final {
       return absl::OkStatus();
     }
     if (options_.allow_no_cgroup) return absl::OkStatus();
-    return Missing("cgroup", tree.status().message(),
-                   "or accept a watched instead of a limited memory: --allow-no-cgroup");
+    // Its message names the layer and ends with the mend.
+    return absl::UnavailableError(absl::StrCat(tree.status().message(),
+                                               "; or have the sessions' memory watched instead of limited: "
+                                               "--allow-no-cgroup"));
   }
 
   absl::Status StartFamily() {

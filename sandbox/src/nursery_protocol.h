@@ -67,6 +67,7 @@ struct NurseryMessage {
   JailLimits limits;
   Identity identity;
   Rlimits rlimits;
+  uint32_t own_user_namespace = 0;
   char text[200] = {};
 };
 static_assert(std::is_trivially_copyable_v<NurseryMessage>);

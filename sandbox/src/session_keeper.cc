@@ -223,7 +223,8 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
                              .session = session->id,
                              .limits = session->limits,
                              .identity = session->identity,
-                             .rlimits = session->rlimits};
+                             .rlimits = session->rlimits,
+                             .own_user_namespace = family_.ids_differ ? 0U : 1U};
   std::vector<int> given{pair->second.get(), fds[kCreatePorter].get()};
   if (family_.policies[session->policy].kind == Policy::Kind::kExec) {
     for (size_t i = kCreateStdin; i < fds.size(); ++i) given.push_back(fds[i].get());
@@ -390,7 +391,8 @@ void SessionKeeper::ForkIfPossible(Session* session) {
   const ZygoteMessage order{.kind = ZygoteMessageKind::kFork,
                             .session = session->id,
                             .identity = session->identity,
-                            .rlimits = session->rlimits};
+                            .rlimits = session->rlimits,
+                            .own_user_namespace = family_.ids_differ ? 0U : 1U};
   if (absl::Status s = zygotes_.Fork(session->policy, order, fds); !s.ok()) return Fail(session, s);
   session->forked = true;
   session->gate = std::move(gate->first);

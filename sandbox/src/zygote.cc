@@ -162,6 +162,7 @@ void Zygote::EnterChild(ForkOrder& order) noexcept {
                              .rlimits = order.message.rlimits,
                              .stdio = {order.fds[kForkStdin].get(), order.fds[kForkStdout].get(),
                                        order.fds[kForkStderr].get(), order.fds[kForkControl].get()},
+                             .own_user_namespace = order.message.own_user_namespace != 0,
                              .gate = gate};
   const EnterReport report = EnterJail(plan_, request);
   // Whatever happened, the numbers below now belong to the session (or to nobody): forget them without closing.

@@ -38,7 +38,8 @@ void OnComplaint(const std::string& message, void* closure) {
   if (says("Unsupported version/revision") || says("Unknown security handler")) complaints->unknown_security = true;
 }
 
-std::string Utf8(const poppler::ustring& text) {
+// poppler::ustring, or a piece of one.
+std::string Utf8(const std::basic_string<unsigned short>& text) {
   std::string out;
   out.reserve(text.size());
   AppendUtf16AsUtf8(text, out);
@@ -60,16 +61,65 @@ uint8_t FlagsOf(const poppler::text_box& word) {
   return flags;
 }
 
-void PutWord(const poppler::text_box& word, Payload& page) {
-  const poppler::rectf box = word.bbox();
-  page.Str16(Utf8(word.text()), wire::kWordBytesMax);
-  page.F32(box.left());
-  page.F32(box.top());
-  page.F32(box.right());
-  page.F32(box.bottom());
-  page.F32(word.has_font_info() ? word.get_font_size() : box.height());
+struct Corners {
+  double x_min;
+  double y_min;
+  double x_max;
+  double y_max;
+};
+Corners CornersOf(const poppler::rectf& box) { return {box.left(), box.top(), box.right(), box.bottom()}; }
+
+void PutPart(const poppler::text_box& word, const std::basic_string<unsigned short>& text, const Corners& box,
+             uint8_t flags, Payload& page) {
+  page.Str16(Utf8(text), wire::kWordBytesMax);
+  page.F32(box.x_min);
+  page.F32(box.y_min);
+  page.F32(box.x_max);
+  page.F32(box.y_max);
+  page.F32(word.has_font_info() ? word.get_font_size() : box.y_max - box.y_min);
   page.U8(static_cast<uint8_t>(word.rotation() & 3));
-  page.U8(FlagsOf(word));
+  page.U8(flags);
+}
+
+// Ends a clause in scripts without spaces.
+bool IsUnspacedStop(unsigned unit) {
+  return unit == 0x3001 || unit == 0x3002 || unit == 0xFF01 || unit == 0xFF0C || unit == 0xFF1A || unit == 0xFF1B ||
+         unit == 0xFF1F;
+}
+
+// Longer words are not cut; so a word takes at most kRoomForWord bytes of a frame.
+constexpr uint32_t kCutUnitsMax = 1000;
+constexpr size_t kRoomForWord = wire::kWordBytesMax + kCutUnitsMax * 32;
+
+// To Poppler a line of Chinese or Japanese is one word. Cut after each clause, so that a quote's box ends where the
+// quote does. The number of parts written, at most `parts_max` (>= 1).
+uint32_t PutWord(const poppler::text_box& word, uint32_t parts_max, Payload& page) {
+  const poppler::ustring text = word.text();
+  const uint8_t flags = FlagsOf(word);
+  const bool cuttable = text.size() > 1 && text.size() <= std::min(parts_max, kCutUnitsMax) &&
+                        std::any_of(text.begin(), text.end() - 1, IsUnspacedStop) &&
+                        // One glyph a unit: else the boxes of glyphs are not those of characters.
+                        word.char_bbox(text.size() - 1).width() > 0 && word.char_bbox(text.size()).width() <= 0;
+  if (!cuttable) {
+    PutPart(word, text, CornersOf(word.bbox()), flags, page);
+    return 1;
+  }
+  uint32_t parts = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = begin;
+    Corners box = CornersOf(word.char_bbox(begin));
+    while (end < text.size()) {
+      const Corners glyph = CornersOf(word.char_bbox(end));
+      box = {std::min(box.x_min, glyph.x_min), std::min(box.y_min, glyph.y_min), std::max(box.x_max, glyph.x_max),
+             std::max(box.y_max, glyph.y_max)};
+      if (IsUnspacedStop(text[end++])) break;
+    }
+    const bool last = end == text.size();
+    PutPart(word, text.substr(begin, end - begin), box, last ? flags : flags & ~wire::kSpaceAfter, page);
+    ++parts;
+    begin = end;
+  }
+  return parts;
 }
 
 struct PageSize {
@@ -137,12 +187,11 @@ class PdfReader final {
     frame.U32(0);
     uint32_t put = 0;
     for (const poppler::text_box& word : words) {
-      if (put == request_.words_per_page_max || frame.size() + wire::kWordBytesMax + 64 > wire::kFrameBytesMax) {
+      if (put == request_.words_per_page_max || frame.size() + kRoomForWord > wire::kFrameBytesMax) {
         if (first_crowded_page_ == 0) first_crowded_page_ = number;
         break;
       }
-      PutWord(word, frame);
-      ++put;
+      put += PutWord(word, request_.words_per_page_max - put, frame);
     }
     frame.SetU32(count_at, put);
     words_ += put;

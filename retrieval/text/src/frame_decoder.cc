@@ -56,9 +56,10 @@ absl::Status DecodeBegin(ByteReader in, const DecoderLimits& limits, RawDocument
 
 // Clamps to the page: glyphs may stick out, a citation's box may not.
 Box Within(const RawPage& page, float x0, float y0, float x1, float y1) {
-  const auto x = std::minmax(std::clamp(x0, 0.0F, page.width), std::clamp(x1, 0.0F, page.width));
-  const auto y = std::minmax(std::clamp(y0, 0.0F, page.height), std::clamp(y1, 0.0F, page.height));
-  return {.x_min = x.first, .y_min = y.first, .x_max = x.second, .y_max = y.second};
+  return {.x_min = std::clamp(std::min(x0, x1), 0.0F, page.width),
+          .y_min = std::clamp(std::min(y0, y1), 0.0F, page.height),
+          .x_max = std::clamp(std::max(x0, x1), 0.0F, page.width),
+          .y_max = std::clamp(std::max(y0, y1), 0.0F, page.height)};
 }
 
 absl::Status DecodeWord(ByteReader& in, RawPage& page) {

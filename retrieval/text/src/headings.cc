@@ -268,6 +268,7 @@ std::vector<Heading> FindMarkdownHeadings(std::u32string_view text) {
     if (hashes >= 1 && hashes <= 6 && hashes < trimmed.size() && trimmed[hashes] == U' ') {
       std::u32string_view title = Trimmed(trimmed.substr(hashes));
       while (!title.empty() && title.back() == U'#') title.remove_suffix(1);
+      title = Trimmed(title);
       headings.push_back(
           {.span = {line.begin, line.end}, .level = static_cast<uint8_t>(hashes), .title = OneLine(title)});
       above = {};

@@ -159,7 +159,8 @@ Join JoinOf(const Line& line, float column_end, const Line& next, const PageMetr
   const float indent =
       line.right_to_left ? line.extent.u_max - next.extent.u_max : next.extent.u_min - line.extent.u_min;
   if (ended && indent > 0.8F * line.font_size && !IsListItem(line)) return Join::kParagraph;
-  if (EndsEarly(line, column_end, next) && !EndsWithHyphen(line)) return ended ? Join::kParagraph : Join::kLineBreak;
+  if (EndsEarly(line, column_end, next) && !IsHyphen(line.text.back()))
+    return ended ? Join::kParagraph : Join::kLineBreak;
   if (line.fixed_width && next.fixed_width) return Join::kLineBreak;
   return JoinInside(line, next, vocabulary);
 }

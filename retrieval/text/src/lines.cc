@@ -79,7 +79,11 @@ constexpr size_t kLeaderDotsMin = 4;
 // The words of one line, in visual order.
 class LineBuilder final {
  public:
-  explicit LineBuilder(const RawPage& page) : page_(page) {}
+  explicit LineBuilder(const RawPage& page) : page_(page) {
+    Directions all;
+    for (const RawWord& word : page.words) all.Count(Chars(word));
+    page_right_to_left_ = all.right > all.left;
+  }
 
   [[nodiscard]] bool empty() const { return words_.empty(); }
 
@@ -110,7 +114,7 @@ class LineBuilder final {
     Line line;
     DropLeaders();
     line.rotation = words_.front()->rotation;
-    line.right_to_left = MostlyRightToLeft();
+    line.right_to_left = RightToLeft();
     const std::vector<size_t> order = LogicalOrder(line.right_to_left);
     for (size_t i = 0; i < order.size(); ++i) {
       const bool space = i > 0 && SpaceBetween(order[i - 1], order[i]);
@@ -149,20 +153,26 @@ class LineBuilder final {
     if (!kept.empty()) words_ = std::move(kept);
   }
 
-  [[nodiscard]] std::u32string_view CharsOf(size_t i) const {
-    const Span chars = words_[i]->chars;
-    return std::u32string_view(page_.chars).substr(chars.begin, chars.size());
-  }
-
-  [[nodiscard]] bool MostlyRightToLeft() const {
+  struct Directions {
     size_t right = 0;
     size_t left = 0;
-    for (size_t i = 0; i < words_.size(); ++i) {
-      const Direction direction = WordDirection(CharsOf(i));
+    void Count(std::u32string_view word) {
+      const Direction direction = WordDirection(word);
       right += direction == Direction::kRightToLeft ? 1 : 0;
       left += direction == Direction::kLeftToRight ? 1 : 0;
     }
-    return right > left;
+  };
+
+  [[nodiscard]] std::u32string_view Chars(const RawWord& word) const {
+    return std::u32string_view(page_.chars).substr(word.chars.begin, word.chars.size());
+  }
+  [[nodiscard]] std::u32string_view CharsOf(size_t i) const { return Chars(*words_[i]); }
+
+  // A line of two languages goes with its page.
+  [[nodiscard]] bool RightToLeft() const {
+    Directions here;
+    for (const RawWord* word : words_) here.Count(Chars(*word));
+    return here.right > here.left || (here.right > 0 && page_right_to_left_);
   }
 
   // Runs of words against the line's direction are turned around within it.
@@ -187,9 +197,15 @@ class LineBuilder final {
     return order;
   }
 
+  // Poppler does not mark every gap that the eye sees.
   [[nodiscard]] bool SpaceBetween(size_t a, size_t b) const {
-    if (a + 1 == b || b + 1 == a) return words_[std::min(a, b)]->space_after;
-    return true;
+    if (a + 1 != b && b + 1 != a) return true;
+    const RawWord& left = *words_[std::min(a, b)];
+    const RawWord& right = *words_[std::max(a, b)];
+    if (left.space_after) return true;
+    if (IsUnspaced(Chars(left).back()) && IsUnspaced(Chars(right).front())) return false;
+    const float gap = ExtentOf(right.box, right.rotation).u_min - ExtentOf(left.box, left.rotation).u_max;
+    return gap > 0.2F * std::max(left.font_size, right.font_size);
   }
 
   void Append(size_t i, bool space, Line& line) {
@@ -242,6 +258,7 @@ class LineBuilder final {
   Extent base_;  // of the largest word: what is raised or lowered is measured against it
   float base_font_size_ = 0;
   bool space_owed_ = false;
+  bool page_right_to_left_ = false;
 };
 
 }  // namespace

@@ -28,11 +28,12 @@ namespace carrel::sandbox {
 // Where it failed. The order is the order of the steps.
 enum class EnterStage : uint32_t {
   kNone = 0,
-  kGate,         // the jailer did not let us go on
-  kNamespaces,   // setns into the session's
-  kDescriptors,  // 0 to 3, and no other
-  kDirectory,    // chdir("/mnt/data"), a session of its own, umask
-  kOomScore,     // first to be killed when the machine is out of memory
+  kGate,           // the jailer did not let us go on
+  kNamespaces,     // setns into the session's
+  kDescriptors,    // 0 to 3, and no other
+  kDirectory,      // chdir("/mnt/data"), a session of its own, umask
+  kOomScore,       // first to be killed when the machine is out of memory
+  kUserNamespace,  // one of the session's own, where all sessions share a uid
   kRlimits,
   kIdentity,  // uid, gid, groups, capabilities, no_new_privs
   kLandlock,
@@ -80,6 +81,9 @@ struct EnterRequest {
   Rlimits rlimits;
   // Become 0, 1, 2, 3. The first three must be given; the last may be -1, then 3 is closed.
   std::array<int, 4> stdio{-1, -1, -1, -1};
+  // `userns`: all sessions have one uid, and the kernel counts RLIMIT_NPROC and its like by user namespace and uid. A
+  // user namespace around the program makes the counts its own.
+  bool own_user_namespace = false;
   // The descriptor on which a failure is reported. Stays open, as descriptor 4 and close-on-exec: close it
   // (kEnterGateFd) or exec when all is done. -1: none.
   int gate = -1;

@@ -37,12 +37,13 @@ enum GoFd : uint32_t { kGoMntNs, kGoNetNs, kGoIpcNs, kGoUtsNs, kGoCgroupNs, kGoF
 
 struct ZygoteMessage {
   ZygoteMessageKind kind = ZygoteMessageKind::kSetup;
-  int32_t error = 0;     // FAILED: errno
-  uint64_t session = 0;  // FORK, FORKED, FAILED, EXITED
-  int32_t pid = 0;       // FORKED: as the zygote sees it
-  int32_t status = 0;    // EXITED
-  Identity identity;     // FORK
-  Rlimits rlimits;       // FORK
+  int32_t error = 0;                // FAILED: errno
+  uint64_t session = 0;             // FORK, FORKED, FAILED, EXITED
+  int32_t pid = 0;                  // FORKED: as the zygote sees it
+  int32_t status = 0;               // EXITED
+  Identity identity;                // FORK
+  Rlimits rlimits;                  // FORK
+  uint32_t own_user_namespace = 0;  // FORK: as in EnterRequest
 };
 static_assert(std::is_trivially_copyable_v<ZygoteMessage>);
 

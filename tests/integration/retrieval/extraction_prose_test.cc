@@ -50,7 +50,7 @@ class Prose : public ::testing::TestWithParam<std::string> {
     // Citations are made of what the store gives back.
     for (Page& page : document_.pages) {
       auto stored = DecodePage(EncodePage(page));
-      ASSERT_TRUE(stored.ok());
+      ASSERT_TRUE(stored.ok()) << "page " << page.number;
       page = *std::move(stored);
     }
     facts_ = FactsOf(GetParam());

@@ -46,7 +46,8 @@ constexpr const char kCommon[] =
 void WritePolicy(const std::string& directory, const std::string& name, const std::string& lines) {
   const std::string place = absl::StrCat(directory, "/", name);
   std::filesystem::create_directory(place);
-  std::ofstream(place + "/manifest") << "name " << name << "\n" << lines << kCommon;
+  // The lines come last: a bind over a part of another must follow it.
+  std::ofstream(place + "/manifest") << "name " << name << "\n" << kCommon << lines;
   std::filesystem::copy_file(CARREL_SYSCALLS, place + "/calls");
   for (const char* file : {"/manifest", "/calls"}) ::chmod((place + file).c_str(), 0644);
   ::chmod(place.c_str(), 0755);
@@ -54,13 +55,12 @@ void WritePolicy(const std::string& directory, const std::string& name, const st
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<JailerUnderTest>> JailerUnderTest::Start(const std::vector<std::string>& arguments,
-                                                                        const std::string& more_manifest) {
+absl::StatusOr<std::unique_ptr<JailerUnderTest>> JailerUnderTest::Start(const Options& options) {
   ::signal(SIGPIPE, SIG_IGN);  // a program that ends without reading its input is no reason for us to die
   auto directory = TempDir::Create();
   if (!directory.ok()) return directory.status();
   const std::string runtimes = directory->path();
-  WritePolicy(runtimes, "shell", "kind exec\ncommand /bin/sh -s\n" + more_manifest);
+  WritePolicy(runtimes, "shell", "kind exec\ncommand /bin/sh -s\n" + options.more_manifest);
   WritePolicy(runtimes, "python", "kind exec\ncommand /usr/bin/python3 -I -\n");
   WritePolicy(runtimes, "forks",
               "kind zygote\ncommand /opt/test_zygote\n"
@@ -71,9 +71,15 @@ absl::StatusOr<std::unique_ptr<JailerUnderTest>> JailerUnderTest::Start(const st
   const std::string log = runtimes + ".log";  // beside it: what is in it are policies
   UniqueFd errors(::open(log.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   ::unlink(log.c_str());
-  SpawnOptions spawn{.argv = {CARREL_BIN "/carrel-jailer", "--server", CARREL_TESTS_BIN "/jailer_relay", "--runtimes",
-                              runtimes}};
-  spawn.argv.insert(spawn.argv.end(), arguments.begin(), arguments.end());
+  SpawnOptions spawn;
+  if (!options.world.empty()) {
+    spawn.argv = {"/usr/bin/unshare"};
+    spawn.argv.insert(spawn.argv.end(), options.unshare.begin(), options.unshare.end());
+    spawn.argv.insert(spawn.argv.end(), {"--", "/bin/sh", "-ec", options.world, "sh"});
+  }
+  spawn.argv.insert(spawn.argv.end(), {CARREL_BIN "/carrel-jailer", "--server", CARREL_TESTS_BIN "/jailer_relay",
+                                       "--runtimes", runtimes});
+  spawn.argv.insert(spawn.argv.end(), options.arguments.begin(), options.arguments.end());
   spawn.fds = {{pair->second.get(), 0}, {errors.get(), 2}};
   spawn.dies_with_parent = true;
   auto process = ChildProcess::Spawn(spawn);

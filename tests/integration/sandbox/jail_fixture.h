@@ -23,9 +23,15 @@ namespace carrel::sandbox {
 //   forks   test_zygote.cc
 class JailerUnderTest final {
  public:
-  // `arguments` go before the server's. UNAVAILABLE with the jailer's own words when it ended.
-  static absl::StatusOr<std::unique_ptr<JailerUnderTest>> Start(const std::vector<std::string>& arguments = {},
-                                                                const std::string& more_manifest = "");
+  struct Options {
+    std::vector<std::string> arguments;  // of the jailer
+    std::string more_manifest;           // lines of the policy `shell`
+    // A shell script that changes the world and then executes the jailer: exec "$@". Under `unshare` with these flags.
+    std::string world;
+    std::vector<std::string> unshare;
+  };
+  // UNAVAILABLE with the jailer's own words when it ended.
+  static absl::StatusOr<std::unique_ptr<JailerUnderTest>> Start(const Options& options);
   ~JailerUnderTest();
 
   [[nodiscard]] JailMaker& maker() { return *maker_; }
@@ -73,7 +79,7 @@ std::vector<std::string> UsualArguments();
 class JailTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto jailer = JailerUnderTest::Start(UsualArguments());
+    auto jailer = JailerUnderTest::Start({.arguments = UsualArguments()});
     ASSERT_TRUE(jailer.ok()) << jailer.status();
     jailer_ = *std::move(jailer);
   }

@@ -35,15 +35,17 @@ TEST_F(JailTest, PythonRuns) {
 }
 
 TEST_F(JailTest, HostFilesAreNotThere) {
-  EXPECT_EQ(RunScript(maker(), "for f in /etc/shadow /root /home /boot /sys /var/log /t /proc/1/root/t /usr; do "
-                               "[ -e $f ] && echo $f; done"),
+  EXPECT_EQ(RunScript(maker(),
+                      "for f in /etc/shadow /root /home /boot /sys /var/log /t /proc/1/root/t /usr; do "
+                      "[ -e $f ] && echo $f; done"),
             "/usr\n");
 }
 
 TEST_F(JailTest, NothingOutsideTheWorkspaceCanBeWritten) {
-  EXPECT_THAT(RunScript(maker(), "echo x >/usr/x; echo x >/etc/x; echo x >/x; mkdir /dev/y; echo fine >/tmp/x && cat /tmp/x"),
-              ::testing::AllOf(HasSubstr("cannot create /usr/x"), HasSubstr("cannot create /etc/x"),
-                               HasSubstr("cannot create /x"), HasSubstr("cannot create directory"), HasSubstr("fine")));
+  EXPECT_THAT(
+      RunScript(maker(), "echo x >/usr/x; echo x >/etc/x; echo x >/x; mkdir /dev/y; echo fine >/tmp/x && cat /tmp/x"),
+      ::testing::AllOf(HasSubstr("cannot create /usr/x"), HasSubstr("cannot create /etc/x"),
+                       HasSubstr("cannot create /x"), HasSubstr("cannot create directory"), HasSubstr("fine")));
 }
 
 TEST_F(JailTest, OnlyItsOwnProcessesAreVisible) {
@@ -52,8 +54,9 @@ TEST_F(JailTest, OnlyItsOwnProcessesAreVisible) {
 }
 
 TEST_F(JailTest, InitCannotBeKilledOrLookedInto) {
-  EXPECT_THAT(RunScript(maker(), "kill -9 1; kill -STOP 1; ls /proc/1/fd; cat /proc/1/environ /proc/1/maps; echo alive"),
-              ::testing::AllOf(HasSubstr("alive"), HasSubstr("Permission denied")));
+  EXPECT_THAT(
+      RunScript(maker(), "kill -9 1; kill -STOP 1; ls /proc/1/fd; cat /proc/1/environ /proc/1/maps; echo alive"),
+      ::testing::AllOf(HasSubstr("alive"), HasSubstr("Permission denied")));
 }
 
 TEST_F(JailTest, HasExactlyItsDescriptors) {
@@ -103,7 +106,8 @@ TEST_F(JailTest, InterruptReachesTheProgram) {
   auto running = StartJail(maker(), "python");
   ASSERT_TRUE(running.ok()) << running.status();
   const std::string program =
-      "import time\ntry:\n  print('ready', flush=True)\n  time.sleep(60)\nexcept KeyboardInterrupt:\n  print('stopped')\n";
+      "import time\ntry:\n  print('ready', flush=True)\n  time.sleep(60)\nexcept KeyboardInterrupt:\n  "
+      "print('stopped')\n";
   ASSERT_GT(::write(running->input.get(), program.data(), program.size()), 0);
   running->input.reset();
   char ready[6];
@@ -142,10 +146,24 @@ TEST_F(JailTest, MemoryLimitKillsAndIsNamed) {
 }
 
 TEST_F(JailTest, ProcessLimitRefusesForks) {
-  const std::string output = RunScript(
-      maker(), "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo done", {.processes = 8});
+  const std::string output =
+      RunScript(maker(), "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo done", {.processes = 8});
   EXPECT_THAT(output, ::testing::AnyOf(HasSubstr("fork"), HasSubstr("Resource temporarily unavailable")));
   EXPECT_EQ(RunScript(maker(), "echo next"), "next\n");
+}
+
+TEST_F(JailTest, OneSessionsProcessesAreNotCountedForAnother) {
+  std::vector<RunningJail> jails;
+  for (int i = 0; i < 4; ++i) {
+    auto running = StartJail(maker(), "shell", {.processes = 12});
+    ASSERT_TRUE(running.ok()) << running.status();
+    const std::string script = "for i in 1 2 3 4 5 6 7 8; do sleep 30 & done; echo ready; wait\n";
+    ASSERT_GT(::write(running->input.get(), script.data(), script.size()), 0);
+    char ready[7] = {};
+    ASSERT_EQ(::read(running->output.get(), ready, 6), 6);
+    EXPECT_STREQ(ready, "ready\n");
+    jails.push_back(*std::move(running));
+  }
 }
 
 TEST_F(JailTest, WorkspaceLimitFillsUp) {

@@ -72,15 +72,16 @@ TEST_F(WorkspaceTest, ListingIsBounded) {
 }
 
 TEST_F(WorkspaceTest, LongListingsComeInParts) {
-  Workspace& workspace = After(
-      "n=$(head -c 200 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 250 ]; do : >$n$i; i=$((i+1)); done");
+  Workspace& workspace =
+      After("n=$(head -c 200 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 250 ]; do : >$n$i; i=$((i+1)); done");
   const auto listing = workspace.List({});
   ASSERT_TRUE(listing.ok()) << listing.status();
   EXPECT_EQ(listing->entries.size(), 250);
 }
 
 TEST_F(WorkspaceTest, LinksAreNotFollowed) {
-  Workspace& workspace = After("ln -s /etc/passwd out; ln -s /proc/1/root root; mkdir d; echo x >d/x; ln -s d e; mkfifo p");
+  Workspace& workspace =
+      After("ln -s /etc/passwd out; ln -s /proc/1/root root; mkdir d; echo x >d/x; ln -s d e; mkfifo p");
   for (const char* path : {"out", "root/etc/passwd", "e/x", "../etc/passwd", "/etc/passwd", "d/../d/x", "", "p", "d"}) {
     EXPECT_EQ(workspace.OpenRead(path).status().code(), absl::StatusCode::kFailedPrecondition) << path;
   }

@@ -46,8 +46,7 @@ TEST_F(JailTest, SessionsOutliveTheirZygote) {
   pid_t zygote = -1;
   for (const pid_t pid : Descendants(jailer_->process().pid())) {
     char program[256] = {};
-    const ssize_t length =
-        ::readlink(("/proc/" + std::to_string(pid) + "/exe").c_str(), program, sizeof program - 1);
+    const ssize_t length = ::readlink(("/proc/" + std::to_string(pid) + "/exe").c_str(), program, sizeof program - 1);
     if (length > 0 && std::string(program).ends_with("test_zygote") && (zygote < 0 || pid < zygote)) zygote = pid;
   }
   ASSERT_GT(zygote, 0);

@@ -330,6 +330,8 @@ def rotated(directory):
     for angle in (0, 90, 180, 270):
         c = document.canvas
         # /Rotate turns the page for display; the content is turned against it, so that it reads upright.
+        # (reportlab swaps the sides of a page that is turned by a quarter.)
+        c.setPageSize((WIDTH, HEIGHT) if angle % 180 == 0 else (HEIGHT, WIDTH))
         c.setPageRotation(angle)
         shown = (WIDTH, HEIGHT) if angle % 180 == 0 else (HEIGHT, WIDTH)
         turn = {0: (0, 0), 90: (WIDTH, 0), 180: (WIDTH, HEIGHT), 270: (0, HEIGHT)}[angle]

@@ -3,8 +3,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "model_path.h"
 #include "nlohmann/json.hpp"
+#include "retrieval/model_path.h"
 #include "retrieval/wordpiece.h"
 
 namespace carrel::retrieval {
