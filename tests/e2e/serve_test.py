@@ -22,7 +22,7 @@ frame = pd.DataFrame({"a": [1, 2, 3]})
 plt.plot(frame.a)
 plt.savefig("plot.png")
 print("drawn")
-frame.a.sum()"""
+int(frame.a.sum())"""
 
 PAGES = ["The pump is primed before the first start.\nTurn the valve a quarter to the left.",
          "The battery lasts four hours.\nA full charge takes ninety minutes with the supplied charger.",
@@ -103,6 +103,7 @@ class Running(unittest.TestCase):
         broken.write_bytes(make_pdf(PAGES)[:200])
         done = self.serve.run("store", "add", "broken", str(broken), check=1)
         self.assertIn("broken.pdf  failed: ", done.stdout)
+        self.assertIn("damaged", done.stdout)
 
     def test_a_second_serve_says_who_has_the_data(self):
         done = self.serve.run("serve", check=2, timeout=30)
