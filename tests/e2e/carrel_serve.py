@@ -70,18 +70,19 @@ class Serve:
 
     def start(self):
         self.events = queue.Queue()
-        self.log = open(self.work / "serve.log", "ab")
-        self.process = subprocess.Popen([self.carrel, "serve", "--json", *self.flags], env=self.environment,
-                                        stdout=subprocess.PIPE, stderr=self.log)
-        threading.Thread(target=self._read_events, args=(self.process.stdout,), daemon=True).start()
+        with open(self.work / "serve.log", "ab") as log:
+            self.process = subprocess.Popen([self.carrel, "serve", "--json", *self.flags], env=self.environment,
+                                            stdout=subprocess.PIPE, stderr=log)
+        threading.Thread(target=self._read_events, args=(self.process.stdout, self.events), daemon=True).start()
         self.wait_for("serving", START_SECONDS)
         return self
 
-    def _read_events(self, stream):
+    @staticmethod
+    def _read_events(stream, events):
         with stream:
             for line in stream:
-                self.events.put(json.loads(line))
-        self.events.put({"event": "end of output"})
+                events.put(json.loads(line))
+        events.put({"event": "end of output"})
 
     def wait_for(self, event, seconds, **fields):
         """The next such event, skipping others."""

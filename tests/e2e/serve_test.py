@@ -7,8 +7,8 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import sys
-import time
 import unittest
 
 from carrel_serve import Serve, alive, descendants, wait_until
@@ -24,9 +24,18 @@ plt.savefig("plot.png")
 print("drawn")
 int(frame.a.sum())"""
 
-PAGES = ["The pump is primed before the first start.\nTurn the valve a quarter to the left.",
-         "The battery lasts four hours.\nA full charge takes ninety minutes with the supplied charger.",
-         "Clean the filter every week with warm water.\nNever use solvents."]
+
+
+def page(facts, number):
+    """A page of prose around the facts: long enough that a passage does not cover all of the document."""
+    filler = [f"Note {number}.{line} of this handbook repeats what every workshop knows about shelf {number * 31 + line}."
+              for line in range(1, 41)]
+    return "\n".join(filler[:20] + facts + filler[20:])
+
+
+PAGES = [page(["The pump is primed before the first start.", "Turn the valve a quarter to the left."], 1),
+         page(["The battery lasts four hours.", "A full charge takes ninety minutes with the supplied charger."], 2),
+         page(["Clean the filter every week with warm water.", "Never use solvents."], 3)]
 
 
 class Running(unittest.TestCase):
@@ -91,12 +100,13 @@ class Running(unittest.TestCase):
         manual = self.serve.work / "manual.pdf"
         manual.write_bytes(make_pdf(PAGES))
         done = self.serve.run("store", "add", "manual", str(manual), check=0)
+        question = "How long does charging the battery take?"
         self.assertIn("manual.pdf  completed, 3 pages", done.stdout)
-        found = json.loads(self.serve.run("search", "--json", "manual", "How long does charging take?", check=0).stdout)
+        found = json.loads(self.serve.run("search", "--json", "manual", question, check=0).stdout)
         citation = found["hits"][0]["citations"][0]
         self.assertIn("ninety minutes", citation["quote"])
-        self.assertEqual(citation["first_page"], 2)
-        self.assertIn("manual.pdf, page 2", self.serve.run("search", "manual", "How long does charging take?", check=0).stdout)
+        self.assertEqual((citation["first_page"], citation["last_page"]), (2, 2), citation)
+        self.assertIn("manual.pdf, page 2", self.serve.run("search", "manual", question, check=0).stdout)
 
     def test_a_damaged_document_has_its_own_verdict(self):
         broken = self.serve.work / "broken.pdf"
@@ -197,13 +207,13 @@ class Ending(unittest.TestCase):
 
     def test_a_running_call_is_let_end(self):
         with Serve(BIN) as serve:
-            import subprocess
-            run = subprocess.Popen([serve.carrel, "run", "-c", "import time\nprint('on', flush=True)\ntime.sleep(2)\nprint('done')"],
-                                   env=serve.environment, stdout=subprocess.PIPE, text=True)
-            self.assertEqual(run.stdout.readline(), "on\n")
-            serve.process.terminate()
-            self.assertEqual(run.stdout.readline(), "done\n")
-            self.assertEqual(run.wait(20), 0)
+            code = "import time\nprint('on', flush=True)\ntime.sleep(2)\nprint('done')"
+            with subprocess.Popen([serve.carrel, "run", "-c", code], env=serve.environment, stdout=subprocess.PIPE,
+                                  text=True) as run:
+                self.assertEqual(run.stdout.readline(), "on\n")
+                serve.process.terminate()
+                self.assertEqual(run.stdout.readline(), "done\n")
+                self.assertEqual(run.wait(20), 0)
             self.assertEqual(serve.process.wait(40), 0)
 
 
