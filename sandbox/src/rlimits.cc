@@ -17,7 +17,8 @@ constexpr uint64_t kStackBytes = 8 * kMiB;
 constexpr uint64_t kStackBytesMax = 64 * kMiB;
 // Private writable memory that is reserved and hardly touched: thread stacks (8 MiB each), malloc's arenas, the work
 // areas of OpenBLAS. Without a cgroup it is the reserve beyond the memory limit; the watchdog counts what is touched.
-constexpr uint64_t kDataReserveBytes = kGiB;
+// Generous, because a zygote's reservations count for each of its children.
+constexpr uint64_t kDataReserveBytes = 4 * kGiB;
 // With a cgroup RLIMIT_DATA only turns absurd requests into MemoryError where the host's size would let them through.
 constexpr uint64_t kDataSlackBytes = 8 * kGiB;
 // Nothing locks memory except small key buffers of crypto libraries.

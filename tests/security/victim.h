@@ -6,6 +6,7 @@
 //     # limits: processes=32 wall_ms=5000           of the session; fields of the contract's Limits
 //     # return: bytes                               ReturnFiles; default references
 //     # verdict: RAISED BlockingIOError | EXITED 3 | TIME_LIMIT        one of these; "any": any at all
+//     # userns-verdict: ...                         instead of it (and of state) where no control group is
 //     # state: kept | dead
 //     # signal: 6          # errno: 28              errno: of an OSError, by the exception's text "[Errno 28]"
 //     # touched: LIMIT_PROCESSES                    where a control group counts

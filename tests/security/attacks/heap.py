@@ -1,6 +1,7 @@
 # Touches more memory than it may have.
 # limits: memory_bytes=268435456
 # verdict: MEMORY_LIMIT
+# userns-verdict: MEMORY_LIMIT | RAISED MemoryError
 # state: dead
 blocks = []
 while True:

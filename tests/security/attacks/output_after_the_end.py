@@ -1,6 +1,5 @@
 # Goes on writing from a thread and from a child when the call is over.
 # verdict: COMPLETED
-# prints: over
 import os, threading
 if os.fork() == 0:
     try:

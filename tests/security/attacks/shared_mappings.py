@@ -1,6 +1,6 @@
 # Takes memory by shared anonymous mappings, which are files to the kernel.
 # limits: memory_bytes=268435456
-# verdict: MEMORY_LIMIT | RAISED OSError
+# verdict: MEMORY_LIMIT | RAISED OSError | RAISED MemoryError
 import mmap
 maps = []
 while True:
