@@ -15,6 +15,7 @@ import shell
 
 def main():
     _carrel_zygote.connect()
+    os.environ.pop("CARREL_ZYGOTE_FD", None)  # ours, and of no use inside a session
     before = shell.open_files()
     driver = driver_module.Driver()
     driver.prepare()
