@@ -37,6 +37,13 @@ std::string ClipHeading(const std::string& heading, const Embedder& embedder) {
   return std::string(rest);
 }
 
+// A sub-passage that begins with its own heading stands under that, not under the one before.
+std::string HeadingOf(const ExtractedDocument& document, const SubPassage& sub) {
+  uint32_t offset = sub.span.begin;
+  if (sub.heading >= 0) offset = std::max(offset, document.headings[static_cast<size_t>(sub.heading)].span.begin);
+  return HeadingPath(document.headings, offset);
+}
+
 std::string WithTitle(const std::string& title, const std::string& heading) {
   if (title.empty() || heading.starts_with(title)) return heading;
   return heading.empty() ? title : absl::StrCat(title, " > ", heading);
@@ -242,7 +249,7 @@ absl::StatusOr<bool> Ingest::ExtractStep(const Job& job, const std::stop_token& 
   std::vector<SubPassageText> texts;
   for (const SubPassage& sub : chunks.sub_passages) {
     if (stop.stop_requested()) return absl::CancelledError("the document was deleted");
-    SubPassageText text{.heading = HeadingPath(document.headings, sub.span.begin)};
+    SubPassageText text{.heading = HeadingOf(document, sub)};
     text.heading_terms = JoinTerms(Terms(WithTitle(document.title, text.heading)));
     const std::u32string_view body = std::u32string_view(document.text).substr(sub.span.begin, sub.span.size());
     text.body_terms = JoinTerms(Terms(ToUtf8(body)));
