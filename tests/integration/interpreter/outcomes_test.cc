@@ -208,5 +208,18 @@ TEST_F(OutcomesTest, TheSessionSeesItsLimitsAndNothingElse) {
   ExpectKept();
 }
 
+TEST_F(OutcomesTest, CapabilitiesNameThePackagesThatAreThere) {
+  grpc::ClientContext context;
+  v1::Capabilities capabilities;
+  ASSERT_TRUE(client_->stub().GetCapabilities(&context, {}, &capabilities).ok());
+  EXPECT_THAT(capabilities.isolation(), ::testing::AnyOf("full", "userns"));
+  ASSERT_EQ(capabilities.runtimes_size(), 1);
+  const v1::Runtime& runtime = capabilities.runtimes(0);
+  EXPECT_GT(runtime.packages_size(), 15);
+  std::string code = "import importlib.metadata as m\n[p for p, v in [";
+  for (const auto& [package, version] : runtime.packages()) code += "('" + package + "', '" + version + "'), ";
+  EXPECT_EQ(Run(code + "] if m.version(p) != v]").result(), "[]");
+}
+
 }  // namespace
 }  // namespace carrel::testing
