@@ -108,7 +108,7 @@ absl::Status DecodePage(ByteReader in, const DecoderLimits& limits, RawDocument&
     return Bad("more words than there can be");
   page.words.reserve(words);
   for (uint32_t i = 0; i < words; ++i) {
-    if (const absl::Status status = DecodeWord(in, page); !status.ok()) return status;
+    if (absl::Status status = DecodeWord(in, page); !status.ok()) return status;
   }
   if (!in.done()) return Bad("a PAGE frame with something behind it");
   document.pages.push_back(std::move(page));
