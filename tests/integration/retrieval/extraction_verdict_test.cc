@@ -20,11 +20,11 @@
 namespace carrel::retrieval {
 namespace {
 
+using testing::Bomb;
 using testing::ExtractBytes;
 using testing::ExtractFile;
 using ::testing::HasSubstr;
 using testing::PdfOfPages;
-using testing::PdfWriter;
 using testing::ShowText;
 using ::testing::StartsWith;
 
@@ -147,24 +147,6 @@ TEST(ExtractionVerdict, LimitsKeepWhatWasRead) {
 
 TEST(ExtractionVerdict, ADocumentThatIsTooLargeIsNotRead) {
   ExpectFailure(Of(std::string(5000, 'a'), "d.txt", {.document_bytes_max = 4999}), Verdict::kLimit, "larger than");
-}
-
-// Forms that draw forms that draw text: ten to the power of `levels` words.
-std::string Bomb(int levels, const std::vector<std::string>& pages_before = {}) {
-  PdfWriter writer;
-  int form = writer.AddStream(ShowText("boom"),
-                              "/Type /XObject /Subtype /Form /BBox [0 0 600 800] /Resources << /Font << /F1 << /Type "
-                              "/Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>");
-  for (int level = 0; level < levels; ++level) {
-    std::string content;
-    for (int i = 0; i < 10; ++i) content += absl::StrCat("1 0 0 1 ", i % 3, " ", level, " cm /X Do\n");
-    form = writer.AddStream(content, absl::StrCat("/Type /XObject /Subtype /Form /BBox [0 0 600 800] /Resources << "
-                                                  "/XObject << /X ",
-                                                  form, " 0 R >> >>"));
-  }
-  std::vector<std::string> pages = pages_before;
-  pages.push_back("/X Do");
-  return PdfOfPages(pages, writer, absl::StrCat("/X ", form, " 0 R"));
 }
 
 TEST(ExtractionVerdict, ABombEndsWithinItsProcessorTime) {

@@ -63,4 +63,22 @@ class PdfWriter final {
   return absl::StrCat("BT /F1 12 Tf 72 ", y, " Td (", text, ") Tj ET\n");
 }
 
+// Forms that draw forms that draw text: ten to the power of `levels` words.
+[[nodiscard]] inline std::string Bomb(int levels, const std::vector<std::string>& pages_before = {}) {
+  PdfWriter writer;
+  int form = writer.AddStream(ShowText("boom"),
+                              "/Type /XObject /Subtype /Form /BBox [0 0 600 800] /Resources << /Font << /F1 << /Type "
+                              "/Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>");
+  for (int level = 0; level < levels; ++level) {
+    std::string content;
+    for (int i = 0; i < 10; ++i) content += absl::StrCat("1 0 0 1 ", i % 3, " ", level, " cm /X Do\n");
+    form = writer.AddStream(content, absl::StrCat("/Type /XObject /Subtype /Form /BBox [0 0 600 800] /Resources << "
+                                                  "/XObject << /X ",
+                                                  form, " 0 R >> >>"));
+  }
+  std::vector<std::string> pages = pages_before;
+  pages.push_back("/X Do");
+  return PdfOfPages(pages, writer, absl::StrCat("/X ", form, " 0 R"));
+}
+
 }  // namespace carrel::testing
