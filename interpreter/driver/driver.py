@@ -69,8 +69,10 @@ class Driver:
                     self._run(*frames.parse_run(body))
             except frames.Closed:
                 os._exit(0)
-            except KeyboardInterrupt:
-                continue  # the code re-armed SIGINT for itself and the signal came between two calls
+            except BaseException:
+                # A signal handler that the code left behind raised between two calls. The session goes on; a frame that
+                # was torn by it makes the engine end the session.
+                continue
 
     # The sink of the shell.
     def display(self, data, is_result):
@@ -99,8 +101,8 @@ class Driver:
     def _run(self, call, display_bytes_max, code):
         self._call = call
         self._display_bytes_left = display_bytes_max
+        self._pending = False
         signal.signal(signal.SIGINT, self._on_interrupt)
-        error = None
         try:
             error = self._run_cell(code)
         except BaseException as escaped:  # an interrupt on the way in or out of the shell
@@ -108,12 +110,13 @@ class Driver:
             error = escaped
         if os.getpid() != self._pid:
             os._exit(0)  # the code forked, and this is the child at the end of its cell
+        signal.signal(signal.SIGINT, self._on_interrupt)  # the code may have put its own there
         report = None
         while report is None:
             try:
                 report = summarise(error)
-            except KeyboardInterrupt:
-                pass
+            except BaseException as broken:  # a signal handler of the code's, or what it did to builtins
+                error = broken
         self._flush_stdio(None)
         self._channel.send_done(call, **report)
 
@@ -128,9 +131,17 @@ class Driver:
         error = result.error_before_exec or result.error_in_exec
         shown = shell.shown_exception
         if shown is not None and error is None:
-            sys.stderr.write(shell_module.describe(shown)[2])  # of a callback after the cell
+            complain(shell_module.describe(shown)[2])  # of a callback after the cell
         result.result = None
         return error
+
+
+def complain(text):
+    """Writes to the code's stderr, whatever the code did to sys.stderr."""
+    try:
+        sys.stderr.write(text)
+    except BaseException:
+        os.write(2, text.encode("utf-8", "replace"))
 
 
 class _Frame:
@@ -167,7 +178,7 @@ def summarise(error):
         if code is None:
             code = 0
         elif not isinstance(code, int):
-            sys.stderr.write(f"{code}\n")
+            complain(f"{code}\n")
             code = 1
         return {"status": frames.EXITED, "exit_code": max(-2**31, min(2**31 - 1, int(code)))}
     name, value, trace = shell_module.describe(error)

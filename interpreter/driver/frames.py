@@ -54,12 +54,16 @@ class Channel:
 
     def __init__(self, fd):
         self._fd = fd
+        self._received = bytearray()  # survives an exception of a signal handler in the middle of a frame
         os.set_inheritable(fd, False)
 
     def receive(self):
         """Returns (type, body). Raises Closed."""
-        (length,) = struct.unpack("<I", self._read(4))
-        frame = self._read(length)
+        self._fill(4)
+        (length,) = struct.unpack_from("<I", self._received)
+        self._fill(4 + length)
+        frame = bytes(self._received[4:4 + length])
+        del self._received[:4 + length]
         return frame[0], frame[1:]
 
     def send_ready(self):
@@ -86,14 +90,12 @@ class Channel:
             struct.pack("<I", len(traceback)), traceback,
         ]))
 
-    def _read(self, length):
-        data = bytearray()
-        while len(data) < length:
-            part = os.read(self._fd, min(length - len(data), 1 << 20))
+    def _fill(self, length):
+        while len(self._received) < length:
+            part = os.read(self._fd, min(length - len(self._received), 1 << 20))
             if not part:
                 raise Closed()
-            data += part
-        return bytes(data)
+            self._received += part
 
     def _send(self, kind, body):
         frame = memoryview(struct.pack("<IB", len(body) + 1, kind) + body)

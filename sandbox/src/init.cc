@@ -44,6 +44,7 @@ class Init final {
 
   [[noreturn]] void Run() {
     if (const int error = KeepOnlyDescriptors(&fds_); error != 0) Fail({SetupStage::kDescriptors, error});
+    ::prctl(PR_SET_NAME, "carrel-init");
     // Before anything of the user's runs: nobody may look into us, whatever his uid.
     if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail({SetupStage::kInitIdentity, errno});
     Be(Born());

@@ -34,6 +34,8 @@
 namespace carrel::sandbox {
 namespace {
 
+// Time for a server that closed its socket to end.
+constexpr absl::Duration kServerLastWords = absl::Milliseconds(300);
 // Time for the server to end by itself after SIGTERM.
 constexpr absl::Duration kServerGrace = absl::Seconds(10);
 // `full`: above the sessions' range, so that no session can have it.
@@ -255,9 +257,13 @@ class Jailer final {
       if (absl::Status s = keeper_->Tick(now); !s.ok()) return s;
       if (now > kill_at_) server_->Signal(SIGKILL).IgnoreError();
     }
-    // The server and everything jailed end with us.
-    server_->Signal(SIGTERM).IgnoreError();
-    auto end = server_->Wait(kServerGrace);
+    // The server and everything jailed end with us. A server that is ending by itself is let finish its sentence: the
+    // end of its socket comes before its last words and its exit code.
+    auto end = server_->Wait(kServerLastWords);
+    if (!end.has_value()) {
+      server_->Signal(SIGTERM).IgnoreError();
+      end = server_->Wait(kServerGrace);
+    }
     nursery_->process.Signal(SIGKILL).IgnoreError();
     (void)nursery_->process.Wait(absl::Seconds(5));
     keeper_.reset();

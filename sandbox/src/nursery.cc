@@ -48,6 +48,7 @@ class NurseryProcess final {
   // namespace already, or it would belong to the host's, and no zygote could enter a session's or come back.
   [[noreturn]] void RunStem() {
     if (const int error = KeepOnlyDescriptors(&fds_); error != 0) Fail(SetupStage::kDescriptors, error, "");
+    HideArguments("carrel-nursery");
     // Also keeps a terminal's Ctrl-C away from everything below.
     if (::setsid() < 0) Fail(SetupStage::kDescriptors, errno, "setsid");
     DieWithJailer();

@@ -11,6 +11,11 @@ namespace carrel::sandbox {
 // 0 or errno; on success the vector owns the new numbers.
 [[nodiscard]] int KeepOnlyDescriptors(std::vector<UniqueFd>* fds, int first = 3);
 
+// Overwrites the arguments and the environment that this process was started with by `name`, which also becomes the
+// thread's name: everybody who sees the process in /proc can read them, and they are the jailer's (paths of the host).
+// Pointers into them stay valid. Best effort: where the kernel does not say where they are, they stay.
+void HideArguments(const char* name);
+
 // Every signal unblocked, with its default action. Async-signal-safe.
 void ResetSignals() noexcept;
 

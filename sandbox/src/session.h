@@ -38,6 +38,8 @@ struct Session {
   UniqueFd init_socket;
   UniqueFd init_pidfd;
   pid_t init_pid = -1;  // as the host sees it
+  bool born = false;    // init said so
+  bool joined = false;  // init is in the cgroup
 
   // A zygote's session while it starts.
   std::vector<UniqueFd> standard;  // stdin, stdout, stderr, control?

@@ -315,8 +315,16 @@ void SessionKeeper::OnInitStarted(uint64_t id, UniqueFd pidfd) {
   auto pid = PidOfPidfd(session->init_pidfd.get());
   if (!pid.ok()) return;  // it is dead already, and its pidfd readable
   session->init_pid = *pid;
+  JoinIfPossible(session);
+}
+
+// Puts init into the cgroup, but not before the zygote was told to fork: with cgroup v1 the first write waits for an RCU
+// grace period (5 ms), in which the zygote can do its part.
+void SessionKeeper::JoinIfPossible(Session* session) {
+  if (session->state != Session::State::kStarting || session->joined || !session->born || session->init_pid < 0) return;
+  session->joined = true;
   if (session->cgroup) {
-    if (absl::Status s = session->cgroup->Add(*pid); !s.ok()) {
+    if (absl::Status s = session->cgroup->Add(session->init_pid); !s.ok()) {
       return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", s.message())));
     }
   }
@@ -349,7 +357,9 @@ void SessionKeeper::OnInit(uint64_t id) {
     case InitMessageKind::kBorn:
       if (received->fds.size() != 1) return Fail(session, absl::InternalError("init broke the protocol"));
       session->pid_namespace = std::move(received->fds[0]);
-      return ForkIfPossible(session);
+      session->born = true;
+      ForkIfPossible(session);
+      return JoinIfPossible(session);
     case InitMessageKind::kReady:
       return OnReady(session, std::move(received->fds));
     case InitMessageKind::kMainStarted:

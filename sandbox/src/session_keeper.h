@@ -66,6 +66,7 @@ class SessionKeeper final {
 
   [[nodiscard]] absl::Status Begin(Session* session, std::vector<UniqueFd> fds);
   void ForkIfPossible(Session* session);
+  void JoinIfPossible(Session* session);
   void LetGoIfPossible(Session* session);
   void Created(Session* session);
   // Answers CREATE with an error, and ends what there is of the session.

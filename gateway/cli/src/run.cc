@@ -391,7 +391,8 @@ class Runner final {
 
   void ShowOutcome(const v1::Outcome& outcome) {
     if (outcome.kind() == v1::RAISED && !outcome.exception().traceback().empty()) {
-      console_.WriteStderr(StrCat(outcome.exception().traceback(), "\n"));
+      const std::string& traceback = outcome.exception().traceback();
+      console_.WriteStderr(traceback.back() == '\n' ? traceback : StrCat(traceback, "\n"));
     } else if (outcome.kind() != v1::COMPLETED) {
       console_.Say(outcome.message().empty() ? v1::OutcomeKind_Name(outcome.kind()) : outcome.message());
     }

@@ -262,5 +262,89 @@ TEST_F(ServiceTest, AForkedChildDoesNotAnswerForTheSession) {
   EXPECT_EQ(client_->Run(*session_, "1 + 1").result(), "2");
 }
 
+TEST_F(ServiceTest, AnInterruptAtAnyMomentKeepsTheState) {
+  const std::string id = client_->NewSession();
+  ASSERT_EQ(client_->Run(id, "kept = 1\nfrom IPython.display import display, HTML").outcome.kind(), v1::COMPLETED);
+  const std::vector<std::string> cells = {
+      "for i in range(300_000): pass",
+      "for i in range(300): display(HTML('<b>x</b>'))",
+      "for i in range(3000): print(i)",
+      "import asyncio\nawait asyncio.sleep(0.005)",
+      "1 / 0",
+      "import matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.show()",
+      "def f(n): return n and f(n - 1)\n[f(200) for _ in range(50)][0]",
+  };
+  std::atomic<bool> over = false;
+  std::thread interrupter([&] {
+    v1::InterruptRequest request;
+    request.set_session_id(id);
+    for (int i = 0; !over; ++i) {
+      std::this_thread::sleep_for(std::chrono::microseconds(200 + i * 37 % 4000));
+      v1::InterruptResponse response;
+      grpc::ClientContext context;
+      EXPECT_TRUE(client_->stub().Interrupt(&context, request, &response).ok());
+    }
+  });
+  int interrupted = 0;
+  for (int round = 0; round < 140; ++round) {
+    const Ran ran = client_->Run(id, cells[static_cast<size_t>(round) % cells.size()]);
+    ASSERT_TRUE(ran.status.ok()) << round << ": " << ran.status.error_message();
+    ASSERT_THAT(ran.outcome.kind(), ::testing::AnyOf(v1::COMPLETED, v1::RAISED)) << ran.outcome.DebugString();
+    ASSERT_TRUE(ran.outcome.state_kept());
+    interrupted += ran.outcome.exception().name() == "KeyboardInterrupt" ? 1 : 0;
+  }
+  over = true;
+  interrupter.join();
+  EXPECT_GT(interrupted, 10);
+  EXPECT_EQ(client_->Run(id, "kept").result(), "1");
+  EXPECT_TRUE(client_->Delete(id));
+}
+
+TEST_F(ServiceTest, WorksLikeANotebook) {
+  EXPECT_EQ(
+      client_->Run(*session_, "import asyncio\nasync def f():\n    await asyncio.sleep(0.01)\n    return 5\nawait f()")
+          .result(),
+      "5");
+  EXPECT_EQ(client_->Run(*session_, "6 * 7;").result(), "") << "a semicolon silences";
+  EXPECT_EQ(client_->Run(*session_, "_ if False else 3").result(), "3");
+  EXPECT_EQ(client_->Run(*session_, "!echo from a shell").out, "from a shell\n");
+  EXPECT_THAT(client_->Run(*session_, "%timeit -n1 -r1 1").out, HasSubstr("per loop"));
+  const Ran frame = client_->Run(*session_, "import pandas as pd; pd.DataFrame({'a': [1]})");
+  ASSERT_EQ(frame.displays.size(), 1u);
+  EXPECT_THAT(frame.displays[0].data().at("text/html"), HasSubstr("<td>1</td>"));
+  EXPECT_TRUE(frame.displays[0].is_result());
+  const Ran left_open = client_->Run(*session_, "import matplotlib.pyplot as plt; plt.plot([1]);");
+  ASSERT_EQ(left_open.displays.size(), 1u) << "a figure left open is shown";
+  EXPECT_EQ(left_open.displays[0].data().count("image/png"), 1u);
+  const Ran asked = client_->Run(*session_, "input('name? ')");
+  EXPECT_EQ(asked.outcome.exception().name(), "EOFError");
+  EXPECT_THAT(asked.outcome.exception().value(), HasSubstr("input() is not available"));
+  EXPECT_EQ(client_->Run(*session_, "exit()").outcome.kind(), v1::EXITED);
+}
+
+TEST_F(ServiceTest, HostileObjectsHurtOnlyTheirCell) {
+  const Ran str = client_->Run(*session_, "class E(Exception):\n    def __str__(self): raise RuntimeError\nraise E");
+  EXPECT_EQ(str.outcome.exception().name(), "E");
+  const Ran repr = client_->Run(*session_, "class R:\n    def __repr__(self): raise KeyError('no')\nR()");
+  EXPECT_EQ(repr.outcome.kind(), v1::COMPLETED);
+  EXPECT_THAT(repr.err, HasSubstr("KeyError"));
+  v1::Limits limits;
+  limits.set_display_bytes(10'000);
+  const Ran large = client_->Run(*session_, "'x' * 1_000_000", limits);
+  EXPECT_EQ(large.outcome.kind(), v1::COMPLETED);
+  EXPECT_TRUE(large.displays.empty());
+  EXPECT_THAT(large.outcome.limits_touched(), ElementsAre(v1::LIMIT_DISPLAY));
+  EXPECT_EQ(client_->Run(*session_, "import sys; sys.stderr.close(); sys.exit('bye')").err, "bye\n");
+  EXPECT_EQ(client_->Run(*session_, "sys.stderr = sys.__stderr__ = open(2, 'w', closefd=False); 1").result(), "1");
+  EXPECT_EQ(client_
+                ->Run(*session_,
+                      "import signal\nsignal.signal(signal.SIGALRM, lambda *a: 1 / 0)\n"
+                      "signal.setitimer(signal.ITIMER_REAL, 0.05); 2")
+                .result(),
+            "2");
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(client_->Run(*session_, "3").result(), "3");
+}
+
 }  // namespace
 }  // namespace carrel::testing

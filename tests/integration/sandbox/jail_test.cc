@@ -59,6 +59,11 @@ TEST_F(JailTest, InitCannotBeKilledOrLookedInto) {
       ::testing::AllOf(HasSubstr("alive"), HasSubstr("Permission denied")));
 }
 
+TEST_F(JailTest, InitSaysNothingOfTheHost) {
+  EXPECT_EQ(RunScript(maker(), "tr -d '\\0' </proc/1/cmdline; echo; cat /proc/1/comm"),
+            "carrel-nursery\ncarrel-init\n");
+}
+
 TEST_F(JailTest, HasExactlyItsDescriptors) {
   auto running = StartJail(maker(), "python");
   ASSERT_TRUE(running.ok()) << running.status();

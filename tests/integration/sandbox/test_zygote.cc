@@ -1,4 +1,5 @@
 // A zygote without an interpreter: its children say who they are and then do what the first line on stdin asks.
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -10,10 +11,13 @@
 
 namespace {
 
-// The counters of a child that only looks around.
+// What a session's process can say about itself.
 int Child() {
   char line[64] = {};
-  std::printf("pid=%d uid=%u nnp=%d\n", ::getpid(), ::getuid(), ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+  int descriptors = 0;
+  for (int fd = 0; fd < 256; ++fd) descriptors += ::fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+  std::printf("pid=%d uid=%u nnp=%d fds=%d\n", ::getpid(), ::getuid(), ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
+              descriptors);
   std::fflush(stdout);
   if (std::fgets(line, sizeof line, stdin) == nullptr) return 9;
   const std::string order = line;

@@ -15,7 +15,7 @@ using ::testing::MatchesRegex;
 TEST_F(JailTest, ForkedSessionIsInItsOwnNamespaceWithNothingLeft) {
   auto running = StartJail(maker(), "forks");
   ASSERT_TRUE(running.ok()) << running.status();
-  EXPECT_THAT(running->Finish("5\n"), MatchesRegex("pid=2 uid=[0-9]+ nnp=1\n"));
+  EXPECT_THAT(running->Finish("5\n"), MatchesRegex("pid=2 uid=[0-9]+ nnp=1 fds=3\n"));
   const auto end = running->jail->WaitForExit(absl::Seconds(10));
   ASSERT_TRUE(end.has_value());
   EXPECT_EQ(end->exit_code, 5);

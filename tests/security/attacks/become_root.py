@@ -12,5 +12,6 @@ for way in (lambda: os.setuid(0), lambda: os.setresuid(0, 0, 0), lambda: os.setg
 status = open("/proc/self/status").read()
 powers = [line for line in status.splitlines() if line.startswith("Cap")]
 powerless = all(line.split()[1] == "0" * 16 for line in powers) and "NoNewPrivs:\t1" in status
-helper = subprocess.run("su -c true || mount -t tmpfs none /tmp", shell=True, capture_output=True, stdin=subprocess.DEVNULL)
+helper = subprocess.run("su -c true || mount -t tmpfs none /tmp", shell=True, capture_output=True,
+                        stdin=subprocess.DEVNULL)
 print("never" if powerless and helper.returncode != 0 else "powers: %s %s" % (powers, helper))

@@ -2,7 +2,7 @@
 # verdict: COMPLETED
 # state: kept
 # prints: deep
-# skipped: too deep
+# skipped: too deep | scan limit
 # no-artifact: bottom.txt
 import os
 for _ in range(1500):

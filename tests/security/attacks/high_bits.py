@@ -8,4 +8,5 @@ def call(number, *args):
     result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(arg) for arg in args])
     return "allowed" if result >= 0 else errno.errorcode.get(ctypes.get_errno(), "?")
 HIGH = 1 << 32
-print([call(41, 2 | HIGH, 1, 0), call(16, 0, 0x5412 | HIGH, 0), call(16, 0, 0x541C | HIGH, 0), call(135, 0x400000 | HIGH)])
+print([call(41, 2 | HIGH, 1, 0), call(16, 0, 0x5412 | HIGH, 0), call(16, 0, 0x541C | HIGH, 0),
+       call(135, 0x400000 | HIGH)])

@@ -3,9 +3,9 @@
 # prints: found []
 import os
 paths = ["/root", "/home", "/var/lib", "/var/log", "/var/run", "/run", "/boot", "/srv", "/sys", "/work", "/etc/ssh",
-         "/etc/hostname", "/etc/machine-id", "/lost+found", "/host", "/old", "/.old", "/mnt/data/.."]
+         "/etc/machine-id", "/lost+found", "/host", "/old", "/.old"]
 found = []
-for path in paths[:-1]:
+for path in paths:
     try:
         if os.listdir(path):
             found.append(path)
@@ -13,7 +13,13 @@ for path in paths[:-1]:
         found.append(path)
     except OSError:
         pass
-for step in range(1, 12):
-    if sorted(os.listdir("/mnt/data" + "/.." * step)) not in (sorted(os.listdir("/mnt")), sorted(os.listdir("/"))):
+# Above the root there is only the root.
+own = os.stat("/")
+for step in range(2, 12):
+    above = os.stat("/mnt/data" + "/.." * step)
+    if (above.st_dev, above.st_ino) != (own.st_dev, own.st_ino):
         found.append(step)
+with open("/etc/hostname") as file:
+    if file.read().strip() != "carrel":
+        found.append("/etc/hostname")
 print("found", found)

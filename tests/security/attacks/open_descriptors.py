@@ -13,7 +13,8 @@ for name in os.listdir(listing):
     if number <= 3 or number == listing:
         continue
     path = os.readlink(f"/proc/self/fd/{number}")
-    if not path.startswith(("/proc/", "/dev/null", "/usr/", "/opt/", "/tmp/", "/mnt/data")) or stat.S_ISSOCK(status.st_mode):
+    inside = path.startswith(("/proc/", "/dev/null", "/usr/", "/opt/", "/tmp/", "/mnt/data"))
+    if not inside or stat.S_ISSOCK(status.st_mode):
         odd.append((number, path))
 for number in range(3):
     if stat.S_ISDIR(os.fstat(number).st_mode) or stat.S_ISSOCK(os.fstat(number).st_mode):

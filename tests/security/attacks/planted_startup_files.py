@@ -3,8 +3,8 @@
 # prints: planted
 import os, site
 text = "print('PLANTED')\nraise SystemExit('PLANTED')\n"
-places = ["/mnt/data", "/tmp", os.path.expanduser("~"), "/dev/shm", "/tmp/matplotlib", "/tmp/ipython/profile_default/startup",
-          site.getusersitepackages()]
+places = ["/mnt/data", "/tmp", os.path.expanduser("~"), "/dev/shm", "/tmp/matplotlib", site.getusersitepackages(),
+          "/tmp/ipython/profile_default/startup"]
 for place in places:
     try:
         os.makedirs(place, exist_ok=True)

@@ -18,8 +18,8 @@ def write(path, text):
     except OSError:
         pass
 for path in ("/proc/1/environ", "/proc/1/mem", "/proc/1/maps", "/proc/1/auxv", "/proc/1/syscall", "/proc/1/stack",
-             "/proc/kcore", "/proc/kmsg", "/proc/1/root/etc/shadow", "/proc/1/cwd/etc/shadow", "/proc/self/root/etc/shadow",
-             "/proc/sched_debug", "/proc/timer_list"):
+             "/proc/kcore", "/proc/kmsg", "/proc/1/root/etc/shadow", "/proc/1/cwd/etc/shadow",
+             "/proc/self/root/etc/shadow", "/proc/sched_debug", "/proc/timer_list"):
     read(path)
 for directory in ("/proc/1/fd", "/proc/1/map_files", "/proc/1/task/1/fd"):
     try:

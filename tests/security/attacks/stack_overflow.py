@@ -1,10 +1,9 @@
 # Recurses in C until the stack is gone.
-# verdict: SIGNALLED | RAISED RecursionError | RAISED MemoryError
+# limits: memory_bytes=268435456
+# verdict: SIGNALLED | MEMORY_LIMIT | RAISED RecursionError | RAISED MemoryError
 import sys
 sys.setrecursionlimit(10**9)
-def down():
-    class Deep:
-        def __del__(self):
-            pass
-    return [down() for _ in range(1)]
-down()
+class Deep:
+    def __getattr__(self, name):
+        return getattr(self, name + "x"[:0])
+Deep().down

@@ -56,7 +56,8 @@ std::vector<std::string> CommandOf(const JailedServerOptions& options, const std
   } else {
     argv.insert(argv.end(), {"--tier", "full"});
   }
-  argv.insert(argv.end(), {"--", "--data", data, "--listen", "unix:" + socket, "--set", "log.level=warning"});
+  argv.insert(argv.end(), {"--", "--data", data, "--listen", "unix:" + socket, "--set", "log.level=warning", "--set",
+                           "rpc.drain_ms=500"});
   argv.insert(argv.end(), options.server_arguments.begin(), options.server_arguments.end());
   return argv;
 }

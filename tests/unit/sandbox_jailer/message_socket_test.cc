@@ -1,0 +1,80 @@
+#include "sandbox/base/message_socket.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "sandbox/base/temp_dir.h"
+
+namespace carrel {
+namespace {
+
+TEST(MessageSocket, CarriesBytesAndDescriptors) {
+  auto pair = MakeSocketPair();
+  auto pipe = MakePipe();
+  ASSERT_TRUE(pair.ok() && pipe.ok());
+  const uint64_t number = 42;
+  const int fd = pipe->write.get();
+  ASSERT_TRUE(SendMessage(pair->first.get(), BytesOf(number), std::span(&fd, 1)).ok());
+  uint64_t received_number = 0;
+  auto received = ReceiveMessage(pair->second.get(), WritableBytesOf(received_number));
+  ASSERT_TRUE(received.ok()) << received.status();
+  EXPECT_EQ(received->size, sizeof number);
+  EXPECT_EQ(received_number, 42);
+  ASSERT_EQ(received->fds.size(), 1);
+  EXPECT_EQ(::fcntl(received->fds[0].get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+  ASSERT_EQ(::write(received->fds[0].get(), "x", 1), 1);
+}
+
+TEST(MessageSocket, ALongerMessageIsDataLossAndLeaksNothing) {
+  auto pair = MakeSocketPair();
+  auto pipe = MakePipe();
+  ASSERT_TRUE(pair.ok() && pipe.ok());
+  const std::array<std::byte, 100> bytes{};
+  const int fd = pipe->write.get();
+  ASSERT_TRUE(SendMessage(pair->first.get(), bytes, std::span(&fd, 1)).ok());
+  std::array<std::byte, 10> small;
+  EXPECT_EQ(ReceiveMessage(pair->second.get(), small).status().code(), absl::StatusCode::kDataLoss);
+  pipe->write.reset();
+  char nothing;
+  EXPECT_EQ(::read(pipe->read.get(), &nothing, 1), 0);  // no other writer is left
+}
+
+TEST(MessageSocket, AClosedPeerIsUnavailableToSendersAndEmptyToReaders) {
+  auto pair = MakeSocketPair();
+  ASSERT_TRUE(pair.ok());
+  pair->second.reset();
+  const int value = 1;
+  EXPECT_EQ(SendMessage(pair->first.get(), BytesOf(value)).code(), absl::StatusCode::kUnavailable);
+  int got = 0;
+  auto received = ReceiveMessage(pair->first.get(), WritableBytesOf(got));
+  ASSERT_TRUE(received.ok());
+  EXPECT_EQ(received->size, 0);
+}
+
+TEST(MessageSocket, AFullNonBlockingSocketSaysSo) {
+  auto pair = MakeSocketPair();
+  ASSERT_TRUE(pair.ok());
+  ASSERT_TRUE(SetNonBlocking(pair->first.get()).ok());
+  const std::array<std::byte, 4096> bytes{};
+  absl::Status status;
+  for (int i = 0; i < 10'000 && status.ok(); ++i) status = SendMessage(pair->first.get(), bytes);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(TempDir, GoesAwayWithWhatIsInIt) {
+  std::string path;
+  {
+    auto directory = TempDir::Create();
+    ASSERT_TRUE(directory.ok()) << directory.status();
+    path = directory->path();
+    const UniqueFd file(::open((path + "/file").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    EXPECT_TRUE(static_cast<bool>(file));
+  }
+  EXPECT_NE(::access(path.c_str(), F_OK), 0);
+}
+
+}  // namespace
+}  // namespace carrel

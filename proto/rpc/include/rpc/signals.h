@@ -8,9 +8,10 @@
 
 namespace carrel::rpc {
 
-// Make it first thing in main(), before any thread: the signals are blocked in the calling thread and in every thread
-// that it starts later, and are read from a descriptor. SIGPIPE is ignored. One per process; a child that is to be
-// signalled must unblock them.
+// Make it early in main(). The signals are caught by a handler that writes to a pipe, not blocked for a signalfd:
+// numeric libraries start threads before main(), in which they would not be blocked, and one such thread is enough to
+// die of SIGTERM. SIGPIPE is ignored. One at a time per process; destroying it gives the signals their default action
+// back.
 class ShutdownSignals final {
  public:
   [[nodiscard]] static absl::StatusOr<ShutdownSignals> Block();
