@@ -298,6 +298,8 @@ absl::Status Ingest::EmbedStep(const Job& job, Embedder& embedder, const std::st
           texts.begin() + static_cast<ptrdiff_t>(std::min(begin + 8, texts.size())));
       ASSIGN_OR_RETURN(std::vector<Embedding> batch, embedder.Embed(views, TextRole::kPassage));
       std::move(batch.begin(), batch.end(), std::back_inserter(vectors));
+      progress.embedded = std::min(progress.to_embed, progress.embedded + static_cast<uint32_t>(views.size()));
+      SetProgress(job.content, progress);
     }
     const Database::Writer writer = database_.Write();
     if (stop.stop_requested()) return absl::CancelledError("stopped");
