@@ -23,7 +23,7 @@ class JailedExtraction : public ::testing::Test {
   void SetUp() override {
     std::vector<std::string> arguments = sandbox::UsualArguments();
     arguments.insert(arguments.end(), {"--runtimes", CARREL_SHARE "/policies"});
-    auto jailer = sandbox::JailerUnderTest::Start(arguments);
+    auto jailer = sandbox::JailerUnderTest::Start({.arguments = std::move(arguments)});
     ASSERT_TRUE(jailer.ok()) << jailer.status();
     jailer_ = *std::move(jailer);
     extractor_ = MakeJailedExtractor(jailer_->maker());
