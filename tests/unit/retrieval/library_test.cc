@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <latch>
 
 #include "absl/strings/str_cat.h"
@@ -323,12 +324,13 @@ TEST_F(LibraryTest, DeletingWhileItIsReadStopsTheWork) {
 TEST_F(LibraryTest, StoresTakeTurns) {
   Open();
   const std::string busy = MakeStore(), quiet = MakeStore();
-  std::latch queued(1);
-  extractor_.Before([&] { queued.wait(); });
+  // Owned by the callback, which the extractor calls until the library is closed, after this function's end.
+  std::promise<void> queued;
+  extractor_.Before([gate = queued.get_future().share()] { gate.wait(); });
   std::vector<std::string> ids;
   for (int i = 0; i < 12; ++i) ids.push_back(Add(busy, "a.txt", absl::StrCat(kGarden, " Number ", i))->id);
   const std::string one = Add(quiet, "b.txt", kEngine)->id;
-  queued.count_down();
+  queued.set_value();
   ASSERT_TRUE(Wait(quiet, one).ok());
   // The quiet store's only document did not wait for all of the busy one's.
   EXPECT_EQ(library_->GetDocument({kOwner, busy, ids.back()})->status, DocumentStatus::kInProgress);
