@@ -8,8 +8,7 @@ namespace carrel::config {
 namespace {
 
 // A reference to `member` of `section`, as a plain function, so that the table below is data.
-#define AT(section, member) \
-  [](Config & config) -> auto& { return config.section.member; }
+#define AT(section, member) ([](Config & config) -> auto& { return config.section.member; })
 
 constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kGiB = 1024 * 1024 * kKiB;
