@@ -269,7 +269,7 @@ void SessionKeeper::OnStats(const JailerMessage& message) {
   } else {
     answer.stats = {.memory_bytes = session->memory_bytes,
                     .memory_peak_bytes = session->memory_peak_bytes,
-                    .oom_kills = session->watchdog_killed ? 1U : 0U};
+                    .oom_kills = session->watchdog_kills};
   }
   SendServer(answer);
 }
@@ -318,8 +318,8 @@ void SessionKeeper::OnInitStarted(uint64_t id, UniqueFd pidfd) {
   JoinIfPossible(session);
 }
 
-// Puts init into the cgroup, but not before the zygote was told to fork: with cgroup v1 the first write waits for an RCU
-// grace period (5 ms), in which the zygote can do its part.
+// Puts init into the cgroup, but not before the zygote was told to fork: with cgroup v1 the first write waits for an
+// RCU grace period (5 ms), in which the zygote can do its part.
 void SessionKeeper::JoinIfPossible(Session* session) {
   if (session->state != Session::State::kStarting || session->joined || !session->born || session->init_pid < 0) return;
   session->joined = true;
@@ -373,6 +373,7 @@ void SessionKeeper::OnInit(uint64_t id) {
       if (message.stage == SetupStage::kEnter) return Fail(session, EnterError(message.enter));
       return Fail(session, SetupFailure(message.stage, message.error));
     case InitMessageKind::kJoined:
+    case InitMessageKind::kKillOne:
     case InitMessageKind::kKillAll:
       break;
   }
@@ -493,7 +494,7 @@ void SessionKeeper::OnMainExited(Session* session, int status) {
   session->state = Session::State::kEnded;
   session->main_pid_in_nursery = -1;
   const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-  const bool by_limit = session->watchdog_killed || (session->cgroup && session->cgroup->OomKills() > 0);
+  const bool by_limit = session->watchdog_kills > 0 || (session->cgroup && session->cgroup->OomKills() > 0);
   SendServer({.kind = JailerMessageKind::kExited,
               .session = session->id,
               .status = status,
@@ -540,12 +541,26 @@ void SessionKeeper::OnInitGone(uint64_t id) {
 
 void SessionKeeper::Measure(Session* session) {
   if (session->state != Session::State::kRunning && session->state != Session::State::kEnded) return;
-  session->memory_bytes = MeasureSession(*session, session->limits.memory_bytes / 2);
+  const SessionMemory memory = MeasureSession(*session, session->limits.memory_bytes / 2);
+  session->memory_bytes = memory.Total();
   session->memory_peak_bytes = std::max(session->memory_peak_bytes, session->memory_bytes);
-  if (session->memory_bytes <= session->limits.memory_bytes || session->watchdog_killed) return;
-  session->watchdog_killed = true;
-  // All of it, not only the first process: the memory may be its children's.
-  SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kKillAll})).IgnoreError();
+  std::erase_if(session->dying, [&memory](pid_t pid) {
+    return std::none_of(memory.processes.begin(), memory.processes.end(),
+                        [pid](const ProcessMemory& process) { return process.pid == pid; });
+  });
+  const Victims victims = ChooseVictims(*session, memory, session->limits.memory_bytes);
+  if (victims.hopeless) {
+    if (!memory.processes.empty()) ++session->watchdog_kills;
+    SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kKillAll})).IgnoreError();
+    return;
+  }
+  // The init does it: in its namespace a number that was given anew meanwhile can only be one of the session's.
+  for (const ProcessMemory& victim : victims.processes) {
+    ++session->watchdog_kills;
+    session->dying.insert(victim.pid);
+    const InitMessage order{.kind = InitMessageKind::kKillOne, .pid = victim.pid_in_session};
+    SendMessage(session->init_socket.get(), BytesOf(order)).IgnoreError();
+  }
 }
 
 }  // namespace carrel::sandbox
