@@ -4,6 +4,7 @@ Started as a program it is a session by itself; the zygote imports it, warms it 
 The engine believes nothing of what it says about the process: exits, signals and limits it sees from outside.
 """
 
+import builtins
 import ctypes
 import os
 import signal
@@ -11,10 +12,17 @@ import sys
 import threading
 
 import frames
+import repair
 import reseed
 import shell as shell_module
 
+# What the functions of this file call is bound before any code of a user's runs, whatever that replaces later.
+__builtins__ = dict(vars(builtins))
+_exit, _getpid, _write, _signal = os._exit, os.getpid, os.write, signal.signal
+
 CONTROL_FD = 3
+# More failures in a row than that, and an exception is reported without its description.
+DESCRIBE_TRIES = 3
 
 
 class Driver:
@@ -31,6 +39,8 @@ class Driver:
         self._pending = False   # an interrupt came meanwhile
         self._shell = None
         self._generators = []
+        self._snapshot = None
+        self._streams = ()
         self._flush_stdio = ctypes.CDLL(None).fflush
 
     def prepare(self):
@@ -39,6 +49,7 @@ class Driver:
         shell_module.warm_up(self._shell)
         self._generators = reseed.find_generators()
         reseed.reseed(self._generators)  # what it sets up on its first use, it should set up here
+        self._snapshot = repair.Snapshot()
 
     def reseed(self):
         """Once in each child, before it serves."""
@@ -46,10 +57,10 @@ class Driver:
 
     def serve(self):
         """Runs cells until the engine is gone, then ends the process."""
-        self._pid = os.getpid()
+        self._pid = _getpid()
         self._channel = frames.Channel(CONTROL_FD)
-        signal.signal(signal.SIGINT, self._on_interrupt)
-        shell_module.open_streams()
+        _signal(signal.SIGINT, self._on_interrupt)
+        self._streams = shell_module.open_streams()
         try:
             os.chdir(shell_module.WORKSPACE)
         except FileNotFoundError:
@@ -59,7 +70,7 @@ class Driver:
         kind, body = self._channel.receive()
         version, cpus = frames.parse_hello(body)
         if kind != frames.HELLO or version != frames.VERSION:
-            os._exit(70)
+            _exit(70)
         use_cpus(cpus)
         self._channel.send_ready()
         while True:
@@ -68,7 +79,7 @@ class Driver:
                 if kind == frames.RUN:
                     self._run(*frames.parse_run(body))
             except frames.Closed:
-                os._exit(0)
+                _exit(0)
             except BaseException:
                 # A signal handler that the code left behind raised between two calls. The session goes on; a frame that
                 # was torn by it makes the engine end the session.
@@ -77,7 +88,7 @@ class Driver:
     # The sink of the shell.
     def display(self, data, is_result):
         """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code."""
-        if os.getpid() != self._pid:
+        if _getpid() != self._pid:
             return  # a forked child of the code shares the channel, and has nobody at the other end
         bundle = shell_module.bundle_bytes(data)[:frames.BUNDLE_ENTRIES_MAX]
         if not self._channel:
@@ -102,20 +113,24 @@ class Driver:
         self._call = call
         self._display_bytes_left = display_bytes_max
         self._pending = False
-        signal.signal(signal.SIGINT, self._on_interrupt)
+        _signal(signal.SIGINT, self._on_interrupt)
         try:
             error = self._run_cell(code)
         except BaseException as escaped:  # an interrupt on the way in or out of the shell
             self._armed = False
             error = escaped
-        if os.getpid() != self._pid:
-            os._exit(0)  # the code forked, and this is the child at the end of its cell
-        signal.signal(signal.SIGINT, self._on_interrupt)  # the code may have put its own there
-        report = None
-        while report is None:
+            # IPython itself cannot run with what the code did.
+            self._snapshot.repair(self._streams, everything=not isinstance(escaped, KeyboardInterrupt))
+        self._snapshot.repair(self._streams)
+        if _getpid() != self._pid:
+            _exit(0)  # the code forked, and this is the child at the end of its cell
+        _signal(signal.SIGINT, self._on_interrupt)  # the code may have put its own there
+        report = {"status": frames.RAISED, "name": "SystemError", "value": "the exception cannot be described"}
+        for _ in range(DESCRIBE_TRIES):
             try:
                 report = summarise(error)
-            except BaseException as broken:  # a signal handler of the code's, or what it did to builtins
+                break
+            except BaseException as broken:  # a signal handler of the code's, or what it did to the library
                 error = broken
         self._flush_stdio(None)
         self._channel.send_done(call, **report)
@@ -141,7 +156,7 @@ def complain(text):
     try:
         sys.stderr.write(text)
     except BaseException:
-        os.write(2, text.encode("utf-8", "replace"))
+        _write(2, text.encode("utf-8", "replace"))
 
 
 class _Frame:
@@ -166,7 +181,7 @@ class _Frame:
                 if driver._armed:
                     raise KeyboardInterrupt
         if exc and isinstance(exc[1], frames.Closed):
-            os._exit(0)
+            _exit(0)
 
 
 def summarise(error):
