@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from _signal import signal as _signal  # signal.signal is Python, with the builtins of everybody
 
 import frames
 import repair
@@ -18,11 +19,13 @@ import shell as shell_module
 
 # What the functions of this file call is bound before any code of a user's runs, whatever that replaces later.
 __builtins__ = dict(vars(builtins))
-_exit, _getpid, _write, _signal = os._exit, os.getpid, os.write, signal.signal
+_exit, _getpid, _write = os._exit, os.getpid, os.write
 
 CONTROL_FD = 3
 # More failures in a row than that, and an exception is reported without its description.
 DESCRIBE_TRIES = 3
+UNDESCRIBED = {"status": frames.RAISED, "name": "SystemError",
+               "value": "the cell broke what its end is reported with"}
 
 
 class Driver:
@@ -31,6 +34,7 @@ class Driver:
     def __init__(self):
         self._channel = None
         self._call = 0
+        self._unanswered = False
         self._display_bytes_left = 0
         self._lock = threading.Lock()
         self._pid = 0
@@ -75,14 +79,17 @@ class Driver:
         self._channel.send_ready()
         while True:
             try:
+                if self._unanswered:
+                    self._snapshot.repair(self._streams, everything=True)
+                    self._answer(UNDESCRIBED)
                 kind, body = self._channel.receive()
                 if kind == frames.RUN:
                     self._run(*frames.parse_run(body))
             except frames.Closed:
                 _exit(0)
             except BaseException:
-                # A signal handler that the code left behind raised between two calls. The session goes on; a frame that
-                # was torn by it makes the engine end the session.
+                # A signal handler that the code left behind raised between two calls, or the code broke what we use.
+                # The session goes on; a frame that was torn by it makes the engine end the session.
                 continue
 
     # The sink of the shell.
@@ -111,6 +118,7 @@ class Driver:
 
     def _run(self, call, display_bytes_max, code):
         self._call = call
+        self._unanswered = True
         self._display_bytes_left = display_bytes_max
         self._pending = False
         _signal(signal.SIGINT, self._on_interrupt)
@@ -119,13 +127,11 @@ class Driver:
         except BaseException as escaped:  # an interrupt on the way in or out of the shell
             self._armed = False
             error = escaped
-            # IPython itself cannot run with what the code did.
-            self._snapshot.repair(self._streams, everything=not isinstance(escaped, KeyboardInterrupt))
-        self._snapshot.repair(self._streams)
+        self._snapshot.repair(self._streams, everything=is_of_the_shell(error))
         if _getpid() != self._pid:
             _exit(0)  # the code forked, and this is the child at the end of its cell
         _signal(signal.SIGINT, self._on_interrupt)  # the code may have put its own there
-        report = {"status": frames.RAISED, "name": "SystemError", "value": "the exception cannot be described"}
+        report = UNDESCRIBED
         for _ in range(DESCRIBE_TRIES):
             try:
                 report = summarise(error)
@@ -133,7 +139,11 @@ class Driver:
             except BaseException as broken:  # a signal handler of the code's, or what it did to the library
                 error = broken
         self._flush_stdio(None)
-        self._channel.send_done(call, **report)
+        self._answer(report)
+
+    def _answer(self, report):
+        self._unanswered = False  # before: half an answer must not be followed by another
+        self._channel.send_done(self._call, **report)
 
     def _run_cell(self, code):
         shell = self._shell
@@ -182,6 +192,14 @@ class _Frame:
                     raise KeyboardInterrupt
         if exc and isinstance(exc[1], frames.Closed):
             _exit(0)
+
+
+def is_of_the_shell(error):
+    """True when IPython itself failed: it cannot run with what the code did, such as a `len` that raises."""
+    if error is None or isinstance(error, (KeyboardInterrupt, SyntaxError, SystemExit)):
+        return False
+    trace = shell_module.trace_of_cell(error)
+    return trace is None or trace.tb_frame.f_code.co_name != "<module>"
 
 
 def summarise(error):

@@ -226,6 +226,14 @@ def _forget_event_loop():
     policy.set_event_loop(None)
 
 
+def trace_of_cell(error):
+    """The part of the exception's traceback that begins in a cell; None when no cell is in it."""
+    trace = error.__traceback__
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("Cell In["):
+        trace = trace.tb_next
+    return trace
+
+
 def describe(error):
     """Returns (class name, str(), traceback) of an exception, whatever its own methods do."""
     name = type(error).__name__
@@ -233,9 +241,7 @@ def describe(error):
         value = str(error)
     except BaseException as broken:  # the user's __str__
         value = f"<str() of the exception raised {type(broken).__name__}>"
-    trace = error.__traceback__
-    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("Cell In["):
-        trace = trace.tb_next
+    trace = trace_of_cell(error)
     if trace is None:
         trace = error.__traceback__ if not isinstance(error, SyntaxError) else None
     try:
