@@ -5,8 +5,8 @@
 namespace carrel::sandbox {
 namespace {
 
-// The syntax of every syscall policy. Message queues of POSIX stay: RLIMIT_MSGQUEUE bounds them. Pipes and sockets
-// stay, with the size that the kernel gives them; the watchdog counts what they can hold.
+// The syntax of every syscall policy. Pipes and sockets stay, with the size that the kernel gives them; the watchdog
+// counts what they can hold.
 constexpr char kRefusals[] = R"(
 default errno ENOSYS                                # never used
 errno ENOSYS memfd_create                           # a file without a name: in no process and in no file system of ours

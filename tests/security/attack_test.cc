@@ -109,7 +109,8 @@ void ExpectOutcome(const Victim& victim, const Reply& reply, Tier tier) {
   ExpectFiles(victim, reply);
 }
 
-// The server that the cases share. Started when it is first needed, again for another tier and after a case that failed.
+// The server that the cases share. Started when it is first needed, again for another tier and after a case that
+// failed.
 class SharedServer final : public ::testing::Environment {
  public:
   absl::StatusOr<JailedServer*> For(Tier tier) {

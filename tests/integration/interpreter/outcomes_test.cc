@@ -157,7 +157,8 @@ TEST_F(OutcomesTest, SysExitIsExitedAndKeepsTheSession) {
 TEST_F(OutcomesTest, AForeignSystemCallIsDenied) {
   // mov eax, 20 (getpid of i386); int 0x80; ret
   const Ran ran =
-      Run("import ctypes, mmap\nm = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE, 7)\nm.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')\n"
+      Run("import ctypes, mmap\nm = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE, "
+          "7)\nm.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')\n"
           "ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))()");
   EXPECT_EQ(ran.outcome.kind(), v1::DENIED_SYSCALL) << ran.outcome.DebugString();
   EXPECT_FALSE(ran.outcome.state_kept());
@@ -165,13 +166,13 @@ TEST_F(OutcomesTest, AForeignSystemCallIsDenied) {
 }
 
 TEST_F(OutcomesTest, BrokenBuiltinsDoNotEndTheSession) {
-  const Ran broken = Run(
-      "import builtins, json, os, struct, sys\n"
-      "for name in ('open', 'print', 'len', 'isinstance', 'repr', 'str', 'getattr', 'Exception'):\n"
-      "    setattr(builtins, name, None)\n"
-      "os.write = os.read = os.getpid = json.dumps = struct.pack = None\n"
-      "sys.stdout = sys.stderr = sys.excepthook = sys.displayhook = None\n"
-      "sys.modules.clear()");
+  const Ran broken =
+      Run("import builtins, json, os, struct, sys\n"
+          "for name in ('open', 'print', 'len', 'isinstance', 'repr', 'str', 'getattr', 'Exception'):\n"
+          "    setattr(builtins, name, None)\n"
+          "os.write = os.read = os.getpid = json.dumps = struct.pack = None\n"
+          "sys.stdout = sys.stderr = sys.excepthook = sys.displayhook = None\n"
+          "sys.modules.clear()");
   EXPECT_TRUE(broken.outcome.state_kept()) << broken.outcome.DebugString();
   EXPECT_LT(broken.outcome.usage().wall_ms(), 5000u);
   ExpectKept();
