@@ -94,8 +94,8 @@ absl::StatusOr<std::vector<OpenBind>> OpenBinds(const Policy& policy) {
     binds.push_back(*std::move(opened));
   }
   for (const std::string path : kDevices) {
-    if (policy.memory_is_watched && path == kZeroDevice) continue;
-    auto opened = OpenBindSource(path, path, true);
+    const std::string source = policy.memory_is_watched && path == kZeroDevice ? kZeroDeviceThatCannotBeMapped : path;
+    auto opened = OpenBindSource(source, path, true);
     if (!opened.ok()) return opened.status();
     binds.push_back(*std::move(opened));
   }

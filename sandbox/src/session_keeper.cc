@@ -1,5 +1,6 @@
 #include "session_keeper.h"
 
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,11 @@ constexpr size_t kUnsentMax = 10'000;
 void SendSignal(const UniqueFd& pidfd, int signal) {
   // ESRCH: it ended on its own.
   if (pidfd) ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
+}
+
+bool IsReadable(const UniqueFd& fd) {
+  pollfd polled{.fd = fd.get(), .events = POLLIN, .revents = 0};  // a negative one is passed over
+  return ::poll(&polled, 1, 0) > 0;
 }
 
 std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
@@ -522,6 +528,8 @@ void SessionKeeper::Kill(Session* session) {
 void SessionKeeper::OnInitGone(uint64_t id) {
   Session* session = Find(id);
   if (session == nullptr) return;
+  // Pidfd and socket are two descriptors: what it said came before its end.
+  while (session->state == Session::State::kStarting && IsReadable(session->init_socket)) OnInit(id);
   if (session->state == Session::State::kStarting) {
     Refuse(session->request, absl::UnavailableError("the session's init died while it was made"));
   }

@@ -7,8 +7,10 @@
 
 namespace carrel::sandbox {
 
-// The device that gives shared memory without a name when it is mapped; left out of the session's /dev for that.
+// The device that gives shared memory without a name when it is mapped, and the one that stands in its place: it reads the
+// same, cannot be mapped, and is full for who writes to it.
 inline constexpr char kZeroDevice[] = "/dev/zero";
+inline constexpr char kZeroDeviceThatCannotBeMapped[] = "/dev/full";
 
 // `policy` with the refusals in front of its own rules.
 [[nodiscard]] absl::StatusOr<SyscallPolicy> RefuseUncountedMemory(const SyscallPolicy& policy);

@@ -1,7 +1,7 @@
 # Takes shared memory from /dev/zero, where it is not refused by name, and unmaps all of it but a page.
 # limits: memory_bytes=268435456
 # verdict: MEMORY_LIMIT | RAISED OSError | RAISED MemoryError
-# userns-verdict: RAISED FileNotFoundError
+# userns-verdict: RAISED OSError
 import ctypes, mmap, os
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
