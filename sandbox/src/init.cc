@@ -82,8 +82,11 @@ class Init final {
   SetupError MakeRoot() {
     if (::setsid() < 0) return {SetupStage::kInitIdentity, errno};
     if (::sethostname("carrel", 6) != 0) return {SetupStage::kInitIdentity, errno};
-    if (const SetupError error = EnterSessionRoot(
-            {.policy = order_.policy, .limits = order_.limits, .uid = order_.identity.uid, .gid = order_.identity.gid});
+    if (const SetupError error = EnterSessionRoot({.policy = order_.policy,
+                                                   .limits = order_.limits,
+                                                   .uid = order_.identity.uid,
+                                                   .gid = order_.identity.gid,
+                                                   .home = HomeOf(policy_)});
         error.stage != SetupStage::kNone) {
       return error;
     }
@@ -175,7 +178,9 @@ class Init final {
     const auto received = ReceiveMessage(control(), WritableBytesOf(message));
     // The jailer closed: the end of the session, and of everything in our namespace with us.
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
-    if (message.kind == InitMessageKind::kKillAll) ::kill(-1, SIGKILL);  // ESRCH: nobody is left
+    // ESRCH: nobody is left. A pid below 2 would be ourselves or a group.
+    if (message.kind == InitMessageKind::kKillAll) ::kill(-1, SIGKILL);
+    if (message.kind == InitMessageKind::kKillOne && message.pid > 1) ::kill(message.pid, SIGKILL);
   }
 
   [[noreturn]] void Serve() {

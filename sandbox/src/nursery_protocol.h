@@ -22,6 +22,7 @@ enum class SetupStage : uint32_t {
   kRoot,       // a copy of the template
   kWorkspace,  // the tmpfs at /mnt/data
   kTmp,        // at /tmp and /dev/shm
+  kAccounts,   // /etc/passwd and /etc/group
   kProc,
   kPivot,
   kCgroupNamespace,
@@ -79,13 +80,24 @@ static_assert(std::is_trivially_copyable_v<NurseryMessage>);
 //   <- MAIN_STARTED [pidfd]      exec policies: the program runs, everything given up
 //   <- MAIN_EXITED{status}
 //   <- FAILED{stage, error, enter}
+//   -> KILL_ONE{pid}             SIGKILL to one process, by its number in the session
 //   -> KILL_ALL                  SIGKILL to everything in the session but the init
 // The init ends when the socket closes.
-enum class InitMessageKind : uint32_t { kBorn = 1, kJoined, kReady, kMainStarted, kMainExited, kFailed, kKillAll };
+enum class InitMessageKind : uint32_t {
+  kBorn = 1,
+  kJoined,
+  kReady,
+  kMainStarted,
+  kMainExited,
+  kFailed,
+  kKillOne,
+  kKillAll
+};
 
 struct InitMessage {
   InitMessageKind kind = InitMessageKind::kBorn;
   int32_t status = 0;
+  int32_t pid = 0;
   SetupStage stage = SetupStage::kNone;
   int32_t error = 0;
   EnterReport enter;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -58,7 +59,8 @@ struct Session {
   std::array<UniqueFd, 3> tmpfs;
   uint64_t memory_bytes = 0;
   uint64_t memory_peak_bytes = 0;
-  bool watchdog_killed = false;
+  std::set<pid_t> dying;  // ended by the watchdog, and perhaps still there
+  uint64_t watchdog_kills = 0;
 };
 
 }  // namespace carrel::sandbox
