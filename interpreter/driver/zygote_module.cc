@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -45,6 +46,14 @@ PyObject* BecomeSession(ForkOrder* order, PyObject* prepare) {
   Py_RETURN_TRUE;
 }
 
+// What a zygote frees stays in malloc's bins as it came; the first larger request puts them in order and writes to every
+// free chunk on the way. In a child that is a copied page for most of them (1200 faults, 4 ms), so it is done here.
+void SettleHeap() {
+  constexpr size_t kLarge = 64 << 10;
+  void* volatile block = std::malloc(kLarge);
+  std::free(block);
+}
+
 PyObject* Serve(PyObject* /*module*/, PyObject* prepare) {
   if (zygote == nullptr) return Raise(absl::FailedPreconditionError("connect() first"));
   if (absl::Status ready = zygote->Ready(); !ready.ok()) return Raise(ready);
@@ -53,6 +62,7 @@ PyObject* Serve(PyObject* /*module*/, PyObject* prepare) {
     if (!order) Py_RETURN_FALSE;
     // Kept for good in the child, see above.
     auto* kept = new ForkOrder(*std::move(order));
+    SettleHeap();
     PyOS_BeforeFork();
     if (zygote->Fork(*kept) == 0) return BecomeSession(kept, prepare);
     PyOS_AfterFork_Parent();
