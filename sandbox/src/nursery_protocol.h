@@ -24,6 +24,7 @@ enum class SetupStage : uint32_t {
   kTmp,        // at /tmp and /dev/shm
   kProc,
   kPivot,
+  kCgroup,  // into the session's
   kCgroupNamespace,
   kNamespaceFds,
   kInitIdentity,
@@ -74,14 +75,14 @@ static_assert(std::is_trivially_copyable_v<NurseryMessage>);
 
 // jailer <-> a session's init.
 //   <- BORN [pid ns]
-//   -> JOINED                    init is in its cgroup
+//   -> JOIN [entrances of the cgroup]   go through them; as far as it is v2, init is in it already
 //   <- READY [mnt, net, ipc, uts, cgroup namespaces; then O_PATH of /mnt/data, /tmp, /dev/shm]
 //   <- MAIN_STARTED [pidfd]      exec policies: the program runs, everything given up
 //   <- MAIN_EXITED{status}
 //   <- FAILED{stage, error, enter}
 //   -> KILL_ALL                  SIGKILL to everything in the session but the init
 // The init ends when the socket closes.
-enum class InitMessageKind : uint32_t { kBorn = 1, kJoined, kReady, kMainStarted, kMainExited, kFailed, kKillAll };
+enum class InitMessageKind : uint32_t { kBorn = 1, kJoin, kReady, kMainStarted, kMainExited, kFailed, kKillAll };
 
 struct InitMessage {
   InitMessageKind kind = InitMessageKind::kBorn;
