@@ -188,15 +188,6 @@ absl::Status Cgroup::SetLimits(const JailLimits& limits) const {
   return SetCpu(places_.cpu, limits.cpu_millis, kernel_);
 }
 
-absl::Status Cgroup::Add(pid_t pid) {
-  for (const std::string& directory : Directories()) {
-    if (absl::Status status = WriteGroupFile(directory, "cgroup.procs", Concat(pid), kernel_); !status.ok()) {
-      return status;
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Cgroup::AddToUnified(pid_t pid) {
   for (const std::string& directory : Directories(true)) {
     if (absl::Status status = WriteGroupFile(directory, "cgroup.procs", Concat(pid), kernel_); !status.ok()) {

@@ -50,13 +50,12 @@ class [[nodiscard]] Cgroup final {
   Cgroup& operator=(const Cgroup&) = delete;
   ~Cgroup();
 
-  // Moves the process (as the caller sees its pid) in, in every hierarchy. What it has used before stays where it was.
-  [[nodiscard]] absl::Status Add(pid_t pid);
-  // The two halves of Add. On v1 a process is cheaper to move by itself: for a thread that moves itself alone the kernel
-  // skips the lock over all forks, whose first taking waits for an RCU grace period (5 to 10 ms, against 0.03). Whoever
-  // holds the entrances, while it has one thread, writes itself in with EnterCgroup, in any user namespace: the kernel
-  // asks for the rights of who opened them.
+  // A process comes in by two ways, and must take both.
+  // What is v2: the caller moves it, by the pid that he sees. What it has used before stays where it was.
   [[nodiscard]] absl::Status AddToUnified(pid_t pid);
+  // What is v1: it moves itself, with EnterCgroup, while it has one thread. Moving another process takes the lock over
+  // all forks, whose first taking waits for an RCU grace period (5 to 15 ms); for a thread that moves itself alone the
+  // kernel needs no lock (0.03 ms). In any user namespace: the rights of who opened the entrance count.
   [[nodiscard]] absl::StatusOr<std::vector<UniqueFd>> OpenEntrances() const;
   // All controllers on v2: the directory, for CLONE_INTO_CGROUP; else -1.
   [[nodiscard]] int directory_fd() const { return directory_.get(); }
