@@ -22,6 +22,7 @@
 #include "porter.h"
 #include "process_setup.h"
 #include "sandbox/base/message_socket.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/zygote_protocol.h"
 
 namespace carrel::sandbox {
@@ -99,6 +100,9 @@ class Init final {
     const auto received = ReceiveMessage(control(), WritableBytesOf(message));
     // An end of file: the jailer gave the session up.
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
+    for (const UniqueFd& entrance : received->fds) {
+      if (const int error = EnterCgroup(entrance.get()); error != 0) return {SetupStage::kCgroup, error};
+    }
     return ::unshare(CLONE_NEWCGROUP) == 0 ? SetupError{} : SetupError{SetupStage::kCgroupNamespace, errno};
   }
 

@@ -299,6 +299,8 @@ const char* SetupStageName(SetupStage stage) noexcept {
       return "proc";
     case SetupStage::kPivot:
       return "pivot_root";
+    case SetupStage::kCgroup:
+      return "cgroup";
     case SetupStage::kCgroupNamespace:
       return "cgroup namespace";
     case SetupStage::kNamespaceFds:

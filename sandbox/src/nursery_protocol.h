@@ -25,6 +25,7 @@ enum class SetupStage : uint32_t {
   kAccounts,   // /etc/passwd and /etc/group
   kProc,
   kPivot,
+  kCgroup,  // into the session's
   kCgroupNamespace,
   kNamespaceFds,
   kInitIdentity,
@@ -75,7 +76,7 @@ static_assert(std::is_trivially_copyable_v<NurseryMessage>);
 
 // jailer <-> a session's init.
 //   <- BORN [pid ns]
-//   -> JOINED                    init is in its cgroup
+//   -> JOIN [entrances of the cgroup]   go through them; as far as it is v2, init is in it already
 //   <- READY [mnt, net, ipc, uts, cgroup namespaces; then O_PATH of /mnt/data, /tmp, /dev/shm]
 //   <- MAIN_STARTED [pidfd]      exec policies: the program runs, everything given up
 //   <- MAIN_EXITED{status}
@@ -85,7 +86,7 @@ static_assert(std::is_trivially_copyable_v<NurseryMessage>);
 // The init ends when the socket closes.
 enum class InitMessageKind : uint32_t {
   kBorn = 1,
-  kJoined,
+  kJoin,
   kReady,
   kMainStarted,
   kMainExited,

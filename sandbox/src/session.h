@@ -36,11 +36,12 @@ struct Session {
   absl::Time created;
 
   std::optional<Cgroup> cgroup;
+  std::vector<UniqueFd> entrances;  // of it, while the session starts
   UniqueFd init_socket;
   UniqueFd init_pidfd;
   pid_t init_pid = -1;  // as the host sees it
   bool born = false;    // init said so
-  bool joined = false;  // init is in the cgroup
+  bool joined = false;  // init was let into the cgroup
 
   // A zygote's session while it starts.
   std::vector<UniqueFd> standard;  // stdin, stdout, stderr, control?

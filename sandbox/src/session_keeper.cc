@@ -246,6 +246,9 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
   auto cgroup = family_.cgroups->Create(absl::StrCat("session-", session->id), session->limits);
   if (!cgroup.ok()) return absl::UnavailableError(absl::StrCat("cgroup: ", cgroup.status().message()));
   session->cgroup = *std::move(cgroup);
+  auto entrances = session->cgroup->OpenEntrances();
+  if (!entrances.ok()) return absl::UnavailableError(absl::StrCat("cgroup: ", entrances.status().message()));
+  session->entrances = *std::move(entrances);
   return absl::OkStatus();
 }
 
@@ -324,18 +327,19 @@ void SessionKeeper::OnInitStarted(uint64_t id, UniqueFd pidfd) {
   JoinIfPossible(session);
 }
 
-// Puts init into the cgroup, but not before the zygote was told to fork: with cgroup v1 the first write waits for an
-// RCU grace period (5 ms), in which the zygote can do its part.
+// Lets init into the cgroup, after the zygote was told to fork: that takes longest.
 void SessionKeeper::JoinIfPossible(Session* session) {
   if (session->state != Session::State::kStarting || session->joined || !session->born || session->init_pid < 0) return;
   session->joined = true;
   if (session->cgroup) {
-    if (absl::Status s = session->cgroup->Add(session->init_pid); !s.ok()) {
+    if (absl::Status s = session->cgroup->AddToUnified(session->init_pid); !s.ok()) {
       return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", s.message())));
     }
   }
   // A broken pipe means that it died, which its pidfd says.
-  SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kJoined})).IgnoreError();
+  SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kJoin}),
+              Numbers(session->entrances))
+      .IgnoreError();
 }
 
 void SessionKeeper::OnReaped(pid_t pid, int status) {
@@ -378,7 +382,7 @@ void SessionKeeper::OnInit(uint64_t id) {
     case InitMessageKind::kFailed:
       if (message.stage == SetupStage::kEnter) return Fail(session, EnterError(message.enter));
       return Fail(session, SetupFailure(message.stage, message.error));
-    case InitMessageKind::kJoined:
+    case InitMessageKind::kJoin:
     case InitMessageKind::kKillOne:
     case InitMessageKind::kKillAll:
       break;
@@ -431,7 +435,7 @@ void SessionKeeper::OnZygote(const ZygoteMessage& message, UniqueFd pidfd) {
   if (!pid.ok()) return Fail(session, absl::UnavailableError("the session's process died while it was made"));
   session->main_pid = *pid;
   if (session->cgroup) {
-    if (absl::Status s = session->cgroup->Add(*pid); !s.ok()) {
+    if (absl::Status s = session->cgroup->AddToUnified(*pid); !s.ok()) {
       return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", s.message())));
     }
   }
@@ -443,13 +447,15 @@ void SessionKeeper::LetGoIfPossible(Session* session) {
       !session->gate) {
     return;
   }
-  const std::byte go{1};
-  const std::vector<int> fds = Numbers(session->namespaces);
+  const auto go = static_cast<std::byte>(session->entrances.size());
+  std::vector<int> fds = Numbers(session->namespaces);
+  for (const UniqueFd& entrance : session->entrances) fds.push_back(entrance.get());
   if (absl::Status s = SendMessage(session->gate.get(), std::span(&go, 1), fds); !s.ok()) {
     return Fail(session, absl::UnavailableError("the session's process died while it was made"));
   }
   session->let_go = true;
   session->namespaces.clear();
+  session->entrances.clear();
   const uint64_t id = session->id;
   if (absl::Status s = loop_->Watch(session->gate.get(), [this, id] { OnGate(id); }); !s.ok()) Fail(session, s);
 }
@@ -483,6 +489,7 @@ void SessionKeeper::OnZygoteLost(uint32_t policy, bool given_up) {
 void SessionKeeper::Created(Session* session) {
   if (session->state != Session::State::kStarting) return;
   session->state = Session::State::kRunning;
+  session->entrances.clear();
   SendServer({.kind = JailerMessageKind::kCreated,
               .policy = session->policy,
               .request = session->request,
