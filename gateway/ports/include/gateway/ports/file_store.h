@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -51,6 +52,8 @@ class FileStore {
   virtual absl::StatusOr<std::unique_ptr<BlobReader>> Open(std::string_view sha256) = 0;
   // Does nothing when the blob is pinned or absent.
   virtual absl::Status Remove(std::string_view sha256) = 0;
+  // Every blob there is.
+  virtual absl::StatusOr<std::vector<std::string>> List() = 0;
 };
 
 }  // namespace carrel::gateway

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "gateway/types/file.h"
 #include "gateway/types/ids.h"
 #include "gateway/types/tool.h"
 #include "gateway/types/values.h"
@@ -37,6 +38,41 @@ struct Assistant {
   double top_p = 1;
   std::optional<std::string> reasoning_effort;
   ResponseFormat response_format;
+};
+
+// An assistant as a client asks for it.
+struct NewAssistant {
+  std::string model;
+  std::optional<std::string> name;
+  std::optional<std::string> description;
+  std::optional<std::string> instructions;
+  std::vector<Tool> tools;
+  ToolResources tool_resources;
+  // A store to make (the "vector_stores" helper).
+  std::optional<NewStore> store;
+  // v1's file_ids: for every tool of the assistant that reads files.
+  std::vector<FileId> files;
+  Metadata metadata;
+  std::optional<double> temperature;
+  std::optional<double> top_p;
+  std::optional<std::string> reasoning_effort;
+  ResponseFormat response_format;
+};
+
+// What a client changes; absent: as it was. The inner nullopt clears.
+struct AssistantChange {
+  std::optional<std::string> model;
+  std::optional<std::optional<std::string>> name;
+  std::optional<std::optional<std::string>> description;
+  std::optional<std::optional<std::string>> instructions;
+  std::optional<std::vector<Tool>> tools;
+  std::optional<ToolResources> tool_resources;
+  std::optional<std::vector<FileId>> files;  // v1
+  std::optional<Metadata> metadata;
+  std::optional<double> temperature;
+  std::optional<double> top_p;
+  std::optional<std::optional<std::string>> reasoning_effort;
+  std::optional<ResponseFormat> response_format;
 };
 
 }  // namespace carrel::gateway

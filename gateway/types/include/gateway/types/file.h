@@ -38,6 +38,30 @@ struct Chunking {
   friend bool operator==(const Chunking&, const Chunking&) = default;
 };
 
+// A store as a client asks for it.
+struct NewStoreFile {
+  FileId file_id;
+  Attributes attributes;
+  std::optional<Chunking> chunking;  // absent: the store's
+};
+
+struct NewStore {
+  std::optional<std::string> name;
+  std::optional<std::string> description;
+  std::vector<NewStoreFile> files;
+  std::optional<int> expires_after_days;
+  std::optional<Chunking> chunking;
+  Metadata metadata;
+};
+
+// What a client changes; absent: as it was. The inner nullopt clears.
+struct StoreChange {
+  std::optional<std::optional<std::string>> name;
+  std::optional<std::optional<std::string>> description;
+  std::optional<std::optional<int>> expires_after_days;
+  std::optional<Metadata> metadata;
+};
+
 enum class StoreFileStatus { kInProgress, kCompleted, kCancelled, kFailed };
 
 struct FileCounts {

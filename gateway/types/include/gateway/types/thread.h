@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "gateway/types/file.h"
 #include "gateway/types/ids.h"
 #include "gateway/types/tool.h"
 #include "gateway/types/values.h"
@@ -85,9 +86,15 @@ struct NewMessage {
 struct NewThread {
   std::vector<NewMessage> messages;
   ToolResources tool_resources;
-  // A store to make from these files (the "vector_stores" helper); absent: none.
-  std::optional<std::vector<FileId>> store_files;
+  // A store to make (the "vector_stores" helper).
+  std::optional<NewStore> store;
   Metadata metadata;
+};
+
+// What a client changes; absent: as it was.
+struct ThreadChange {
+  std::optional<Metadata> metadata;
+  std::optional<ToolResources> tool_resources;
 };
 
 }  // namespace carrel::gateway
