@@ -56,6 +56,10 @@ void Fields(V& v, CodeOutput& o) {
   v("kind", o.kind), v("logs", o.logs), v("image", o.image);
 }
 template <typename V>
+void Fields(V& v, WrittenFile& o) {
+  v("path", o.path), v("file_id", o.file_id);
+}
+template <typename V>
 void Fields(V& v, SearchResult& o) {
   v("file_id", o.file_id), v("file_name", o.file_name), v("score", o.score), v("attributes", o.attributes);
   v("passage", o.passage), v("quote", o.quote), v("first_page", o.first_page), v("last_page", o.last_page);
@@ -64,7 +68,7 @@ template <typename V>
 void Fields(V& v, ToolCall& o) {
   v("id", o.id), v("kind", o.kind), v("code", o.code), v("code_outputs", o.code_outputs), v("ranking", o.ranking);
   v("search_results", o.search_results), v("function_name", o.function_name), v("arguments", o.arguments);
-  v("output", o.output);
+  v("output", o.output), v("written_files", o.written_files);
 }
 template <typename V>
 void Fields(V& v, ToolChoice& o) {

@@ -67,6 +67,7 @@ class SqliteTransaction final : public Transaction {
   absl::Status PutMessage(const Message& message) override;
   absl::Status DeleteMessage(const ProjectId& project, const ThreadId& thread, const MessageId& id) override;
   absl::Status PutRun(const Run& run) override;
+  absl::Status PutStep(const RunStep& step) override;
   absl::Status PutFile(const FileObject& file) override;
   absl::Status DeleteFile(const ProjectId& project, const FileId& id) override;
   absl::Status PutStore(const VectorStore& store) override;
@@ -91,7 +92,6 @@ class SqliteTransaction final : public Transaction {
     std::string id_prefix;          // of ids in `gone`
   };
 
-  absl::Status PutStep(const RunStep& step);
   template <typename T>
   absl::StatusOr<T> GetOne(const Scope& scope, const char* noun, const std::string& id) const;
   template <typename T>

@@ -119,6 +119,8 @@ class Transaction : public Snapshot {
   virtual absl::Status PutMessage(const Message& message) = 0;
   virtual absl::Status DeleteMessage(const ProjectId& project, const ThreadId& thread, const MessageId& id) = 0;
   virtual absl::Status PutRun(const Run& run) = 0;
+  // Without an event: the calls of a step that waits for their results, which clients may poll and a restart must know.
+  virtual absl::Status PutStep(const RunStep& step) = 0;
   virtual absl::Status PutFile(const FileObject& file) = 0;
   virtual absl::Status DeleteFile(const ProjectId& project, const FileId& id) = 0;
   virtual absl::Status PutStore(const VectorStore& store) = 0;

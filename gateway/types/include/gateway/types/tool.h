@@ -60,6 +60,13 @@ struct CodeOutput {
   friend bool operator==(const CodeOutput&, const CodeOutput&) = default;
 };
 
+// A file that code wrote: what a link to sandbox:/mnt/data/<path> means.
+struct WrittenFile {
+  std::string path;  // relative to /mnt/data
+  FileId file_id;
+  friend bool operator==(const WrittenFile&, const WrittenFile&) = default;
+};
+
 struct SearchResult {
   FileId file_id;
   std::string file_name;
@@ -79,6 +86,7 @@ struct ToolCall {
   // kCodeInterpreter
   std::string code;
   std::vector<CodeOutput> code_outputs;
+  std::vector<WrittenFile> written_files;  // never shown; it has to be stored, for links in later answers
   // kFileSearch
   RankingOptions ranking;
   std::vector<SearchResult> search_results;
