@@ -190,7 +190,8 @@ absl::Status CheckArguments(std::string_view arguments) {
 }
 
 JsonText CodeParameters() {
-  return {R"({"type":"object","properties":{"code":{"type":"string","description":"Python code."}},"required":["code"]})"};
+  return {
+      R"({"type":"object","properties":{"code":{"type":"string","description":"Python code."}},"required":["code"]})"};
 }
 
 JsonText SearchParameters() {
@@ -205,7 +206,7 @@ std::string WriteCodeArguments(std::string_view code) {
 std::string WriteBrokenArguments(std::string_view arguments) {
   constexpr std::size_t kLongest = 2000;
   return Json{{"broken_arguments", std::string(arguments.substr(0, kLongest))}}.dump(-1, ' ', false,
-                                                                                    Json::error_handler_t::replace);
+                                                                                     Json::error_handler_t::replace);
 }
 
 }  // namespace carrel::gateway

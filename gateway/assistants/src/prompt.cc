@@ -46,8 +46,7 @@ ChatMessage FromMessage(const Message& message, const PromptInputs& inputs) {
         if (!part.text.empty()) chat.parts.push_back({.text = WithoutCitations(part)});
         break;
       case ContentPart::Kind::kImageUrl:
-        chat.parts.push_back(
-            {.kind = ChatPart::Kind::kImageUrl, .image_url = part.image_url, .detail = part.detail});
+        chat.parts.push_back({.kind = ChatPart::Kind::kImageUrl, .image_url = part.image_url, .detail = part.detail});
         break;
       case ContentPart::Kind::kImageFile: {
         const auto image = inputs.images.find(part.image_file);
@@ -80,8 +79,7 @@ std::vector<FunctionTool> FunctionsOf(const Run& run, const PromptInputs& inputs
         for (const MountedFile& file : inputs.files) {
           absl::StrAppend(&about, " /mnt/data/", file.id.value, " (", file.name, ")");
         }
-        functions.push_back(
-            {.name = kCodeToolName, .description = std::move(about), .parameters = CodeParameters()});
+        functions.push_back({.name = kCodeToolName, .description = std::move(about), .parameters = CodeParameters()});
         break;
       }
       case ToolKind::kFileSearch:
@@ -134,8 +132,7 @@ Prompt BuildPrompt(const Run& run, const PromptInputs& inputs, const std::vector
   const bool may_force = first || run.tool_choice.kind == ToolChoice::Kind::kNone;
   request.tool_choice = may_force ? run.tool_choice : ToolChoice{};
   if (run.max_completion_tokens.has_value()) {
-    request.max_completion_tokens =
-        std::max<int64_t>(1, *run.max_completion_tokens - limits.used.completion_tokens);
+    request.max_completion_tokens = std::max<int64_t>(1, *run.max_completion_tokens - limits.used.completion_tokens);
   }
 
   std::vector<ChatMessage> history;
@@ -150,8 +147,8 @@ Prompt BuildPrompt(const Run& run, const PromptInputs& inputs, const std::vector
   }
   for (const ChatMessage& turn : turns) fixed += EstimateMessage(turn);
 
-  int64_t room = limits.window_tokens - request.max_completion_tokens.value_or(
-                                            std::min(kAnswerTokens, limits.window_tokens / 4));
+  int64_t room =
+      limits.window_tokens - request.max_completion_tokens.value_or(std::min(kAnswerTokens, limits.window_tokens / 4));
   if (run.max_prompt_tokens.has_value()) {
     room = std::min(room, *run.max_prompt_tokens - limits.used.prompt_tokens);
   }

@@ -91,11 +91,10 @@ void RunStepper::On(ModelEnded input) {
     OpenMessage();
     bool first = false;
     TextPart(ContentPart::Kind::kText, first);
-    Event(RunEventKind::kMessageDelta,
-          MessageDelta{.message_id = s_.message->id,
-                       .index = static_cast<int>(s_.message->content.size()) - 1,
-                       .kind = ContentPart::Kind::kText,
-                       .first = true});
+    Event(RunEventKind::kMessageDelta, MessageDelta{.message_id = s_.message->id,
+                                                    .index = static_cast<int>(s_.message->content.size()) - 1,
+                                                    .kind = ContentPart::Kind::kText,
+                                                    .first = true});
   }
   if (s_.message.has_value()) CloseMessage(Message::Status::kCompleted, std::nullopt);
   s_.run.completed_at = now_;
@@ -265,8 +264,11 @@ void RunStepper::ShowCall(CallDraft& draft) {
     call.kind = ToolKind::kFileSearch;
     call.ranking = search->file_search.ranking;
   }
-  StepDelta delta{
-      .step_id = s_.tools_step->id, .index = draft.position, .kind = call.kind, .call_id = call.id, .ranking = call.ranking};
+  StepDelta delta{.step_id = s_.tools_step->id,
+                  .index = draft.position,
+                  .kind = call.kind,
+                  .call_id = call.id,
+                  .ranking = call.ranking};
   if (call.kind == ToolKind::kFunction) {
     delta.function_name = call.function_name;
   } else {

@@ -298,8 +298,8 @@ Restored Restore(Run run, std::vector<RunStep> steps, std::vector<Message> messa
   for (RunStep& step : steps) {
     if (step.usage.has_value()) state.usage += *step.usage;
     if (step.kind == RunStep::Kind::kMessageCreation) {
-      const auto message = std::find_if(messages.begin(), messages.end(),
-                                        [&](const Message& m) { return m.id == step.message_id; });
+      const auto message =
+          std::find_if(messages.begin(), messages.end(), [&](const Message& m) { return m.id == step.message_id; });
       if (step.status == RunStep::Status::kInProgress) {
         // The model was writing: it is asked again, and writes into the same message from its start.
         if (message != messages.end() && message->status == Message::Status::kInProgress) {
@@ -321,7 +321,8 @@ Restored Restore(Run run, std::vector<RunStep> steps, std::vector<Message> messa
       ReplayToolsStep(state, step);
     } else if (step.status == RunStep::Status::kInProgress) {
       const auto has_code = [](const auto& items) {
-        return std::any_of(items.begin(), items.end(), [](const auto& i) { return i.kind == ToolKind::kCodeInterpreter; });
+        return std::any_of(items.begin(), items.end(),
+                           [](const auto& i) { return i.kind == ToolKind::kCodeInterpreter; });
       };
       if (state.run.status == RunStatus::kRequiresAction) {
         ReopenCalls(state, step);

@@ -100,9 +100,10 @@ void RunStepper::StartCall(std::size_t index) {
                           : tool.kind == ToolKind::kFileSearch    ? kSearchToolName
                                                                   : tool.function.name.c_str());
         }
-        AnswerWrongCall(draft, absl::InvalidArgumentError(absl::StrCat(
-                                   "Error: there is no tool '", draft.call.function_name, "'. ",
-                                   names.empty() ? "Answer without tools." : absl::StrCat("The tools are: ", names, "."))));
+        AnswerWrongCall(draft,
+                        absl::InvalidArgumentError(absl::StrCat(
+                            "Error: there is no tool '", draft.call.function_name, "'. ",
+                            names.empty() ? "Answer without tools." : absl::StrCat("The tools are: ", names, "."))));
       } else if (const absl::Status status = CheckArguments(draft.arguments); !status.ok()) {
         AnswerWrongCall(draft, status);
       }

@@ -1,5 +1,5 @@
-// Finds, in an answer that arrives in pieces, what may become an annotation: the markers 【…】 of citations and links to
-// sandbox:/mnt/data/…. Nothing is changed: the segments in order are the answer.
+// Finds, in an answer that arrives in pieces, what may become an annotation: the markers 【…】 of citations and links
+// to sandbox:/mnt/data/…. Nothing is changed: the segments in order are the answer.
 #pragma once
 
 #include <cstdint>

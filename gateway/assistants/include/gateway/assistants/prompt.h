@@ -47,8 +47,8 @@ struct PromptLimits {
   TokenUsage used;
 };
 
-// `turns`: what the model and the tools have said in this run. `first`: the model has not answered in this run yet; only
-// then tool_choice can force a call, or it would be forced for ever.
+// `turns`: what the model and the tools have said in this run. `first`: the model has not answered in this run yet;
+// only then tool_choice can force a call, or it would be forced for ever.
 [[nodiscard]] Prompt BuildPrompt(const Run& run, const PromptInputs& inputs, const std::vector<ChatMessage>& turns,
                                  bool first, const PromptLimits& limits);
 

@@ -1,9 +1,9 @@
 // The life of one run as a pure state machine: Step takes what happened and the moment, changes the state, and returns
 // what has to be done. It reads no clock, waits for nothing and knows no port but the source of ids.
 //
-// Everything that clients see is an Emit; its events, in order, are the run's log. What is asked of the model and of the
-// tools is answered later by an input that carries the `op` it was asked with; an answer to an older op is ignored, so
-// that what a cancelled call still says does no harm. After a final state every input is ignored.
+// Everything that clients see is an Emit; its events, in order, are the run's log. What is asked of the model and of
+// the tools is answered later by an input that carries the `op` it was asked with; an answer to an older op is ignored,
+// so that what a cancelled call still says does no harm. After a final state every input is ignored.
 #pragma once
 
 #include <cstdint>
@@ -202,7 +202,8 @@ struct Restored {
   RunState state;
   std::vector<Effect> effects;
 };
-[[nodiscard]] Restored Restore(Run run, std::vector<RunStep> steps, std::vector<Message> messages, const Moment& moment);
+[[nodiscard]] Restored Restore(Run run, std::vector<RunStep> steps, std::vector<Message> messages,
+                               const Moment& moment);
 
 // kOutputsNotAccepted or kOutputsMismatch of types/error.h.
 [[nodiscard]] absl::Status CheckOutputs(const Run& run, const std::vector<ToolOutput>& outputs);
