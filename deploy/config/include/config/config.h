@@ -1,0 +1,109 @@
+// The one configuration of all of Carrel's programs.
+//
+// Precedence: compiled-in defaults < TOML file < environment CARREL_SECTION_KEY < flags. deploy/config/carrel.toml is
+// the commented default, is compiled in, and documents every key; a test holds it equal to the structs below.
+// Unknown keys, wrong types and values out of range are INVALID_ARGUMENT with "file:line: …" and a did-you-mean.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace carrel::config {
+
+struct LogConfig {
+  std::string level = "info";
+};
+
+// Shared by all servers: how gRPC is served.
+struct RpcConfig {
+  std::vector<uint32_t> allowed_uids;
+  std::string tls_cert_file;
+  std::string tls_key_file;
+  std::string tls_ca_file;
+  std::string token_file;
+  bool reflection = false;
+  uint64_t message_bytes_max = 8 << 20;
+  uint64_t threads_max = 512;
+  uint64_t call_ms_max = 900'000;
+  uint64_t drain_ms = 10'000;
+};
+
+struct JailConfig {
+  std::string tier = "auto";
+  bool allow_no_cgroup = false;
+  std::string runtimes_dir;
+};
+
+struct InterpreterConfig {
+  std::string listen;
+  std::string metrics_listen;
+  uint64_t sessions_max = 64;
+  uint64_t sessions_per_owner_max = 32;
+  uint64_t calls_waiting_max = 16;
+  uint64_t idle_timeout_ms = 1'200'000;
+  uint64_t linger_ms = 60'000;
+  uint64_t interrupt_grace_ms = 2'000;
+  uint64_t memory_bytes_total_max = 0;
+};
+
+struct RetrievalConfig {
+  std::string listen;
+  std::string metrics_listen;
+  std::string model = "all-MiniLM-L6-v2";
+  std::string models_dir;
+  uint64_t document_bytes_max = 512ull << 20;
+  uint64_t ingest_workers = 2;
+  uint64_t queue_length_max = 10'000;
+  uint64_t embed_threads = 0;
+};
+
+struct StorageConfig {
+  std::string sync = "full";
+};
+
+struct ServeConfig {
+  uint64_t start_ms_max = 120'000;
+  uint64_t stop_ms_max = 15'000;
+};
+
+struct Config {
+  LogConfig log;
+  RpcConfig rpc;
+  JailConfig jail;
+  InterpreterConfig interpreter;
+  RetrievalConfig retrieval;
+  StorageConfig storage;
+  ServeConfig serve;
+};
+
+struct Setting {
+  std::string key;    // "rpc.drain_ms"
+  std::string value;  // as in the environment: a number, true or false, a text without quotes, a list with commas
+};
+
+struct LoadOptions {
+  std::string file;  // "": none
+  // NAME=value of the process; only CARREL_<a section of ours>_… is looked at.
+  std::vector<std::string> environment;
+  std::vector<Setting> flags;
+};
+
+[[nodiscard]] absl::StatusOr<Config> Load(const LoadOptions& options);
+// The process's own environment, for LoadOptions.
+[[nodiscard]] std::vector<std::string> ProcessEnvironment();
+
+// The settings in which `config` differs from the defaults, as flags: what a parent passes on to a server.
+[[nodiscard]] std::vector<Setting> Changed(const Config& config);
+
+// As TOML, every key, for --print-config; secrets are printed as "<redacted>".
+[[nodiscard]] std::string Print(const Config& config);
+// The text of carrel.toml as compiled in.
+[[nodiscard]] std::string_view DefaultToml();
+
+}  // namespace carrel::config

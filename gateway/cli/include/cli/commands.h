@@ -1,0 +1,60 @@
+// The commands. Each prints its result and gives the exit code.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/console.h"
+#include "cli/exit_code.h"
+#include "cli/place.h"
+#include "rpc/signals.h"
+
+namespace carrel::cli {
+
+struct RunOptions {
+  std::string code;                 // -c
+  bool has_code = false;            // -c was given, maybe empty
+  std::string source;               // a file, or "-" for stdin
+  std::vector<std::string> files;   // --file, uploaded first, under their last name
+  std::string session;              // --session, made when it is not there; "": throw-away
+  std::string out_dir;              // --out; "": artifacts are only named
+  std::string runtime;              // --runtime; "": the server's default
+  std::vector<std::string> limits;  // --limit name=value
+};
+[[nodiscard]] ExitCode Run(const CommonOptions& common, const RunOptions& options, rpc::ShutdownSignals& signals,
+                           Console& console);
+
+struct ServeOptions {
+  bool allow_no_cgroup = false;
+  bool check_config = false;
+  bool print_config = false;
+};
+[[nodiscard]] ExitCode Serve(const CommonOptions& common, const ServeOptions& options, rpc::ShutdownSignals& signals,
+                             Console& console);
+
+struct StoreOptions {
+  std::string store;                   // a name or an id
+  std::vector<std::string> paths;      // add
+  std::vector<std::string> documents;  // rm: ids or file names
+  bool no_wait = false;                // add: do not wait until they can be searched
+};
+[[nodiscard]] ExitCode StoreCreate(const CommonOptions& common, const StoreOptions& options, Console& console);
+[[nodiscard]] ExitCode StoreList(const CommonOptions& common, Console& console);
+[[nodiscard]] ExitCode StoreShow(const CommonOptions& common, const StoreOptions& options, Console& console);
+[[nodiscard]] ExitCode StoreAdd(const CommonOptions& common, const StoreOptions& options, Console& console);
+[[nodiscard]] ExitCode StoreRemove(const CommonOptions& common, const StoreOptions& options, Console& console);
+[[nodiscard]] ExitCode StoreDelete(const CommonOptions& common, const StoreOptions& options, Console& console);
+
+struct SearchOptions {
+  std::string store;
+  std::string question;
+  uint32_t results_max = 10;
+};
+[[nodiscard]] ExitCode Search(const CommonOptions& common, const SearchOptions& options, Console& console);
+
+// Becomes carrel-jailer --doctor; returns only when that cannot be executed.
+[[nodiscard]] ExitCode Doctor(const CommonOptions& common, Console& console);
+[[nodiscard]] ExitCode Version(const CommonOptions& common, Console& console);
+
+}  // namespace carrel::cli

@@ -1,0 +1,218 @@
+"""The Python half of a session: takes cells over descriptor 3, runs them, reports what became of them.
+
+Started as a program it is a session by itself; the zygote imports it, warms it up and calls `serve` in each child.
+The engine believes nothing of what it says about the process: exits, signals and limits it sees from outside.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+
+import frames
+import reseed
+import shell as shell_module
+
+CONTROL_FD = 3
+
+
+class Driver:
+    """One session. `prepare` may run in the zygote, `serve` runs in the jailed child only."""
+
+    def __init__(self):
+        self._channel = None
+        self._call = 0
+        self._display_bytes_left = 0
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._armed = False     # an interrupt may be raised: the user's code runs
+        self._sending = False   # the main thread is inside a frame, which must not be torn
+        self._pending = False   # an interrupt came meanwhile
+        self._shell = None
+        self._generators = []
+        self._flush_stdio = ctypes.CDLL(None).fflush
+
+    def prepare(self):
+        """Everything dear that does not depend on the session."""
+        self._shell = shell_module.create_shell(self)
+        shell_module.warm_up(self._shell)
+        self._generators = reseed.find_generators()
+        reseed.reseed(self._generators)  # what it sets up on its first use, it should set up here
+
+    def reseed(self):
+        """Once in each child, before it serves."""
+        reseed.reseed(self._generators)
+
+    def serve(self):
+        """Runs cells until the engine is gone, then ends the process."""
+        self._pid = os.getpid()
+        self._channel = frames.Channel(CONTROL_FD)
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        shell_module.open_streams()
+        try:
+            os.chdir(shell_module.WORKSPACE)
+        except FileNotFoundError:
+            pass  # a driver without a jail, in tests
+        sys.path[0] = ""
+        sys.argv = [""]
+        kind, body = self._channel.receive()
+        version, cpus = frames.parse_hello(body)
+        if kind != frames.HELLO or version != frames.VERSION:
+            os._exit(70)
+        use_cpus(cpus)
+        self._channel.send_ready()
+        while True:
+            try:
+                kind, body = self._channel.receive()
+                if kind == frames.RUN:
+                    self._run(*frames.parse_run(body))
+            except frames.Closed:
+                os._exit(0)
+            except BaseException:
+                # A signal handler that the code left behind raised between two calls. The session goes on; a frame that
+                # was torn by it makes the engine end the session.
+                continue
+
+    # The sink of the shell.
+    def display(self, data, is_result):
+        """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code."""
+        if os.getpid() != self._pid:
+            return  # a forked child of the code shares the channel, and has nobody at the other end
+        bundle = shell_module.bundle_bytes(data)[:frames.BUNDLE_ENTRIES_MAX]
+        if not self._channel:
+            return  # the zygote warms up
+        length = sum(len(value) for _, value in bundle)
+        with _Frame(self):
+            if length > self._display_bytes_left:
+                self._channel.send_dropped(self._call, length)
+                return
+            self._display_bytes_left -= length
+            self._channel.send_display(self._call, is_result, bundle)
+            while self._channel.receive()[0] != frames.ACK:
+                pass
+
+    def _on_interrupt(self, signum, frame):
+        if self._sending:
+            self._pending = True
+        elif self._armed:
+            raise KeyboardInterrupt
+
+    def _run(self, call, display_bytes_max, code):
+        self._call = call
+        self._display_bytes_left = display_bytes_max
+        self._pending = False
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            error = self._run_cell(code)
+        except BaseException as escaped:  # an interrupt on the way in or out of the shell
+            self._armed = False
+            error = escaped
+        if os.getpid() != self._pid:
+            os._exit(0)  # the code forked, and this is the child at the end of its cell
+        signal.signal(signal.SIGINT, self._on_interrupt)  # the code may have put its own there
+        report = None
+        while report is None:
+            try:
+                report = summarise(error)
+            except BaseException as broken:  # a signal handler of the code's, or what it did to builtins
+                error = broken
+        self._flush_stdio(None)
+        self._channel.send_done(call, **report)
+
+    def _run_cell(self, code):
+        shell = self._shell
+        shell.shown_exception = None
+        try:
+            self._armed = True
+            result = shell.run_cell(code, store_history=True)
+        finally:
+            self._armed = False
+        error = result.error_before_exec or result.error_in_exec
+        shown = shell.shown_exception
+        if shown is not None and error is None:
+            complain(shell_module.describe(shown)[2])  # of a callback after the cell
+        result.result = None
+        return error
+
+
+def complain(text):
+    """Writes to the code's stderr, whatever the code did to sys.stderr."""
+    try:
+        sys.stderr.write(text)
+    except BaseException:
+        os.write(2, text.encode("utf-8", "replace"))
+
+
+class _Frame:
+    """Holds the channel, and holds interrupts off while the main thread does."""
+
+    def __init__(self, driver):
+        self._driver = driver
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self):
+        if self._main:
+            self._driver._sending = True
+        self._driver._lock.acquire()
+
+    def __exit__(self, *exc):
+        driver = self._driver
+        driver._lock.release()
+        if self._main:
+            driver._sending = False
+            if driver._pending:
+                driver._pending = False
+                if driver._armed:
+                    raise KeyboardInterrupt
+        if exc and isinstance(exc[1], frames.Closed):
+            os._exit(0)
+
+
+def summarise(error):
+    """The fields of a DONE frame for the exception that ended the cell, or None."""
+    if error is None:
+        return {"status": frames.COMPLETED}
+    if isinstance(error, SystemExit):
+        code = error.code
+        if code is None:
+            code = 0
+        elif not isinstance(code, int):
+            complain(f"{code}\n")
+            code = 1
+        return {"status": frames.EXITED, "exit_code": max(-2**31, min(2**31 - 1, int(code)))}
+    name, value, trace = shell_module.describe(error)
+    number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else 0
+    return {"status": frames.RAISED, "errno": number & 0x7FFFFFFF, "name": name, "value": value, "traceback": trace}
+
+
+def use_cpus(cpus):
+    """Lets libraries see the CPUs that the session may use, instead of the machine's."""
+    os.cpu_count = lambda: cpus
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS"):
+        os.environ[variable] = str(cpus)
+    if cpus > 1:
+        for library in loaded_openblas():
+            for symbol in ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads",
+                           "openblas_set_num_threads64_", "openblas_set_num_threads"):
+                function = getattr(library, symbol, None)
+                if function:
+                    function(ctypes.c_int(cpus))
+                    break
+
+
+def loaded_openblas():
+    """The OpenBLAS libraries in this process: it was started with one thread, to be safe to fork."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+            paths = {line.split(maxsplit=5)[5].strip() for line in maps if "openblas" in line}
+    except OSError:
+        return []
+    return [ctypes.CDLL(path, mode=os.RTLD_NOLOAD) for path in paths]
+
+
+if __name__ == "__main__":
+    driver = Driver()
+    driver.prepare()
+    driver.reseed()
+    driver.serve()

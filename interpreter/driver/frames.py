@@ -1,0 +1,117 @@
+"""The channel between the engine and the driver: descriptor 3, a stream socket.
+
+Numbers are little-endian. A frame is a u32 (the bytes that follow), a u8 (the type) and the body:
+
+    engine -> driver
+      HELLO 0x01  u16 version, u32 cpus            first, once: what the session may use
+      RUN   0x02  u64 call, u64 display_bytes_max, u32 n, n bytes of UTF-8 code
+      ACK   0x03  u64 call                         one DISPLAY was taken (this keeps the order with stdout and stderr)
+    driver -> engine
+      READY   0x81  u16 version                    answers HELLO
+      DISPLAY 0x82  u64 call, u8 is_result, u16 n, n times (u16, media type, u32, data)
+      DROPPED 0x83  u64 call, u64 bytes            a display that does not fit display_bytes_max
+      DONE    0x84  u64 call, u8 status, i32 exit_code, i32 errno, u16 + name, u32 + value, u32 + traceback
+
+The engine's half is interpreter/engine/frames.h. What the user's code prints goes through descriptors 1 and 2, never
+through here.
+"""
+
+import os
+import struct
+
+VERSION = 1
+
+HELLO, RUN, ACK = 0x01, 0x02, 0x03
+READY, DISPLAY, DROPPED, DONE = 0x81, 0x82, 0x83, 0x84
+
+# DONE.status
+COMPLETED, RAISED, EXITED = 0, 1, 2
+
+NAME_BYTES_MAX = 256
+VALUE_BYTES_MAX = 16 << 10
+TRACEBACK_BYTES_MAX = 64 << 10
+BUNDLE_ENTRIES_MAX = 64
+
+
+class Closed(Exception):
+    """The engine is gone."""
+
+
+def utf8(text, bytes_max):
+    """`text` as at most `bytes_max` bytes of valid UTF-8; the middle gives way, for both ends tell the most."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= bytes_max:
+        return data
+    mark = b"\n... cut ...\n"
+    if bytes_max < 4 * len(mark):
+        return data[:bytes_max].decode("utf-8", "ignore").encode()
+    half = (bytes_max - len(mark)) // 2
+    return data[:half].decode("utf-8", "ignore").encode() + mark + data[-half:].decode("utf-8", "ignore").encode()
+
+
+class Channel:
+    """Blocking frames over one descriptor. The caller sees to it that one thread at a time uses it."""
+
+    def __init__(self, fd):
+        self._fd = fd
+        self._received = bytearray()  # survives an exception of a signal handler in the middle of a frame
+        os.set_inheritable(fd, False)
+
+    def receive(self):
+        """Returns (type, body). Raises Closed."""
+        self._fill(4)
+        (length,) = struct.unpack_from("<I", self._received)
+        self._fill(4 + length)
+        frame = bytes(self._received[4:4 + length])
+        del self._received[:4 + length]
+        return frame[0], frame[1:]
+
+    def send_ready(self):
+        self._send(READY, struct.pack("<H", VERSION))
+
+    def send_display(self, call, is_result, bundle):
+        parts = [struct.pack("<QBH", call, is_result, len(bundle))]
+        for media_type, data in bundle:
+            name = utf8(media_type, NAME_BYTES_MAX)
+            parts += [struct.pack("<H", len(name)), name, struct.pack("<I", len(data)), data]
+        self._send(DISPLAY, b"".join(parts))
+
+    def send_dropped(self, call, length):
+        self._send(DROPPED, struct.pack("<QQ", call, length))
+
+    def send_done(self, call, status, exit_code=0, errno=0, name="", value="", traceback=""):
+        name = utf8(name, NAME_BYTES_MAX)
+        value = utf8(value, VALUE_BYTES_MAX)
+        traceback = utf8(traceback, TRACEBACK_BYTES_MAX)
+        self._send(DONE, b"".join([
+            struct.pack("<QBii", call, status, exit_code, errno),
+            struct.pack("<H", len(name)), name,
+            struct.pack("<I", len(value)), value,
+            struct.pack("<I", len(traceback)), traceback,
+        ]))
+
+    def _fill(self, length):
+        while len(self._received) < length:
+            part = os.read(self._fd, min(length - len(self._received), 1 << 20))
+            if not part:
+                raise Closed()
+            self._received += part
+
+    def _send(self, kind, body):
+        frame = memoryview(struct.pack("<IB", len(body) + 1, kind) + body)
+        try:
+            while frame:
+                frame = frame[os.write(self._fd, frame):]
+        except (BrokenPipeError, ConnectionResetError):
+            raise Closed() from None
+
+
+def parse_hello(body):
+    """Returns (version, cpus)."""
+    return struct.unpack("<HI", body)
+
+
+def parse_run(body):
+    """Returns (call, display_bytes_max, code)."""
+    call, display_bytes_max, length = struct.unpack_from("<QQI", body)
+    return call, display_bytes_max, body[20:20 + length].decode("utf-8", "replace")

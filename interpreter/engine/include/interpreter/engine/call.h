@@ -1,0 +1,65 @@
+// One call: a cell sent to the driver, and everything watched until it is over.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/time/time.h"
+#include "interpreter/engine/frames.h"
+#include "interpreter/engine/limits.h"
+#include "interpreter/engine/outcome.h"
+#include "sandbox/base/unique_fd.h"
+#include "sandbox/jail.h"
+
+namespace carrel::interpreter {
+
+// Where a call's events go. Called from the call's own thread, in order; must not block for long, for the limits are
+// watched by the same thread.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void OnStarted(const std::string& session_id, absl::Duration queued, absl::Duration linger) = 0;
+  virtual void OnStdout(std::string text) = 0;
+  virtual void OnStderr(std::string text) = 0;
+  virtual void OnDisplay(Display display) = 0;
+  virtual void OnArtifact(Artifact artifact) = 0;
+  // true: nobody wants the rest. Asked every few milliseconds; thread-safe.
+  [[nodiscard]] virtual bool Cancelled() const = 0;
+};
+
+// The server's ends of a session's descriptors.
+struct SessionPipes {
+  UniqueFd standard_output;  // non-blocking
+  UniqueFd standard_error;   // non-blocking
+  UniqueFd control;          // stream socket, non-blocking
+};
+
+struct CallOptions {
+  uint64_t call = 0;
+  std::string_view code;
+  Limits limits;
+  // What the jail had used when the call began. Unset: nobody counts, and only the wall clock limits.
+  std::optional<uint64_t> cpu_ns_before;
+  // After an interrupt, until the session is killed.
+  absl::Duration interrupt_grace;
+};
+
+// What the call came to, before the session adds the workspace and the usage.
+struct CallResult {
+  Outcome outcome;
+  bool done = false;           // the driver reported the end of the cell
+  int32_t error_number = 0;    // errno of an OSError that ended the cell
+  std::string death_reason;    // set: the interpreter is gone (or was killed), and why
+};
+
+// Runs one cell. `deleted` tells that the session is being deleted.
+[[nodiscard]] CallResult RunCall(const CallOptions& options, sandbox::Jail& jail, SessionPipes& pipes,
+                                 EventSink& sink, const std::atomic<bool>& deleted);
+
+// Says HELLO and waits for READY. UNAVAILABLE: the driver ended or did not answer.
+[[nodiscard]] absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl::Time deadline);
+
+}  // namespace carrel::interpreter

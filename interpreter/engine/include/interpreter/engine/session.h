@@ -1,0 +1,150 @@
+// A session: one jailed interpreter with live variables and a workspace.
+//
+// Thread-safety: every method may be called from any thread; calls run one at a time, in the order they came.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "interpreter/engine/artifacts.h"
+#include "interpreter/engine/call.h"
+#include "interpreter/engine/limits.h"
+#include "interpreter/engine/outcome.h"
+#include "sandbox/jail.h"
+
+namespace carrel::interpreter {
+
+enum class SessionState : uint8_t { kReady = 1, kBusy, kDead };
+
+struct SessionOptions {
+  std::string session_id;
+  std::string owner;
+  std::string runtime;
+  Limits limits;  // every field set
+  Limits maxima;  // for the limits of calls
+  absl::Duration idle_timeout;
+  // Calls that may wait for their turn.
+  uint64_t calls_waiting_max = 16;
+  absl::Duration interrupt_grace = absl::Seconds(2);
+  // How long the interpreter may take to answer for the first time.
+  absl::Duration start_max = absl::Seconds(30);
+};
+
+struct SessionInfo {
+  std::string session_id;
+  std::string owner;
+  std::string runtime;
+  SessionState state = SessionState::kReady;
+  std::string death_reason;
+  Limits limits;
+  absl::Duration idle_timeout;
+  absl::Time created_at;
+  absl::Time last_used_at;
+  uint64_t calls = 0;
+  std::string isolation;
+};
+
+struct Cell {
+  std::string_view code;
+  Limits limits;  // of this call; 0: the session's
+  ReturnFiles return_files = ReturnFiles::kReferences;
+  // Only told to the sink.
+  absl::Duration linger = absl::ZeroDuration();
+};
+
+struct WorkspaceFile {
+  std::string path;
+  uint64_t size_bytes = 0;
+  absl::Time modified_at;
+};
+
+class Session final {
+ public:
+  // UNAVAILABLE: no jail, or the interpreter did not come up. INVALID_ARGUMENT: the jail refused a limit.
+  [[nodiscard]] static absl::StatusOr<std::shared_ptr<Session>> Start(SessionOptions options,
+                                                                      sandbox::JailMaker& jails);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  // Waits for its turn, runs the cell, reports the files. FAILED_PRECONDITION: dead. RESOURCE_EXHAUSTED: too many wait.
+  // INVALID_ARGUMENT: a limit. CANCELLED: the sink gave up before the turn came.
+  [[nodiscard]] absl::StatusOr<Outcome> Execute(const Cell& cell, EventSink& sink);
+  // Raises KeyboardInterrupt in the running call. false: none runs.
+  [[nodiscard]] absl::StatusOr<bool> Interrupt();
+
+  // `source` is read to its end. The errors of sandbox::Workspace.
+  [[nodiscard]] absl::StatusOr<WorkspaceFile> WriteFile(const std::string& path, UniqueFd source, bool replace);
+  struct Files {
+    std::vector<WorkspaceFile> files;
+    std::vector<SkippedFile> skipped;
+  };
+  [[nodiscard]] absl::StatusOr<Files> ListFiles();
+  struct OpenFile {
+    WorkspaceFile file;
+    UniqueFd fd;
+  };
+  [[nodiscard]] absl::StatusOr<OpenFile> OpenRead(const std::string& path);
+  [[nodiscard]] absl::StatusOr<bool> RemoveFile(const std::string& path);
+
+  // Kills what runs; the call that runs ends as CANCELLED. The files stay readable.
+  void Kill(std::string_view reason);
+  // Kill, and those that wait for their turn are told that the session is gone.
+  void Delete();
+
+  [[nodiscard]] SessionInfo Info();
+  // When it may be deleted for want of calls; InfiniteFuture while one runs or waits.
+  [[nodiscard]] absl::Time ExpiresAt();
+  void SetIdleTimeout(absl::Duration timeout);
+
+  [[nodiscard]] const std::string& id() const { return options_.session_id; }
+  [[nodiscard]] const std::string& owner() const { return options_.owner; }
+  [[nodiscard]] const std::string& runtime() const { return options_.runtime; }
+  [[nodiscard]] const Limits& limits() const { return options_.limits; }
+  [[nodiscard]] absl::Time created_at() const { return created_at_; }
+
+ private:
+  Session(SessionOptions options, std::unique_ptr<sandbox::Jail> jail, SessionPipes pipes, std::string isolation,
+          std::vector<std::string> weakened);
+
+  // The turn of one call: made by TakeTurn, ends with it.
+  class Turn;
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<Turn>> TakeTurn(const EventSink& sink);
+  [[nodiscard]] absl::Status DeadStatus() const;  // with mutex_ held
+  void NoticeExit();                              // with mutex_ held: READY becomes DEAD when the process is gone
+  void ReportFiles(const Cell& cell, const Limits& limits, Outcome& outcome, EventSink& sink);
+
+  SessionOptions options_;
+  const std::unique_ptr<sandbox::Jail> jail_;
+  SessionPipes pipes_;  // of the call whose turn it is
+  const std::string isolation_;
+  const std::vector<std::string> weakened_;
+  const absl::Time created_at_;
+
+  std::mutex mutex_;
+  std::condition_variable turn_changed_;
+  std::deque<const Turn*> turns_;  // front: runs
+  std::string death_reason_;       // "": alive
+  absl::Time last_used_at_;
+  absl::Duration idle_timeout_;
+  uint64_t calls_ = 0;
+  std::atomic<bool> deleted_ = false;
+
+  std::mutex interrupt_mutex_;  // held while a SIGINT is sent, and while a call begins and ends
+  bool cell_runs_ = false;
+
+  std::mutex workspace_mutex_;
+  WorkspaceState workspace_;  // what has been reported
+};
+
+}  // namespace carrel::interpreter

@@ -1,0 +1,328 @@
+#include "interpreter/engine/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "interpreter/engine/errors.h"
+#include "interpreter/engine/text.h"
+#include "sandbox/base/error.h"
+
+namespace carrel::interpreter {
+namespace {
+
+constexpr auto kTurnPoll = std::chrono::milliseconds(25);
+constexpr absl::Duration kRetryAfterFullQueue = absl::Seconds(1);
+// Every entry of a full workspace must fit into one listing.
+constexpr sandbox::ListOptions kListOptions = {.entries_max = 10'000, .depth_max = 16, .time_max = absl::Milliseconds(250)};
+// A workspace with less than a page left refuses the next write.
+constexpr uint64_t kPageBytes = 4096;
+
+struct Ends {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+
+// Ours is non-blocking; theirs must block, for it is the code's own descriptor.
+absl::StatusOr<Ends> MakePipe() {
+  std::array<int, 2> fds{};
+  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe2");
+  Ends ends{.ours = UniqueFd(fds[0]), .theirs = UniqueFd(fds[1])};
+  if (::fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus(errno, "fcntl");
+  return ends;
+}
+
+absl::StatusOr<Ends> MakeControl() {
+  std::array<int, 2> fds{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) return ErrnoStatus(errno, "socketpair");
+  return Ends{.ours = UniqueFd(fds[0]), .theirs = UniqueFd(fds[1])};
+}
+
+WorkspaceFile ToFile(const sandbox::WorkspaceEntry& entry) {
+  return {.path = entry.path,
+          .size_bytes = entry.size_bytes,
+          .modified_at = absl::FromUnixNanos(entry.modified_ns)};
+}
+
+bool WorkspaceFull(const sandbox::WorkspaceListing& listing, const Limits& limits) {
+  uint64_t bytes = 0;
+  for (const sandbox::WorkspaceEntry& entry : listing.entries) bytes += entry.blocks_bytes;
+  return bytes + kPageBytes > limits.workspace_bytes || listing.entries.size() + 2 > limits.workspace_files;
+}
+
+void Touch(Outcome& outcome, LimitName limit) {
+  std::vector<LimitName>& touched = outcome.limits_touched;
+  if (outcome.limit != limit && std::find(touched.begin(), touched.end(), limit) == touched.end()) {
+    touched.push_back(limit);
+  }
+}
+
+// What the kernel refused during the call, beside what ended it.
+void ReportLimits(const sandbox::JailStats& before, const sandbox::JailStats& after, int error_number,
+                  Outcome& outcome) {
+  if (after.oom_kills > before.oom_kills) Touch(outcome, LimitName::kMemory);
+  const bool refused = after.counted ? after.process_refusals > before.process_refusals : error_number == EAGAIN;
+  if (refused) Touch(outcome, LimitName::kProcesses);
+  if (error_number == ENOSPC || error_number == EDQUOT) Touch(outcome, LimitName::kWorkspace);
+}
+
+}  // namespace
+
+// One call's place in the queue, from its arrival to its end.
+class Session::Turn final {
+ public:
+  explicit Turn(Session& session) : session_(session) {}
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    const std::lock_guard lock(session_.mutex_);
+    std::erase(session_.turns_, this);
+    session_.last_used_at_ = absl::Now();
+    session_.turn_changed_.notify_all();
+  }
+
+ private:
+  Session& session_;
+};
+
+absl::StatusOr<std::shared_ptr<Session>> Session::Start(SessionOptions options, sandbox::JailMaker& jails) {
+  absl::StatusOr<Ends> out = MakePipe();
+  if (!out.ok()) return out.status();
+  absl::StatusOr<Ends> err = MakePipe();
+  if (!err.ok()) return err.status();
+  absl::StatusOr<Ends> control = MakeControl();
+  if (!control.ok()) return control.status();
+
+  const absl::Time deadline = absl::Now() + options.start_max;
+  sandbox::JailRequest request{.policy = options.runtime,
+                               .limits = ToJailLimits(options.limits),
+                               .standard_input = UniqueFd(),
+                               .standard_output = std::move(out->theirs),
+                               .standard_error = std::move(err->theirs),
+                               .control = std::move(control->theirs)};
+  absl::StatusOr<std::unique_ptr<sandbox::Jail>> jail = jails.Create(std::move(request), deadline);
+  if (!jail.ok()) return jail.status();
+  SessionPipes pipes{.standard_output = std::move(out->ours),
+                     .standard_error = std::move(err->ours),
+                     .control = std::move(control->ours)};
+  const auto cpus = static_cast<uint32_t>((options.limits.cpu_millis + 999) / 1000);
+  if (absl::Status greeted = Greet(**jail, pipes, cpus, deadline); !greeted.ok()) return greeted;
+  const sandbox::JailReport report = jails.report();
+  return std::shared_ptr<Session>(
+      new Session(std::move(options), *std::move(jail), std::move(pipes), report.tier, report.weakened));
+}
+
+Session::Session(SessionOptions options, std::unique_ptr<sandbox::Jail> jail, SessionPipes pipes,
+                 std::string isolation, std::vector<std::string> weakened)
+    : options_(std::move(options)),
+      jail_(std::move(jail)),
+      pipes_(std::move(pipes)),
+      isolation_(std::move(isolation)),
+      weakened_(std::move(weakened)),
+      created_at_(absl::Now()),
+      last_used_at_(created_at_),
+      idle_timeout_(options_.idle_timeout) {}
+
+Session::~Session() = default;
+
+absl::Status Session::DeadStatus() const {
+  return absl::FailedPreconditionError(
+      StrCat("session ", options_.session_id, " is dead: ", death_reason_));
+}
+
+void Session::NoticeExit() {
+  if (!death_reason_.empty() || !turns_.empty()) return;
+  const std::optional<sandbox::JailExit> exit = jail_->exit();
+  if (!exit) return;
+  death_reason_ = exit->memory_limit ? "its memory limit ended it between two calls"
+                                     : StrCat("the interpreter ended between two calls (",
+                                                    exit->signal != 0 ? "signal " : "exit code ",
+                                                    exit->signal != 0 ? exit->signal : exit->exit_code, ")");
+}
+
+absl::StatusOr<std::unique_ptr<Session::Turn>> Session::TakeTurn(const EventSink& sink) {
+  auto turn = std::make_unique<Turn>(*this);
+  std::unique_lock lock(mutex_);
+  NoticeExit();
+  if (!death_reason_.empty()) {
+    const absl::Status dead = DeadStatus();
+    lock.unlock();  // ~Turn locks
+    return dead;
+  }
+  if (turns_.size() > options_.calls_waiting_max) {
+    lock.unlock();
+    return TryLater(StrCat("session ", options_.session_id, " has ", options_.calls_waiting_max,
+                                 " calls waiting for their turn already"),
+                    kRetryAfterFullQueue);
+  }
+  turns_.push_back(turn.get());
+  while (turns_.front() != turn.get() && death_reason_.empty()) {
+    turn_changed_.wait_for(lock, kTurnPoll);
+    if (sink.Cancelled()) {
+      lock.unlock();
+      return absl::CancelledError("cancelled while it waited for its turn");
+    }
+  }
+  if (!death_reason_.empty()) {
+    const absl::Status dead = DeadStatus();
+    lock.unlock();
+    return dead;
+  }
+  return turn;
+}
+
+absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
+  const absl::Time arrived = absl::Now();
+  absl::StatusOr<Limits> limits = ResolveCallLimits(cell.limits, options_.limits, options_.maxima);
+  if (!limits.ok()) return limits.status();
+  const absl::StatusOr<std::unique_ptr<Turn>> turn = TakeTurn(sink);
+  if (!turn.ok()) return turn.status();
+
+  sink.OnStarted(options_.session_id, absl::Now() - arrived, cell.linger);
+  const absl::StatusOr<sandbox::JailStats> before = jail_->Stats();
+  CallOptions options{.call = calls_ + 1,
+                      .code = cell.code,
+                      .limits = *limits,
+                      .cpu_ns_before = std::nullopt,
+                      .interrupt_grace = options_.interrupt_grace};
+  if (before.ok() && before->counted) options.cpu_ns_before = before->cpu_ns;
+  {
+    const std::lock_guard lock(interrupt_mutex_);
+    cell_runs_ = true;
+  }
+  CallResult result = RunCall(options, *jail_, pipes_, sink, deleted_);
+  {
+    const std::lock_guard lock(interrupt_mutex_);
+    cell_runs_ = false;
+  }
+  const absl::StatusOr<sandbox::JailStats> after = jail_->Stats();
+
+  Outcome outcome = std::move(result.outcome);
+  outcome.isolation = isolation_;
+  outcome.weakened = weakened_;
+  if (after.ok() && after->counted) {
+    outcome.usage.memory_peak_bytes = after->memory_peak_bytes;
+    if (before.ok()) outcome.usage.cpu_ms = (after->cpu_ns - before->cpu_ns) / 1'000'000;
+  }
+  if (before.ok() && after.ok()) ReportLimits(*before, *after, result.error_number, outcome);
+  ReportFiles(cell, *limits, outcome, sink);
+
+  const std::lock_guard lock(mutex_);
+  ++calls_;
+  if (!result.death_reason.empty() && death_reason_.empty()) death_reason_ = result.death_reason;
+  if (!death_reason_.empty()) outcome.state_kept = false;
+  return outcome;
+}
+
+void Session::ReportFiles(const Cell& cell, const Limits& limits, Outcome& outcome, EventSink& sink) {
+  const std::lock_guard lock(workspace_mutex_);
+  const absl::StatusOr<sandbox::WorkspaceListing> listing = jail_->workspace().List(kListOptions);
+  if (!listing.ok()) {
+    outcome.skipped.push_back({"", "unreadable"});
+    return;
+  }
+  WorkspaceChanges changes = Compare(workspace_, *listing);
+  if (WorkspaceFull(*listing, limits)) Touch(outcome, LimitName::kWorkspace);
+  if (cell.return_files != ReturnFiles::kNone &&
+      Collect(jail_->workspace(), limits, cell.return_files, changes,
+              [&](Artifact artifact) { sink.OnArtifact(std::move(artifact)); })) {
+    Touch(outcome, LimitName::kArtifacts);
+  }
+  outcome.skipped = std::move(changes.skipped);
+  outcome.removed = std::move(changes.removed);
+  workspace_ = StateOf(*listing);
+}
+
+absl::StatusOr<bool> Session::Interrupt() {
+  const std::lock_guard lock(interrupt_mutex_);
+  if (!cell_runs_) return false;
+  if (absl::Status status = jail_->Interrupt(); !status.ok()) return status;
+  return true;
+}
+
+absl::StatusOr<WorkspaceFile> Session::WriteFile(const std::string& path, UniqueFd source, bool replace) {
+  const std::lock_guard lock(workspace_mutex_);
+  absl::StatusOr<sandbox::WorkspaceEntry> entry = jail_->workspace().Write(path, std::move(source), replace);
+  if (!entry.ok()) return entry.status();
+  workspace_[path] = *entry;  // it is no artifact of the next call
+  return ToFile(*entry);
+}
+
+absl::StatusOr<Session::Files> Session::ListFiles() {
+  const absl::StatusOr<sandbox::WorkspaceListing> listing = jail_->workspace().List(kListOptions);
+  if (!listing.ok()) return listing.status();
+  // Against nothing, everything is new: the same rules as for artifacts.
+  WorkspaceChanges all = Compare({}, *listing);
+  Files files;
+  for (const sandbox::WorkspaceEntry& entry : all.files) files.files.push_back(ToFile(entry));
+  files.skipped = std::move(all.skipped);
+  return files;
+}
+
+absl::StatusOr<Session::OpenFile> Session::OpenRead(const std::string& path) {
+  absl::StatusOr<sandbox::OpenedFile> opened = jail_->workspace().OpenRead(path);
+  if (!opened.ok()) return opened.status();
+  struct ::stat facts {};
+  if (::fstat(opened->fd.get(), &facts) != 0) return ErrnoStatus(errno, "fstat");
+  return OpenFile{.file = {.path = path,
+                           .size_bytes = opened->size_bytes,
+                           .modified_at = absl::TimeFromTimespec(facts.st_mtim)},
+                  .fd = std::move(opened->fd)};
+}
+
+absl::StatusOr<bool> Session::RemoveFile(const std::string& path) {
+  const std::lock_guard lock(workspace_mutex_);
+  absl::StatusOr<bool> removed = jail_->workspace().Remove(path);
+  if (removed.ok()) workspace_.erase(path);
+  return removed;
+}
+
+void Session::Kill(std::string_view reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (death_reason_.empty()) death_reason_ = std::string(reason);
+    turn_changed_.notify_all();
+  }
+  deleted_.store(true);
+  (void)jail_->KillAll();  // what it did shows in the exit; the jail's end kills for certain
+}
+
+void Session::Delete() { Kill("it was deleted"); }
+
+SessionInfo Session::Info() {
+  const std::lock_guard lock(mutex_);
+  NoticeExit();
+  SessionInfo info{.session_id = options_.session_id,
+                   .owner = options_.owner,
+                   .runtime = options_.runtime,
+                   .death_reason = death_reason_,
+                   .limits = options_.limits,
+                   .idle_timeout = idle_timeout_,
+                   .created_at = created_at_,
+                   .last_used_at = last_used_at_,
+                   .calls = calls_,
+                   .isolation = isolation_};
+  info.state = !death_reason_.empty() ? SessionState::kDead
+               : turns_.empty()       ? SessionState::kReady
+                                      : SessionState::kBusy;
+  return info;
+}
+
+absl::Time Session::ExpiresAt() {
+  const std::lock_guard lock(mutex_);
+  return turns_.empty() ? last_used_at_ + idle_timeout_ : absl::InfiniteFuture();
+}
+
+void Session::SetIdleTimeout(absl::Duration timeout) {
+  const std::lock_guard lock(mutex_);
+  idle_timeout_ = timeout;
+}
+
+}  // namespace carrel::interpreter

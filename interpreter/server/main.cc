@@ -1,0 +1,123 @@
+// carrel-interpreter: sessions of jailed code over gRPC. Started by carrel-jailer, which makes its jails.
+#include <unistd.h>
+
+#include <iostream>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/server_flags.h"
+#include "interpreter/engine/session_table.h"
+#include "interpreter/engine/text.h"
+#include "interpreter/service/code_interpreter_service.h"
+#include "rpc/address.h"
+#include "rpc/log.h"
+#include "rpc/server.h"
+#include "rpc/signals.h"
+#include "sandbox/jailer_client.h"
+#include "sandbox/policy.h"
+
+namespace carrel::interpreter {
+namespace {
+
+constexpr int kUsageError = 2;
+constexpr int kInternalError = 6;
+
+int Fail(int exit_code, std::string_view what, const absl::Status& status) {
+  std::cerr << "carrel-interpreter: " << what << ": " << status.message() << '\n';
+  return exit_code;
+}
+
+TableOptions ToTableOptions(const config::InterpreterConfig& config) {
+  return {.sessions_max = config.sessions_max,
+          .sessions_per_owner_max = config.sessions_per_owner_max,
+          .memory_bytes_total_max = config.memory_bytes_total_max,
+          .calls_waiting_max = config.calls_waiting_max,
+          .idle_timeout = absl::Milliseconds(config.idle_timeout_ms),
+          .linger = absl::Milliseconds(config.linger_ms),
+          .interrupt_grace = absl::Milliseconds(config.interrupt_grace_ms)};
+}
+
+rpc::ServerOptions ToServerOptions(const config::ServerFlags& flags, rpc::Address listen) {
+  const config::RpcConfig& config = flags.config.rpc;
+  return {.listen = std::move(listen),
+          .allowed_uids = {config.allowed_uids.begin(), config.allowed_uids.end()},
+          .tls = {.cert_file = config.tls_cert_file, .key_file = config.tls_key_file, .ca_file = config.tls_ca_file},
+          .token_file = config.token_file,
+          .message_bytes_max = config.message_bytes_max,
+          .threads_max = static_cast<uint32_t>(config.threads_max),
+          .call_max = absl::Milliseconds(config.call_ms_max),
+          .drain = absl::Milliseconds(config.drain_ms),
+          .reflection = config.reflection,
+          .metrics_listen = flags.config.interpreter.metrics_listen};
+}
+
+// Where the runtimes' manifests are: beside the executable, unless the configuration names another place.
+std::string RuntimesDir(const config::JailConfig& config) {
+  if (!config.runtimes_dir.empty()) return config.runtimes_dir;
+  std::string self(4096, '\0');
+  const ssize_t length = ::readlink("/proc/self/exe", self.data(), self.size());
+  if (length <= 0) return "";
+  self.resize(static_cast<size_t>(length));
+  const std::string bin = self.substr(0, self.rfind('/'));
+  return StrCat(bin.substr(0, bin.rfind('/')), "/share/carrel/runtimes");
+}
+
+// What capabilities tell beside what the jailer does. The jailer read the same files; that this process may not (they
+// can lie below a private home) costs the descriptions, nothing else.
+std::vector<RuntimeInfo> DescribeRuntimes(const std::string& directory) {
+  absl::StatusOr<std::vector<sandbox::Policy>> policies = sandbox::LoadPolicies(directory, {.owner = ::geteuid()});
+  if (!policies.ok()) {
+    rpc::Log(rpc::LogLevel::kWarning, "runtimes are not described",
+             {{"why", std::string_view(policies.status().message().data(), policies.status().message().size())}});
+    return {};
+  }
+  std::vector<RuntimeInfo> runtimes;
+  for (sandbox::Policy& policy : *policies) {
+    RuntimeInfo info{.name = policy.name, .description = policy.description, .version = policy.version};
+    for (const sandbox::PolicyPackage& package : policy.packages) info.packages[package.name] = package.version;
+    runtimes.push_back(std::move(info));
+  }
+  return runtimes;
+}
+
+int Main(int argc, char** argv) {
+  absl::StatusOr<rpc::ShutdownSignals> signals = rpc::ShutdownSignals::Block();
+  if (!signals.ok()) return Fail(kInternalError, "signals", signals.status());
+  const config::ServerFlags flags = config::ParseServerFlags(argc, argv, "interpreter", CARREL_VERSION);
+  if (flags.exit_code) return *flags.exit_code;
+  rpc::LogLevel level = rpc::LogLevel::kInfo;
+  (void)rpc::ParseLogLevel(flags.config.log.level, level);  // the configuration was checked
+  rpc::SetLogLevel(level);
+
+  const std::string listen = !flags.listen.empty()     ? flags.listen
+                             : !flags.data_dir.empty() ? StrCat("unix:", flags.data_dir, "/interpreter.sock")
+                                                       : "";
+  absl::StatusOr<rpc::Address> address = rpc::ParseAddress(listen);
+  if (!address.ok()) return Fail(kUsageError, "--listen", address.status());
+  absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
+  if (!jails.ok()) return Fail(kUsageError, "the jailer (start me with carrel-jailer --server)", jails.status());
+
+  SessionTable table(ToTableOptions(flags.config.interpreter), **jails);
+  const auto service = MakeCodeInterpreterService({.version = CARREL_VERSION,
+                                                   .spool_dir = flags.data_dir,
+                                                   .runtimes = DescribeRuntimes(RuntimesDir(flags.config.jail))},
+                                                  table);
+  absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
+      ToServerOptions(flags, *std::move(address)), {{service.get(), v1::CodeInterpreter::service_full_name()}});
+  if (!server.ok()) return Fail(kInternalError, "listening", server.status());
+  (*server)->SetServing(true);
+  rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
+  const int signal = signals->Wait();
+  rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
+  (*server)->Shutdown();
+  table.Stop();
+  return 0;
+}
+
+}  // namespace
+}  // namespace carrel::interpreter
+
+int main(int argc, char** argv) { return carrel::interpreter::Main(argc, argv); }

@@ -1,0 +1,193 @@
+// carrel-extract: a document on fd 0, frames of retrieval/wire.h on fd 1, then it ends. Always run in a jail.
+//
+// Exit: 0 when a VERDICT frame was written; 2 usage; 1 when not even that could be done.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "frame_writer.h"
+#include "last_words.h"
+#include "pdf.h"
+#include "plain_text.h"
+#include "retrieval/wire.h"
+
+namespace carrel::retrieval::extract {
+namespace {
+
+using wire::ExtractLimit;
+using wire::ExtractVerdict;
+
+constexpr int kRequestFd = 3;
+
+constexpr std::string_view kUsage =
+    "usage: carrel-extract --type pdf|txt|md [--pages-max N] [--words-per-page-max N] [--input-bytes-max N]\n"
+    "                      [--output-bytes-max N] [--cpu-seconds-max N] [--memory-bytes-max N] < document > frames\n"
+    "       without arguments: the request is read from fd 3\n";
+
+template <typename Number>
+bool ParseNumber(std::string_view text, Number& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool SetOption(std::string_view name, std::string_view value, wire::Request& request) {
+  if (name == "--type") {
+    if (value == "pdf") request.type = wire::DocumentType::kPdf;
+    if (value == "txt") request.type = wire::DocumentType::kText;
+    if (value == "md") request.type = wire::DocumentType::kMarkdown;
+    return value == "pdf" || value == "txt" || value == "md";
+  }
+  if (name == "--pages-max") return ParseNumber(value, request.pages_max);
+  if (name == "--words-per-page-max") return ParseNumber(value, request.words_per_page_max);
+  if (name == "--input-bytes-max") return ParseNumber(value, request.input_bytes_max);
+  if (name == "--output-bytes-max") return ParseNumber(value, request.output_bytes_max);
+  if (name == "--cpu-seconds-max") return ParseNumber(value, request.cpu_seconds_max);
+  if (name == "--memory-bytes-max") return ParseNumber(value, request.memory_bytes_max);
+  return false;
+}
+
+std::optional<wire::Request> RequestFromArguments(int argc, char** argv) {
+  wire::Request request;
+  bool typed = false;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (!SetOption(argv[i], argv[i + 1], request)) return std::nullopt;
+    typed = typed || std::string_view(argv[i]) == "--type";
+  }
+  if (argc % 2 == 0 || !typed) return std::nullopt;
+  return request;
+}
+
+std::optional<wire::Request> RequestFromDescriptor() {
+  wire::Request request;
+  auto* bytes = reinterpret_cast<char*>(&request);
+  size_t have = 0;
+  while (have < sizeof request) {
+    const ssize_t got = ::read(kRequestFd, bytes + have, sizeof request - have);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return std::nullopt;
+    have += static_cast<size_t>(got);
+  }
+  ::close(kRequestFd);
+  if (request.version != 1) return std::nullopt;
+  return request;
+}
+
+// The document, mapped when it is a file, else read.
+class Document final {
+ public:
+  explicit Document(uint64_t bytes_max) : bytes_max_(bytes_max) {}
+  Document(const Document&) = delete;
+  Document& operator=(const Document&) = delete;
+  ~Document() {
+    if (map_ != nullptr) ::munmap(map_, map_size_);
+  }
+
+  // false: longer than bytes_max. Throws std::system_error.
+  bool Load() {
+    struct stat info {};
+    if (::fstat(STDIN_FILENO, &info) != 0) throw std::system_error(errno, std::generic_category(), "fstat");
+    return S_ISREG(info.st_mode) ? Map(static_cast<uint64_t>(info.st_size)) : Read();
+  }
+  [[nodiscard]] std::string_view bytes() const {
+    return map_ != nullptr ? std::string_view(static_cast<const char*>(map_), map_size_) : read_;
+  }
+
+ private:
+  bool Map(uint64_t size) {
+    if (size > bytes_max_) return false;
+    if (size == 0) return true;
+    void* map = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, STDIN_FILENO, 0);
+    if (map == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
+    map_ = map;
+    map_size_ = size;
+    return true;
+  }
+
+  bool Read() {
+    constexpr size_t kPiece = 1u << 18;
+    while (true) {
+      const size_t have = read_.size();
+      read_.resize(have + kPiece);
+      const ssize_t got = ::read(STDIN_FILENO, read_.data() + have, kPiece);
+      if (got < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "read");
+      read_.resize(have + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+      if (got == 0) return true;
+      if (read_.size() > bytes_max_) return false;
+    }
+  }
+
+  const uint64_t bytes_max_;
+  void* map_ = nullptr;
+  size_t map_size_ = 0;
+  std::string read_;
+};
+
+Verdict Extract(const wire::Request& request, FrameWriter& out) {
+  Document document(request.input_bytes_max);
+  if (!document.Load()) {
+    return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kInput, .detail = request.input_bytes_max};
+  }
+  if (document.bytes().empty()) return {.verdict = ExtractVerdict::kEmpty, .sentence = "It holds not a byte."};
+  switch (request.type) {
+    case wire::DocumentType::kPdf:
+      return ExtractPdf(document.bytes(), request, out);
+    case wire::DocumentType::kText:
+    case wire::DocumentType::kMarkdown:
+      return ExtractPlainText(document.bytes(), request.type, out);
+  }
+  return {.verdict = ExtractVerdict::kInternal,
+          .sentence = "The extractor was asked for a type that it does not know."};
+}
+
+Verdict ExtractOrSayWhy(const wire::Request& request, FrameWriter& out) {
+  try {
+    return Extract(request, out);
+  } catch (const std::bad_alloc&) {
+    return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kMemory, .detail = request.memory_bytes_max};
+  } catch (const OutputLimit& limit) {
+    return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kOutput, .detail = limit.bytes_max};
+  } catch (const std::system_error& error) {
+    return {.verdict = ExtractVerdict::kInternal,
+            .sentence = std::string("The extractor could not read its input: ") + error.what() + "."};
+  }
+}
+
+int Main(int argc, char** argv) {
+  const std::optional<wire::Request> request = argc > 1 ? RequestFromArguments(argc, argv) : RequestFromDescriptor();
+  if (!request) {
+    std::fwrite(kUsage.data(), 1, kUsage.size(), stderr);
+    return 2;
+  }
+  try {
+    InstallLastWords(STDOUT_FILENO, request->cpu_seconds_max, request->memory_bytes_max);
+    FrameWriter out(STDOUT_FILENO, request->output_bytes_max);
+    out.Magic();
+    out.WriteVerdict(ExtractOrSayWhy(*request, out));
+    return 0;
+  } catch (const OutputClosed&) {
+    return 1;
+  } catch (const std::exception&) {
+    return 1;
+  }
+}
+
+}  // namespace
+}  // namespace carrel::retrieval::extract
+
+int main(int argc, char** argv) {
+  const int code = carrel::retrieval::extract::Main(argc, argv);
+  // Without destructors: a document that took minutes to read can take long to free, and nobody waits for that.
+  ::_exit(code);
+}

@@ -1,0 +1,283 @@
+#include "pdf.h"
+
+#include <poppler-document.h>
+#include <poppler-global.h>
+#include <poppler-page.h>
+#include <poppler-toc.h>
+
+#include <algorithm>
+#include <climits>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "last_words.h"
+#include "utf.h"
+
+namespace carrel::retrieval::extract {
+namespace {
+
+using wire::ExtractLimit;
+using wire::ExtractVerdict;
+using wire::FrameType;
+
+// What Poppler complained of, as far as it changes the verdict. Its messages quote the document: they go no further.
+struct Complaints {
+  bool unknown_filter = false;
+  bool unknown_security = false;
+};
+
+void OnComplaint(const std::string& message, void* closure) {
+  auto* complaints = static_cast<Complaints*>(closure);
+  const auto says = [&](std::string_view what) { return message.find(what) != std::string::npos; };
+  if (says("Unknown filter") || says("Unknown compression") || says("Unsupported compression")) {
+    complaints->unknown_filter = true;
+  }
+  if (says("Couldn't find the") && says("security handler")) complaints->unknown_security = true;
+  if (says("Unsupported version/revision") || says("Unknown security handler")) complaints->unknown_security = true;
+}
+
+// poppler::ustring, or a piece of one.
+std::string Utf8(const std::basic_string<unsigned short>& text) {
+  std::string out;
+  out.reserve(text.size());
+  AppendUtf16AsUtf8(text, out);
+  return out;
+}
+
+bool NameHas(const std::string& name, std::initializer_list<std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](std::string_view part) { return name.find(part) != std::string::npos; });
+}
+
+uint8_t FlagsOf(const poppler::text_box& word) {
+  uint8_t flags = word.has_space_after() ? wire::kSpaceAfter : 0;
+  if (word.has_font_info()) {
+    const std::string font = word.get_font_name();
+    if (NameHas(font, {"Bold", "bold", "Black", "Heavy", "Demi"})) flags |= wire::kBold;
+    if (NameHas(font, {"Mono", "Courier", "Consol", "CMTT", "Typewriter"})) flags |= wire::kFixedWidth;
+  }
+  return flags;
+}
+
+struct Corners {
+  double x_min;
+  double y_min;
+  double x_max;
+  double y_max;
+};
+Corners CornersOf(const poppler::rectf& box) { return {box.left(), box.top(), box.right(), box.bottom()}; }
+
+void PutPart(const poppler::text_box& word, const std::basic_string<unsigned short>& text, const Corners& box,
+             uint8_t flags, Payload& page) {
+  page.Str16(Utf8(text), wire::kWordBytesMax);
+  page.F32(box.x_min);
+  page.F32(box.y_min);
+  page.F32(box.x_max);
+  page.F32(box.y_max);
+  page.F32(word.has_font_info() ? word.get_font_size() : box.y_max - box.y_min);
+  page.U8(static_cast<uint8_t>(word.rotation() & 3));
+  page.U8(flags);
+}
+
+// Ends a clause in scripts without spaces.
+bool IsUnspacedStop(unsigned unit) {
+  return unit == 0x3001 || unit == 0x3002 || unit == 0xFF01 || unit == 0xFF0C || unit == 0xFF1A || unit == 0xFF1B ||
+         unit == 0xFF1F;
+}
+
+// Longer words are not cut; so a word takes at most kRoomForWord bytes of a frame.
+constexpr uint32_t kCutUnitsMax = 1000;
+constexpr size_t kRoomForWord = wire::kWordBytesMax + kCutUnitsMax * 32;
+
+// To Poppler a line of Chinese or Japanese is one word. Cut after each clause, so that a quote's box ends where the
+// quote does. The number of parts written, at most `parts_max` (>= 1).
+uint32_t PutWord(const poppler::text_box& word, uint32_t parts_max, Payload& page) {
+  const poppler::ustring text = word.text();
+  const uint8_t flags = FlagsOf(word);
+  const bool cuttable = text.size() > 1 && text.size() <= std::min(parts_max, kCutUnitsMax) &&
+                        std::any_of(text.begin(), text.end() - 1, IsUnspacedStop) &&
+                        // One glyph a unit: else the boxes of glyphs are not those of characters.
+                        word.char_bbox(text.size() - 1).width() > 0 && word.char_bbox(text.size()).width() <= 0;
+  if (!cuttable) {
+    PutPart(word, text, CornersOf(word.bbox()), flags, page);
+    return 1;
+  }
+  uint32_t parts = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = begin;
+    Corners box = CornersOf(word.char_bbox(begin));
+    while (end < text.size()) {
+      const Corners glyph = CornersOf(word.char_bbox(end));
+      box = {std::min(box.x_min, glyph.x_min), std::min(box.y_min, glyph.y_min), std::max(box.x_max, glyph.x_max),
+             std::max(box.y_max, glyph.y_max)};
+      if (IsUnspacedStop(text[end++])) break;
+    }
+    const bool last = end == text.size();
+    PutPart(word, text.substr(begin, end - begin), box, last ? flags : flags & ~wire::kSpaceAfter, page);
+    ++parts;
+    begin = end;
+  }
+  return parts;
+}
+
+struct PageSize {
+  double width;
+  double height;
+};
+
+// As displayed: the crop box is given unrotated, the words are not.
+PageSize SizeOf(const poppler::page& page) {
+  const poppler::rectf box = page.page_rect(poppler::crop_box);
+  const auto orientation = page.orientation();
+  if (orientation == poppler::page::landscape || orientation == poppler::page::seascape) {
+    return {box.height(), box.width()};
+  }
+  return {box.width(), box.height()};
+}
+
+class PdfReader final {
+ public:
+  PdfReader(const poppler::document& document, const wire::Request& request, FrameWriter& out)
+      : document_(document), request_(request), out_(out) {}
+
+  Verdict Read(const Complaints& complaints) {
+    const int count = document_.pages();
+    if (count <= 0) return {.verdict = ExtractVerdict::kEmpty, .sentence = "The PDF has no page."};
+    const auto pages = static_cast<uint32_t>(count);
+    PutDocument(pages);
+    const uint32_t pages_to_read = std::min(pages, request_.pages_max);
+    for (uint32_t number = 1; number <= pages_to_read; ++number) ReadPage(number);
+    PutOutline();
+    return Judge(pages, pages_to_read, complaints);
+  }
+
+ private:
+  void PutDocument(uint32_t pages) {
+    Payload frame;
+    frame.U8(static_cast<uint8_t>(wire::DocumentType::kPdf));
+    frame.U32(pages);
+    frame.Str16(Utf8(document_.get_title()), wire::kTitleBytesMax);
+    out_.Write(FrameType::kDocument, frame);
+  }
+
+  void ReadPage(uint32_t number) {
+    Payload begin;
+    begin.U32(number);
+    out_.Write(FrameType::kBegin, begin);
+
+    const std::unique_ptr<poppler::page> page(document_.create_page(static_cast<int>(number) - 1));
+    if (page == nullptr) {
+      ++pages_broken_;
+      return;
+    }
+    // Once per page: each call interprets the page anew.
+    const std::vector<poppler::text_box> words = page->text_list(poppler::page::text_list_include_font);
+    // A page that ran out of memory is short, and looks fine.
+    if (AllocationFailed()) throw std::bad_alloc();
+
+    const PageSize size = SizeOf(*page);
+    Payload frame;
+    frame.U32(number);
+    frame.F32(size.width);
+    frame.F32(size.height);
+    frame.Str16(Utf8(page->label()), 256);
+    const size_t count_at = frame.size();
+    frame.U32(0);
+    uint32_t put = 0;
+    for (const poppler::text_box& word : words) {
+      if (put == request_.words_per_page_max || frame.size() + kRoomForWord > wire::kFrameBytesMax) {
+        if (first_crowded_page_ == 0) first_crowded_page_ = number;
+        break;
+      }
+      put += PutWord(word, request_.words_per_page_max - put, frame);
+    }
+    frame.SetU32(count_at, put);
+    words_ += put;
+    out_.Write(FrameType::kPage, frame);
+  }
+
+  // After the pages: a broken outline then costs no text.
+  void PutOutline() {
+    const std::unique_ptr<poppler::toc> toc(document_.create_toc());
+    if (toc == nullptr || toc->root() == nullptr) return;
+    PutOutlineItems(*toc->root(), 1);
+  }
+
+  void PutOutlineItems(const poppler::toc_item& parent, uint8_t level) {
+    constexpr uint8_t kLevelMax = 16;
+    if (level > kLevelMax) return;
+    for (const poppler::toc_item* item : parent.children()) {
+      if (outline_items_ == wire::kOutlineItemsMax) return;
+      ++outline_items_;
+      Payload frame;
+      frame.U8(level);
+      frame.Str16(Utf8(item->title()), wire::kTitleBytesMax);
+      out_.Write(FrameType::kOutline, frame);
+      PutOutlineItems(*item, static_cast<uint8_t>(level + 1));
+    }
+  }
+
+  Verdict Judge(uint32_t pages, uint32_t pages_read, const Complaints& complaints) const {
+    if (pages_broken_ == pages_read) {
+      return {.verdict = ExtractVerdict::kDamaged, .sentence = "The PDF is damaged: none of its pages can be read."};
+    }
+    if (words_ == 0 && complaints.unknown_filter) {
+      return {.verdict = ExtractVerdict::kUnsupported,
+              .sentence = "The PDF's pages are compressed in a way that is not read."};
+    }
+    if (words_ == 0) {
+      return {.verdict = ExtractVerdict::kNoText,
+              .sentence = "The PDF has pages but no text on them; scans need character recognition first."};
+    }
+    if (pages_read < pages)
+      return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kPages, .detail = pages_read};
+    if (first_crowded_page_ != 0) {
+      return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kWords, .detail = first_crowded_page_};
+    }
+    return {.verdict = ExtractVerdict::kRead};
+  }
+
+  const poppler::document& document_;
+  const wire::Request& request_;
+  FrameWriter& out_;
+  uint64_t words_ = 0;
+  uint32_t pages_broken_ = 0;
+  uint32_t first_crowded_page_ = 0;
+  uint32_t outline_items_ = 0;
+};
+
+// Poppler takes the header anywhere in the first KiB, as readers do.
+bool LooksLikePdf(std::string_view bytes) { return bytes.substr(0, 1024).find("%PDF-") != std::string_view::npos; }
+
+}  // namespace
+
+Verdict ExtractPdf(std::string_view bytes, const wire::Request& request, FrameWriter& out) {
+  if (!LooksLikePdf(bytes)) {
+    return {.verdict = ExtractVerdict::kUnsupported,
+            .sentence = "Its name says PDF and its bytes do not (no %PDF- header)."};
+  }
+  if (bytes.size() > INT_MAX) {
+    return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kInput, .detail = INT_MAX};
+  }
+  Complaints complaints;
+  poppler::set_debug_error_function(OnComplaint, &complaints);
+  const std::unique_ptr<poppler::document> document(
+      poppler::document::load_from_raw_data(bytes.data(), static_cast<int>(bytes.size())));
+  if (AllocationFailed()) throw std::bad_alloc();
+  Verdict verdict;
+  if (document != nullptr && document->is_locked()) {
+    verdict = {.verdict = ExtractVerdict::kEncrypted, .sentence = "The PDF is encrypted and needs a password."};
+  } else if (document == nullptr && complaints.unknown_security) {
+    verdict = {.verdict = ExtractVerdict::kEncrypted, .sentence = "The PDF is encrypted in a way that is not read."};
+  } else if (document == nullptr) {
+    verdict = {.verdict = ExtractVerdict::kDamaged, .sentence = "The PDF is damaged and cannot be opened."};
+  } else {
+    verdict = PdfReader(*document, request, out).Read(complaints);
+  }
+  poppler::set_debug_error_function(nullptr, nullptr);
+  return verdict;
+}
+
+}  // namespace carrel::retrieval::extract

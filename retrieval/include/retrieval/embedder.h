@@ -1,0 +1,39 @@
+// The port to an embedding model: texts to unit vectors.
+//
+// Thread-safety: every method may be called from any thread; implementations bound their own threads.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace carrel::retrieval {
+
+enum class TextRole : uint8_t { kPassage, kQuery };
+
+struct Embedding {
+  std::vector<float> values;  // unit length
+  uint32_t tokens = 0;        // that were embedded, special ones included
+  bool truncated = false;     // the text was longer than the window
+};
+
+class Embedder {
+ public:
+  virtual ~Embedder() = default;
+  [[nodiscard]] virtual const std::string& name() const = 0;
+  [[nodiscard]] virtual const std::string& licence() const = 0;
+  [[nodiscard]] virtual uint32_t dimensions() const = 0;
+  // Tokens that fit, special ones included.
+  [[nodiscard]] virtual uint32_t window_tokens() const = 0;
+  // Tokens of a text, special ones not included.
+  [[nodiscard]] virtual size_t CountTokens(std::string_view utf8) const = 0;
+  // One embedding per text, in order. A query does not wait behind passages. INTERNAL: the runtime failed.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts,
+                                                                     TextRole role) = 0;
+};
+
+}  // namespace carrel::retrieval

@@ -1,0 +1,90 @@
+// The library: stores of documents on disk, the work of reading them in, and search over them.
+//
+// A document that AddDocument returned is on disk and will be read in, whatever happens to the process. It becomes
+// visible to searches at once and whole; a deleted one never comes back. The same bytes with the same settings are read
+// and embedded once, however many stores hold them.
+//
+// Every call names the owner; what is another's is NOT_FOUND. Thread-safe: every method from any thread.
+// Errors: NOT_FOUND, ALREADY_EXISTS (an id with other settings or bytes), INVALID_ARGUMENT (a model that is not here),
+// RESOURCE_EXHAUSTED (the queue is full, the disk is full), INTERNAL and DATA_LOSS (ours). What happens to a document
+// is a value, DocumentInfo::status. Limits of single fields are the caller's to check (the service does).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "retrieval/embedder.h"
+#include "retrieval/extraction.h"
+#include "retrieval/search.h"
+#include "retrieval/types.h"
+
+namespace carrel::retrieval {
+
+struct LibraryOptions {
+  std::string directory;  // made if it is not there; one process at a time (a lock file)
+  bool sync_full = true;  // false: acknowledged survives kill -9, but not power loss
+  uint32_t ingest_workers = 2;
+  uint64_t queue_length_max = 10'000;
+  ExtractionLimits extraction;
+  // For tests; empty: the machine's clock.
+  std::function<int64_t()> now_ms;
+};
+
+// Bytes of a document on their way in; nothing is kept unless it is given to AddDocument. Not thread-safe.
+class Upload {
+ public:
+  virtual ~Upload() = default;
+  // RESOURCE_EXHAUSTED: the disk is full.
+  [[nodiscard]] virtual absl::Status Write(std::string_view bytes) = 0;
+  [[nodiscard]] virtual uint64_t size_bytes() const = 0;
+};
+
+class Library {
+ public:
+  // Opens and mends: migrates, removes what an ended process left half-done, and goes on with the queue.
+  // `embedders` (at least one; the first is the default) and `extractor` must outlive it.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Library>> Open(LibraryOptions options,
+                                                                     std::vector<Embedder*> embedders,
+                                                                     Extractor& extractor);
+  // Stops the work; what is unfinished goes on at the next Open.
+  virtual ~Library() = default;
+
+  [[nodiscard]] virtual absl::StatusOr<StoreInfo> CreateStore(const NewStore& store) = 0;
+  [[nodiscard]] virtual absl::StatusOr<StoreInfo> GetStore(const std::string& owner, const std::string& id) = 0;
+  [[nodiscard]] virtual absl::StatusOr<std::vector<StoreInfo>> ListStores(const std::string& owner) = 0;
+  [[nodiscard]] virtual absl::StatusOr<StoreInfo> UpdateStore(const std::string& owner, const std::string& id,
+                                                              const StoreChange& change) = 0;
+  // false: there was none.
+  [[nodiscard]] virtual absl::StatusOr<bool> DeleteStore(const std::string& owner, const std::string& id) = 0;
+
+  [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<Upload>> NewUpload() = 0;
+  [[nodiscard]] virtual absl::StatusOr<DocumentInfo> AddDocument(const NewDocument& document,
+                                                                 std::unique_ptr<Upload> upload) = 0;
+  [[nodiscard]] virtual absl::StatusOr<DocumentInfo> GetDocument(const DocumentName& name) = 0;
+  // As GetDocument, once it is no longer in progress, at `deadline`, or when `cancelled` says so (asked often).
+  [[nodiscard]] virtual absl::StatusOr<DocumentInfo> WaitForDocument(const DocumentName& name, absl::Time deadline,
+                                                                     const std::function<bool()>& cancelled) = 0;
+  [[nodiscard]] virtual absl::StatusOr<DocumentPage> ListDocuments(const DocumentList& list) = 0;
+  [[nodiscard]] virtual absl::StatusOr<DocumentInfo> UpdateDocument(const DocumentName& name,
+                                                                    const Attributes& attributes) = 0;
+  [[nodiscard]] virtual absl::StatusOr<bool> DeleteDocument(const DocumentName& name) = 0;
+
+  // The text of `span` (none: all) in order, in pieces of at most 64 KiB; `sink` returns false to stop.
+  // FAILED_PRECONDITION: it has not been read (yet); OUT_OF_RANGE: the span does not lie in the text.
+  using TextSink = std::function<bool(uint32_t begin, std::string_view utf8)>;
+  [[nodiscard]] virtual absl::Status ReadContent(const DocumentName& name, std::optional<Span> span,
+                                                 const TextSink& sink) = 0;
+
+  [[nodiscard]] virtual absl::StatusOr<SearchAnswer> Search(const SearchQuery& query) = 0;
+
+  // Removes expired stores and gives back disk space. Runs by itself every minute.
+  [[nodiscard]] virtual absl::Status Maintain() = 0;
+};
+
+}  // namespace carrel::retrieval

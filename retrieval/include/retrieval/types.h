@@ -1,0 +1,122 @@
+// The values that the library of stores takes and gives: plain, no ownership, no behaviour.
+//
+// Offsets are code points, half-open. Times are Unix milliseconds.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "retrieval/document_text.h"
+#include "retrieval/extraction.h"
+
+namespace carrel::retrieval {
+
+// Tokens of an enclosing passage, and those that neighbours share.
+struct Chunking {
+  uint32_t max_tokens = 800;
+  uint32_t overlap_tokens = 400;
+  bool operator==(const Chunking&) const = default;
+};
+
+using AttributeValue = std::variant<std::string, double, bool>;
+using Attributes = std::map<std::string, AttributeValue>;
+
+struct NewStore {
+  std::string owner;
+  std::string name;
+  Chunking chunking;
+  std::string model;  // "": the library's
+  uint32_t expires_after_days = 0;
+  std::string id;  // "": one is made
+};
+
+struct DocumentCounts {
+  uint64_t in_progress = 0;
+  uint64_t completed = 0;
+  uint64_t failed = 0;
+};
+
+struct StoreInfo {
+  std::string id;
+  std::string owner;
+  std::string name;
+  Chunking chunking;
+  std::string model;
+  uint32_t expires_after_days = 0;
+  int64_t created_ms = 0;
+  int64_t last_active_ms = 0;
+  DocumentCounts documents;
+  uint64_t passages = 0;
+  uint64_t usage_bytes = 0;
+};
+
+struct StoreChange {
+  std::optional<std::string> name;
+  std::optional<uint32_t> expires_after_days;
+};
+
+struct NewDocument {
+  std::string owner;
+  std::string store_id;
+  std::string file_name;
+  std::string id;  // "": one is made
+  Attributes attributes;
+  std::optional<Chunking> chunking;  // unset: the store's
+};
+
+enum class DocumentStatus : uint8_t { kInProgress = 1, kCompleted = 2, kFailed = 3 };
+enum class Phase : uint8_t { kQueued, kExtracting, kEmbedding, kDone };
+
+struct DocumentProgress {
+  Phase phase = Phase::kQueued;
+  uint32_t pages_done = 0;
+  uint32_t pages = 0;  // 0: not known yet
+  uint32_t embedded = 0;
+  uint32_t to_embed = 0;
+};
+
+struct DocumentInfo {
+  std::string id;
+  std::string store_id;
+  std::string file_name;
+  uint64_t size_bytes = 0;
+  std::string sha256;
+  DocumentStatus status = DocumentStatus::kInProgress;
+  std::optional<Verdict> verdict;  // once it is not in progress
+  std::string message;             // one sentence, when kFailed, or kCompleted and kPartial
+  Attributes attributes;
+  Chunking chunking;
+  int64_t created_ms = 0;
+  uint32_t pages = 0;
+  uint64_t characters = 0;
+  uint64_t passages = 0;
+  uint64_t usage_bytes = 0;
+  DocumentProgress progress;
+};
+
+struct DocumentPage {
+  std::vector<DocumentInfo> documents;
+  bool has_more = false;
+};
+
+struct DocumentList {
+  std::string owner;
+  std::string store_id;
+  std::optional<DocumentStatus> status;
+  std::string after;  // a document's id; "": from the start
+  uint32_t limit = 100;
+};
+
+// Names one document, as its owner sees it.
+struct DocumentName {
+  std::string owner;
+  std::string store_id;
+  std::string document_id;
+};
+
+}  // namespace carrel::retrieval

@@ -1,0 +1,107 @@
+// carrel-retrieval: started by carrel-jailer, which makes the jails that documents are read in.
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "config/server_flags.h"
+#include "retrieval/extraction.h"
+#include "retrieval/library.h"
+#include "retrieval/model_directory.h"
+#include "retrieval/openvino_embedder.h"
+#include "retrieval/service/retrieval_service.h"
+#include "rpc/address.h"
+#include "rpc/log.h"
+#include "rpc/server.h"
+#include "rpc/signals.h"
+#include "sandbox/jailer_client.h"
+
+namespace carrel::retrieval {
+namespace {
+
+// bin/../share/carrel/models, seen from the executable, unless the configuration says otherwise.
+std::string ModelsDirectory(const std::string& configured) {
+  if (!configured.empty()) return configured;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (self.parent_path().parent_path() / "share/carrel/models").string();
+}
+
+rpc::ServerOptions ServingOptions(const config::Config& config, rpc::Address listen) {
+  return {.listen = std::move(listen),
+          .allowed_uids = {config.rpc.allowed_uids.begin(), config.rpc.allowed_uids.end()},
+          .tls = {.cert_file = config.rpc.tls_cert_file,
+                  .key_file = config.rpc.tls_key_file,
+                  .ca_file = config.rpc.tls_ca_file},
+          .token_file = config.rpc.token_file,
+          .message_bytes_max = config.rpc.message_bytes_max,
+          .threads_max = static_cast<uint32_t>(config.rpc.threads_max),
+          .call_max = absl::Milliseconds(static_cast<int64_t>(config.rpc.call_ms_max)),
+          .drain = absl::Milliseconds(static_cast<int64_t>(config.rpc.drain_ms)),
+          .reflection = config.rpc.reflection,
+          .metrics_listen = config.retrieval.metrics_listen};
+}
+
+absl::Status Serve(const config::ServerFlags& flags) {
+  const config::Config& config = flags.config;
+  if (flags.data_dir.empty()) return absl::InvalidArgumentError("--data DIR is missing: where documents are kept");
+  if (flags.listen.empty()) return absl::InvalidArgumentError("--listen unix:PATH or HOST:PORT is missing");
+  absl::StatusOr<rpc::Address> listen = rpc::ParseAddress(flags.listen);
+  if (!listen.ok()) return listen.status();
+  absl::StatusOr<rpc::ShutdownSignals> signals = rpc::ShutdownSignals::Block();
+  if (!signals.ok()) return signals.status();
+  if (rpc::LogLevel level = rpc::LogLevel::kInfo; rpc::ParseLogLevel(config.log.level, level)) rpc::SetLogLevel(level);
+
+  absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
+  if (!jails.ok()) return jails.status();
+  const std::unique_ptr<Extractor> extractor = MakeJailedExtractor(**jails);
+
+  absl::StatusOr<ModelDirectory> model =
+      OpenModelDirectory(absl::StrCat(ModelsDirectory(config.retrieval.models_dir), "/", config.retrieval.model));
+  if (!model.ok()) return model.status();
+  absl::StatusOr<std::unique_ptr<Embedder>> embedder =
+      MakeOpenVinoEmbedder(*model, {.threads_max = static_cast<uint32_t>(config.retrieval.embed_threads)});
+  if (!embedder.ok()) return embedder.status();
+  rpc::Log(rpc::LogLevel::kInfo, "model",
+           {{"name", (*embedder)->name()}, {"dimensions", uint64_t{(*embedder)->dimensions()}}});
+
+  LibraryOptions options{.directory = flags.data_dir,
+                         .sync_full = config.storage.sync == "full",
+                         .ingest_workers = static_cast<uint32_t>(config.retrieval.ingest_workers),
+                         .queue_length_max = config.retrieval.queue_length_max};
+  options.extraction.document_bytes_max = config.retrieval.document_bytes_max;
+  absl::StatusOr<std::unique_ptr<Library>> library = Library::Open(std::move(options), {embedder->get()}, *extractor);
+  if (!library.ok()) return library.status();
+  const std::unique_ptr<v1::Retrieval::Service> service =
+      MakeRetrievalService({.version = CARREL_VERSION, .document_bytes_max = config.retrieval.document_bytes_max},
+                           **library, {embedder->get()}, jails->get());
+  absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
+      ServingOptions(config, *listen), {{service.get(), std::string(v1::Retrieval::service_full_name())}});
+  if (!server.ok()) return server.status();
+  (*server)->SetServing(true);
+  rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
+  const int signal = signals->Wait();
+  rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
+  (*server)->Shutdown();
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  const config::ServerFlags flags = config::ParseServerFlags(argc, argv, "retrieval", CARREL_VERSION);
+  if (flags.exit_code) return *flags.exit_code;
+  const absl::Status status = Serve(flags);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "carrel-retrieval: %s\n", status.ToString().c_str());
+  return absl::IsInvalidArgument(status) ? 2 : 6;
+}
+
+}  // namespace
+}  // namespace carrel::retrieval
+
+int main(int argc, char** argv) { return carrel::retrieval::Main(argc, argv); }

@@ -1,0 +1,289 @@
+#include "contents.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "status_macros.h"
+
+namespace carrel::retrieval {
+namespace {
+
+constexpr uint32_t kPieceCharacters = 16'384;  // at most 64 KiB of UTF-8
+// A word in the title or a heading counts as much as two in the text.
+constexpr double kHeadingWeight = 2.0;
+constexpr double kBodyWeight = 1.0;
+constexpr uint64_t kRowOverheadBytes = 64;
+
+std::string TermTable(int64_t store) { return absl::StrCat("terms_", store); }
+
+// The bytes of the first `n` code points.
+size_t PrefixBytes(std::string_view utf8, uint32_t n) {
+  size_t i = 0;
+  for (; n > 0 && i < utf8.size(); --n) {
+    ++i;
+    while (i < utf8.size() && (static_cast<unsigned char>(utf8[i]) & 0xC0) == 0x80) ++i;
+  }
+  return i;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<ContentRow>> FindContent(Connection& db, const ContentKey& key) {
+  Statement q(db,
+              "SELECT row, state, verdict FROM contents WHERE sha256 = ?1 AND type = ?2 AND max_tokens = ?3 AND "
+              "overlap_tokens = ?4 AND model = ?5 AND pipeline = ?6",
+              key.sha256, key.type, key.chunking.max_tokens, key.chunking.overlap_tokens, key.model, kPipelineVersion);
+  std::optional<ContentRow> out;
+  if (q.Step()) {
+    out = ContentRow{.row = q.Int(0), .state = static_cast<ContentState>(q.Int(1))};
+    if (!q.Null(2)) out->verdict = static_cast<Verdict>(q.Int(2));
+  }
+  if (!q.ok()) return q.status();
+  return out;
+}
+
+absl::StatusOr<int64_t> InsertContent(Connection& db, const ContentKey& key, uint64_t size_bytes) {
+  RETURN_IF_ERROR(
+      RunSql(db,
+             "INSERT INTO contents(sha256, size_bytes, type, max_tokens, overlap_tokens, model, pipeline, state) "
+             "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
+             key.sha256, size_bytes, key.type, key.chunking.max_tokens, key.chunking.overlap_tokens, key.model,
+             kPipelineVersion));
+  return db.last_row();
+}
+
+absl::Status FailContent(Connection& db, int64_t content, Verdict verdict, const std::string& message) {
+  return RunSql(db, "UPDATE contents SET state = 3, verdict = ?2, message = ?3 WHERE row = ?1", content,
+                static_cast<int>(verdict), message);
+}
+
+absl::Status StoreExtraction(Connection& db, int64_t content, const Extraction& extraction, const Chunks& chunks,
+                             std::span<const SubPassageText> texts) {
+  const ExtractedDocument& document = extraction.document;
+  uint64_t bytes = 0;
+  {
+    Statement insert(db, "INSERT INTO texts(content, begin, \"end\", utf8) VALUES(?1, ?2, ?3, ?4)");
+    const std::u32string_view text = document.text;
+    for (size_t begin = 0; begin < text.size(); begin += kPieceCharacters) {
+      const std::u32string_view piece = text.substr(begin, kPieceCharacters);
+      const std::string utf8 = ToUtf8(piece);
+      bytes += utf8.size() + kRowOverheadBytes;
+      RETURN_IF_ERROR(insert.Again(content, static_cast<uint64_t>(begin), static_cast<uint64_t>(begin + piece.size()),
+                                   Statement::Blob(utf8)));
+    }
+  }
+  {
+    Statement insert(db, "INSERT INTO pages(content, ordinal, body_begin, body_end, data) VALUES(?1, ?2, ?3, ?4, ?5)");
+    for (size_t i = 0; i < document.pages.size(); ++i) {
+      const Page& page = document.pages[i];
+      const std::string data = EncodePage(page);
+      bytes += data.size() + kRowOverheadBytes;
+      RETURN_IF_ERROR(
+          insert.Again(content, static_cast<uint64_t>(i), page.body.begin, page.body.end, Statement::Blob(data)));
+    }
+  }
+  std::vector<int64_t> passage_rows;
+  {
+    Statement insert(db, "INSERT INTO passages(content, begin, \"end\", heading) VALUES(?1, ?2, ?3, ?4)");
+    for (const Passage& passage : chunks.passages) {
+      const std::string& heading = texts[passage.first_sub].heading;
+      bytes += heading.size() + kRowOverheadBytes;
+      RETURN_IF_ERROR(insert.Again(content, passage.span.begin, passage.span.end, heading));
+      passage_rows.push_back(db.last_row());
+    }
+  }
+  {
+    Statement insert(db,
+                     "INSERT INTO sub_passages(content, passage, begin, \"end\", heading) VALUES(?1, ?2, ?3, ?4, ?5)");
+    Statement terms(db, "INSERT INTO sub_terms(row, heading, body) VALUES(?1, ?2, ?3)");
+    for (uint32_t i = 0; i < chunks.sub_passages.size(); ++i) {
+      const Span span = chunks.sub_passages[i].span;
+      const SubPassageText& text = texts[i];
+      RETURN_IF_ERROR(
+          insert.Again(content, passage_rows[EnclosingPassage(chunks, i)], span.begin, span.end, text.heading));
+      RETURN_IF_ERROR(terms.Again(db.last_row(), text.heading_terms, text.body_terms));
+      // The terms stand in the index once more.
+      bytes += text.heading.size() + 2 * (text.heading_terms.size() + text.body_terms.size()) + 2 * kRowOverheadBytes;
+    }
+  }
+  return RunSql(db,
+                "UPDATE contents SET state = 1, attempts = 0, verdict = ?2, message = ?3, title = ?4, pages = ?5, "
+                "characters = ?6, passages = ?7, stored_bytes = ?8 WHERE row = ?1",
+                content, static_cast<int>(extraction.verdict), extraction.message, document.title, extraction.pages,
+                static_cast<uint64_t>(document.text.size()), static_cast<uint64_t>(chunks.passages.size()), bytes);
+}
+
+absl::StatusOr<std::vector<SubPassageToEmbed>> SubPassagesWithoutVector(Connection& db, int64_t content,
+                                                                        uint32_t limit) {
+  std::vector<SubPassageToEmbed> out;
+  Statement q(
+      db,
+      "SELECT row, begin, \"end\", heading FROM sub_passages WHERE content = ?1 AND vector IS NULL ORDER BY row "
+      "LIMIT ?2",
+      content, limit);
+  while (q.Step()) {
+    out.push_back({.row = q.Int(0),
+                   .span = {static_cast<uint32_t>(q.Int(1)), static_cast<uint32_t>(q.Int(2))},
+                   .heading = q.Text(3)});
+  }
+  if (!q.ok()) return q.status();
+  return out;
+}
+
+absl::StatusOr<EmbeddingCounts> CountEmbeddings(Connection& db, int64_t content) {
+  Statement q(db, "SELECT count(vector), count(*) FROM sub_passages WHERE content = ?1", content);
+  if (!q.Step()) return q.status();
+  return EmbeddingCounts{.done = static_cast<uint32_t>(q.Int(0)), .all = static_cast<uint32_t>(q.Int(1))};
+}
+
+// f32 as they lie in memory: a database is not moved between machines of different byte order.
+std::string_view VectorBytes(std::span<const float> vector) {
+  return {reinterpret_cast<const char*>(vector.data()), vector.size_bytes()};
+}
+
+absl::Status ReadVectors(Connection& db, int64_t content,
+                         const std::function<void(int64_t row, std::span<const float>)>& sink) {
+  std::vector<float> vector;
+  Statement q(db, "SELECT row, vector FROM sub_passages WHERE content = ?1 AND vector IS NOT NULL ORDER BY row",
+              content);
+  while (q.Step()) {
+    const std::string_view bytes = q.Bytes(1);
+    vector.resize(bytes.size() / sizeof(float));
+    std::copy(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(vector.size() * sizeof(float)),
+              reinterpret_cast<char*>(vector.data()));
+    sink(q.Int(0), vector);
+  }
+  return q.status();
+}
+
+absl::Status ReadTextPieces(Connection& db, int64_t content, Span span,
+                            const std::function<bool(uint32_t begin, std::string_view utf8)>& sink) {
+  Statement q(db,
+              "SELECT begin, \"end\", utf8 FROM texts WHERE content = ?1 AND begin < ?3 AND begin >= ?2 ORDER BY begin",
+              content, span.begin / kPieceCharacters * kPieceCharacters, span.end);
+  while (q.Step()) {
+    const auto begin = static_cast<uint32_t>(q.Int(0));
+    const auto end = static_cast<uint32_t>(q.Int(1));
+    std::string_view utf8 = q.Bytes(2);
+    if (end > span.end) utf8 = utf8.substr(0, PrefixBytes(utf8, span.end - begin));
+    if (begin < span.begin) utf8.remove_prefix(PrefixBytes(utf8, span.begin - begin));
+    if (!utf8.empty() && !sink(std::max(begin, span.begin), utf8)) return absl::OkStatus();
+  }
+  return q.status();
+}
+
+absl::StatusOr<std::string> ReadText(Connection& db, int64_t content, Span span) {
+  std::string out;
+  RETURN_IF_ERROR(ReadTextPieces(db, content, span, [&](uint32_t, std::string_view utf8) {
+    out += utf8;
+    return true;
+  }));
+  if (out.empty() && !span.empty()) return absl::DataLossError("the text of a passage is missing");
+  return out;
+}
+
+absl::StatusOr<std::vector<Page>> ReadPages(Connection& db, int64_t content, Span span) {
+  std::vector<Page> out;
+  Statement q(db, "SELECT data FROM pages WHERE content = ?1 AND body_end >= ?2 AND body_begin <= ?3 ORDER BY ordinal",
+              content, span.begin, span.end);
+  while (q.Step()) {
+    ASSIGN_OR_RETURN(Page page, DecodePage(q.Bytes(0)));
+    out.push_back(std::move(page));
+  }
+  if (!q.ok()) return q.status();
+  if (out.empty()) return absl::DataLossError("the page of a passage is missing");
+  return out;
+}
+
+absl::Status CreateTermIndex(Connection& db, int64_t store) {
+  // The terms come tokenized: ASCII letters and digits, and everything else above ASCII, separated by spaces.
+  return db.Execute(
+      absl::StrCat("CREATE VIRTUAL TABLE ", TermTable(store),
+                   " USING fts5(heading, body, content='sub_terms', content_rowid='row', tokenize='ascii')"));
+}
+
+absl::Status DropTermIndex(Connection& db, int64_t store) {
+  return db.Execute(absl::StrCat("DROP TABLE IF EXISTS ", TermTable(store)));
+}
+
+absl::Status IndexContent(Connection& db, int64_t store, int64_t content) {
+  RETURN_IF_ERROR(RunSql(db, "INSERT OR IGNORE INTO indexed(store, content) VALUES(?1, ?2)", store, content));
+  if (db.changed_rows() == 0) return absl::OkStatus();
+  return RunSql(db,
+                absl::StrCat("INSERT INTO ", TermTable(store),
+                             "(rowid, heading, body) SELECT t.row, t.heading, t.body FROM sub_terms t "
+                             "JOIN sub_passages p ON p.row = t.row WHERE p.content = ?1 ORDER BY t.row"),
+                content);
+}
+
+absl::Status UnindexContent(Connection& db, int64_t store, int64_t content) {
+  RETURN_IF_ERROR(RunSql(db, "DELETE FROM indexed WHERE store = ?1 AND content = ?2", store, content));
+  if (db.changed_rows() == 0) return absl::OkStatus();
+  // With external content, what is removed must be named with its old values.
+  const std::string table = TermTable(store);
+  return RunSql(
+      db,
+      absl::StrCat("INSERT INTO ", table, "(", table, ", rowid, heading, body) SELECT 'delete', t.row, t.heading, ",
+                   "t.body FROM sub_terms t JOIN sub_passages p ON p.row = t.row WHERE p.content = ?1"),
+      content);
+}
+
+absl::StatusOr<bool> IsIndexed(Connection& db, int64_t store, int64_t content) {
+  Statement q(db, "SELECT 1 FROM indexed WHERE store = ?1 AND content = ?2", store, content);
+  const bool found = q.Step();
+  if (!q.ok()) return q.status();
+  return found;
+}
+
+absl::Status MergeTermIndex(Connection& db, int64_t store) {
+  const std::string table = TermTable(store);
+  return db.Execute(absl::StrCat("INSERT INTO ", table, "(", table, ") VALUES('optimize')"));
+}
+
+absl::StatusOr<std::vector<TermMatch>> SearchTerms(Connection& db, int64_t store, const std::vector<std::string>& terms,
+                                                   size_t count, const RowSet* contents) {
+  std::vector<TermMatch> out;
+  if (terms.empty()) return out;
+  std::string match;
+  for (const std::string& term : terms) absl::StrAppend(&match, match.empty() ? "" : " OR ", "\"", term, "\"");
+  const std::string table = TermTable(store);
+  const std::string score = absl::StrCat("bm25(", table, ", ", kHeadingWeight, ", ", kBodyWeight, ")");
+  if (contents == nullptr) {
+    Statement q(db,
+                absl::StrCat("SELECT rowid, ", score, " AS s FROM ", table, " WHERE ", table,
+                             " MATCH ?1 ORDER BY s, rowid LIMIT ?2"),
+                match, static_cast<uint64_t>(count));
+    while (q.Step()) out.push_back({.sub_passage = q.Int(0), .bm25 = -q.Real(1)});
+    if (!q.ok()) return q.status();
+    return out;
+  }
+  Statement q(
+      db,
+      absl::StrCat("SELECT t.rowid, ", score, " AS s FROM ", table, " t JOIN sub_passages p ON p.row = t.rowid WHERE ",
+                   table, " MATCH ?1 AND carrel_in(p.content, ?3) ORDER BY s, t.rowid LIMIT ?2"),
+      match, static_cast<uint64_t>(count), contents);
+  while (q.Step()) out.push_back({.sub_passage = q.Int(0), .bm25 = -q.Real(1)});
+  if (!q.ok()) return q.status();
+  return out;
+}
+
+absl::StatusOr<std::string> PurgeContent(Connection& db, int64_t content) {
+  std::string sha256;
+  {
+    Statement q(db, "SELECT sha256 FROM contents WHERE row = ?1", content);
+    if (q.Step()) sha256 = q.Text(0);
+    if (!q.ok()) return q.status();
+  }
+  RETURN_IF_ERROR(
+      RunSql(db, "DELETE FROM sub_terms WHERE row IN (SELECT row FROM sub_passages WHERE content = ?1)", content));
+  for (const char* table : {"sub_passages", "passages", "pages", "texts"}) {
+    RETURN_IF_ERROR(RunSql(db, absl::StrCat("DELETE FROM ", table, " WHERE content = ?1"), content));
+  }
+  RETURN_IF_ERROR(RunSql(db, "DELETE FROM contents WHERE row = ?1", content));
+  Statement q(db, "SELECT 1 FROM contents WHERE sha256 = ?1 LIMIT 1", sha256);
+  if (q.Step()) sha256.clear();
+  if (!q.ok()) return q.status();
+  return sha256;
+}
+
+}  // namespace carrel::retrieval

@@ -1,0 +1,104 @@
+// The SQL of contents: text, pages, passages, terms, vectors, and the keyword index of each store.
+// Functions on a connection; the caller holds the transaction where it writes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "database.h"
+#include "retrieval/document_text.h"
+#include "retrieval/extraction.h"
+#include "retrieval/passages.h"
+#include "retrieval/types.h"
+#include "schema.h"
+
+namespace carrel::retrieval {
+
+// Counts up when extraction, passages or terms change so that old contents should be read again.
+inline constexpr int64_t kPipelineVersion = 1;
+
+// What makes two documents one content.
+struct ContentKey {
+  std::string sha256;
+  int type = 0;  // DocumentType; 0: not readable
+  Chunking chunking;
+  std::string model;
+};
+
+struct ContentRow {
+  int64_t row = 0;
+  ContentState state = ContentState::kQueued;
+  std::optional<Verdict> verdict;
+};
+
+// None: not there yet.
+[[nodiscard]] absl::StatusOr<std::optional<ContentRow>> FindContent(Connection& db, const ContentKey& key);
+[[nodiscard]] absl::StatusOr<int64_t> InsertContent(Connection& db, const ContentKey& key, uint64_t size_bytes);
+[[nodiscard]] absl::Status FailContent(Connection& db, int64_t content, Verdict verdict, const std::string& message);
+
+// What one sub-passage has in the index beside its span.
+struct SubPassageText {
+  std::string heading;        // the path of headings that it stands under
+  std::string heading_terms;  // title and headings
+  std::string body_terms;
+};
+// Text, pages and passages, and state kExtracted.
+[[nodiscard]] absl::Status StoreExtraction(Connection& db, int64_t content, const Extraction& extraction,
+                                           const Chunks& chunks, std::span<const SubPassageText> texts);
+
+struct SubPassageToEmbed {
+  int64_t row = 0;
+  Span span;
+  std::string heading;
+};
+[[nodiscard]] absl::StatusOr<std::vector<SubPassageToEmbed>> SubPassagesWithoutVector(Connection& db, int64_t content,
+                                                                                      uint32_t limit);
+struct EmbeddingCounts {
+  uint32_t done = 0;
+  uint32_t all = 0;
+};
+[[nodiscard]] absl::StatusOr<EmbeddingCounts> CountEmbeddings(Connection& db, int64_t content);
+[[nodiscard]] std::string_view VectorBytes(std::span<const float> vector);
+// Calls `sink` for each vector of the content.
+[[nodiscard]] absl::Status ReadVectors(Connection& db, int64_t content,
+                                       const std::function<void(int64_t row, std::span<const float>)>& sink);
+
+// The characters of `span`, as UTF-8. DATA_LOSS: they are not there.
+[[nodiscard]] absl::StatusOr<std::string> ReadText(Connection& db, int64_t content, Span span);
+// The stored pieces that touch `span`, cut to it, in order.
+[[nodiscard]] absl::Status ReadTextPieces(Connection& db, int64_t content, Span span,
+                                          const std::function<bool(uint32_t begin, std::string_view utf8)>& sink);
+// The pages on which `span` (of the body) stands, in order.
+[[nodiscard]] absl::StatusOr<std::vector<Page>> ReadPages(Connection& db, int64_t content, Span span);
+
+// The keyword index of a store.
+[[nodiscard]] absl::Status CreateTermIndex(Connection& db, int64_t store);
+[[nodiscard]] absl::Status DropTermIndex(Connection& db, int64_t store);
+// Makes a ready content visible in a store; there already is fine.
+[[nodiscard]] absl::Status IndexContent(Connection& db, int64_t store, int64_t content);
+[[nodiscard]] absl::Status UnindexContent(Connection& db, int64_t store, int64_t content);
+[[nodiscard]] absl::StatusOr<bool> IsIndexed(Connection& db, int64_t store, int64_t content);
+// Rewrites the index without what was deleted, in steps that `go_on` may stop.
+[[nodiscard]] absl::Status MergeTermIndex(Connection& db, int64_t store);
+
+struct TermMatch {
+  int64_t sub_passage = 0;
+  double bm25 = 0;  // higher is better
+};
+// `terms` as QueryTerms gives them; `contents` null: all.
+[[nodiscard]] absl::StatusOr<std::vector<TermMatch>> SearchTerms(Connection& db, int64_t store,
+                                                                 const std::vector<std::string>& terms, size_t count,
+                                                                 const RowSet* contents);
+
+// Removes all records of a content that no document names. The sha256 when no other content has these bytes, so that
+// the blob is to go; else "".
+[[nodiscard]] absl::StatusOr<std::string> PurgeContent(Connection& db, int64_t content);
+
+}  // namespace carrel::retrieval

@@ -1,0 +1,352 @@
+#include "ingest.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "retrieval/passages.h"
+#include "retrieval/terms.h"
+#include "status_macros.h"
+#include "views.h"
+
+namespace carrel::retrieval {
+namespace {
+
+constexpr uint64_t kLargeBytes = 8u << 20;  // a document that may keep a worker for minutes
+constexpr uint32_t kEmbedAtOnce = 64;       // sub-passages per transaction
+// Of each passage's window, what title and headings may take; the rest is the text's.
+constexpr uint32_t kHeadingTokensMax = 30;
+constexpr int64_t kAttemptsMax = 5;  // that ended with an error of ours
+constexpr int64_t kStartsMax = 20;   // that were begun, by processes which died at it
+constexpr int64_t kBackoffMillis = 500;
+constexpr int64_t kBackoffMillisMax = 60'000;
+constexpr absl::Duration kIdle = absl::Seconds(5);
+
+// As much of the end of `heading` as fits: the innermost heading says the most.
+std::string ClipHeading(const std::string& heading, const Embedder& embedder) {
+  std::string_view rest = heading;
+  if (rest.size() > 400) rest.remove_prefix(rest.size() - 400);
+  while (!rest.empty() && (rest.data() != heading.data() && (static_cast<unsigned char>(rest[0]) & 0xC0) == 0x80)) {
+    rest.remove_prefix(1);
+  }
+  while (embedder.CountTokens(rest) > kHeadingTokensMax) {
+    const size_t space = rest.find(' ');
+    if (space == rest.npos) return "";
+    rest.remove_prefix(space + 1);
+  }
+  return std::string(rest);
+}
+
+std::string WithTitle(const std::string& title, const std::string& heading) {
+  if (title.empty() || heading.starts_with(title)) return heading;
+  return heading.empty() ? title : absl::StrCat(title, " > ", heading);
+}
+
+}  // namespace
+
+Ingest::Ingest(IngestOptions options, Database& database, Blobs& blobs, VectorRegistry& vectors, Extractor& extractor,
+               std::vector<Embedder*> embedders)
+    : options_(std::move(options)),
+      database_(database),
+      blobs_(blobs),
+      vectors_(vectors),
+      extractor_(extractor),
+      embedders_(std::move(embedders)) {
+  for (uint32_t i = 0; i < std::max(1u, options_.workers); ++i) {
+    threads_.emplace_back([this] { Work(stopping_.get_token()); });
+  }
+}
+
+Ingest::~Ingest() {
+  stopping_.request_stop();
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [content, active] : active_) active.stop.request_stop();
+    ++wakes_;
+  }
+  wake_.notify_all();
+  threads_.clear();
+}
+
+void Ingest::Wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++wakes_;
+  }
+  wake_.notify_all();
+}
+
+void Ingest::Cancel(int64_t content) {
+  const std::lock_guard lock(mutex_);
+  const auto found = active_.find(content);
+  if (found != active_.end()) found->second.stop.request_stop();
+}
+
+std::optional<DocumentProgress> Ingest::ProgressOf(int64_t content) {
+  const std::lock_guard lock(mutex_);
+  const auto found = active_.find(content);
+  if (found == active_.end()) return std::nullopt;
+  return found->second.progress;
+}
+
+void Ingest::WaitForChange(absl::Duration timeout) {
+  std::unique_lock lock(mutex_);
+  const uint64_t seen = changes_;
+  changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout), [&] { return changes_ != seen; });
+}
+
+void Ingest::SetProgress(int64_t content, const DocumentProgress& progress) {
+  const std::lock_guard lock(mutex_);
+  const auto found = active_.find(content);
+  if (found != active_.end()) found->second.progress = progress;
+}
+
+Embedder* Ingest::EmbedderOf(const std::string& model) const {
+  const auto found =
+      std::find_if(embedders_.begin(), embedders_.end(), [&](const Embedder* e) { return e->name() == model; });
+  return found == embedders_.end() ? nullptr : *found;
+}
+
+void Ingest::Work(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    uint64_t seen = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      seen = wakes_;
+    }
+    absl::StatusOr<std::optional<Job>> job = Claim();
+    if (!job.ok() || !job->has_value()) {
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, absl::ToChronoMilliseconds(kIdle), [&] { return wakes_ != seen; });
+      continue;
+    }
+    std::stop_token job_stop;
+    {
+      const std::lock_guard lock(mutex_);
+      job_stop = active_[(*job)->content].stop.get_token();
+      // Between the claim and here it may have been the end.
+      if (stop.stop_requested()) active_[(*job)->content].stop.request_stop();
+    }
+    absl::Status status = Process(**job, job_stop);
+    if (!status.ok() && !job_stop.stop_requested()) status = Postpone(**job, status);
+    {
+      const std::lock_guard lock(mutex_);
+      active_.erase((*job)->content);
+      ++changes_;
+      ++wakes_;  // another worker may have passed a large document by
+    }
+    changed_.notify_all();
+    wake_.notify_all();
+  }
+}
+
+// The store that was served least recently, of those with something due; its oldest content.
+absl::StatusOr<std::optional<Ingest::Job>> Ingest::PickJob(Connection& db, const RowSet& taken, bool large_allowed) {
+  Statement q(db,
+              "SELECT d.store, min(c.row) FROM contents c JOIN documents d ON d.content = c.row WHERE c.state < 2 AND "
+              "c.next_try_ms <= ?1 AND c.size_bytes <= ?2 AND NOT carrel_in(c.row, ?3) GROUP BY d.store",
+              options_.now_ms(),
+              large_allowed ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(kLargeBytes), &taken);
+  std::optional<Job> best;
+  uint64_t best_turn = std::numeric_limits<uint64_t>::max();
+  while (q.Step()) {
+    const auto served = last_served_.find(q.Int(0));
+    const uint64_t turn = served == last_served_.end() ? 0 : served->second;
+    if (turn < best_turn) {
+      best_turn = turn;
+      best = Job{.content = q.Int(1), .store = q.Int(0)};
+    }
+  }
+  if (!q.ok()) return q.status();
+  return best;
+}
+
+absl::StatusOr<std::optional<Ingest::Job>> Ingest::Claim() {
+  const Database::Writer writer = database_.Write();
+  std::optional<Job> job;
+  {
+    const std::lock_guard lock(mutex_);
+    RowSet taken;
+    uint32_t large = 0;
+    for (const auto& [content, active] : active_) {
+      taken.insert(content);
+      large += active.large;
+    }
+    const bool large_allowed = options_.workers <= 1 || large + 1 < options_.workers;
+    ASSIGN_OR_RETURN(job, PickJob(*writer, taken, large_allowed));
+    if (!job) return job;
+    Statement q(
+        *writer,
+        "SELECT state, size_bytes, sha256, type, max_tokens, overlap_tokens, model, attempts FROM contents WHERE "
+        "row = ?1",
+        job->content);
+    if (!q.Step()) return q.status();
+    job->state = static_cast<ContentState>(q.Int(0));
+    job->size_bytes = static_cast<uint64_t>(q.Int(1));
+    job->sha256 = q.Text(2);
+    job->type = static_cast<DocumentType>(q.Int(3));
+    job->chunking = {static_cast<uint32_t>(q.Int(4)), static_cast<uint32_t>(q.Int(5))};
+    job->model = q.Text(6);
+    job->attempts = q.Int(7) + 1;
+    active_[job->content] = Active{.store = job->store, .large = job->size_bytes > kLargeBytes};
+    last_served_[job->store] = ++turn_;
+  }
+  // Written down before the work: a document that ends the process is not tried for ever.
+  absl::Status status = RunSql(*writer, "UPDATE contents SET attempts = attempts + 1 WHERE row = ?1", job->content);
+  if (!status.ok()) {
+    const std::lock_guard lock(mutex_);
+    active_.erase(job->content);
+    return status;
+  }
+  return job;
+}
+
+absl::Status Ingest::Process(const Job& job, const std::stop_token& stop) {
+  if (job.attempts > kStartsMax) {
+    return Fail(job, Verdict::kCrashed, absl::StrCat("Reading it ended the server ", kStartsMax, " times."));
+  }
+  Embedder* const embedder = EmbedderOf(job.model);
+  if (embedder == nullptr) return absl::UnavailableError(absl::StrCat("the model ", job.model, " is not loaded"));
+  if (job.state == ContentState::kQueued) {
+    ASSIGN_OR_RETURN(const bool read, ExtractStep(job, stop));
+    if (!read) return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(EmbedStep(job, *embedder, stop));
+  return FinishStep(job);
+}
+
+absl::StatusOr<bool> Ingest::ExtractStep(const Job& job, const std::stop_token& stop) {
+  const Embedder& embedder = *EmbedderOf(job.model);
+  SetProgress(job.content, {.phase = Phase::kExtracting});
+  ASSIGN_OR_RETURN(UniqueFd bytes, blobs_.OpenRead(job.sha256));
+  ExtractionRequest request{.bytes = std::move(bytes), .type = job.type, .limits = options_.limits, .stop = stop};
+  request.on_page = [&](uint32_t done, uint32_t pages) {
+    SetProgress(job.content, {.phase = Phase::kExtracting, .pages_done = done, .pages = pages});
+  };
+  ASSIGN_OR_RETURN(const Extraction extraction, extractor_.Extract(std::move(request)));
+  if (extraction.verdict != Verdict::kRead && extraction.verdict != Verdict::kPartial) {
+    RETURN_IF_ERROR(Fail(job, extraction.verdict, extraction.message));
+    return false;
+  }
+  const ExtractedDocument& document = extraction.document;
+  const ChunkingOptions chunking{.max_tokens = job.chunking.max_tokens,
+                                 .overlap_tokens = job.chunking.overlap_tokens,
+                                 .window_tokens = embedder.window_tokens() - 2 - kHeadingTokensMax};
+  ASSIGN_OR_RETURN(const Chunks chunks, Chunk(document, chunking, [&](std::string_view text) {
+                     return static_cast<uint32_t>(embedder.CountTokens(text));
+                   }));
+  if (chunks.sub_passages.empty()) {
+    RETURN_IF_ERROR(Fail(job, Verdict::kNoText, "There is no text in it."));
+    return false;
+  }
+  std::vector<SubPassageText> texts;
+  for (const SubPassage& sub : chunks.sub_passages) {
+    if (stop.stop_requested()) return absl::CancelledError("the document was deleted");
+    SubPassageText text{.heading = HeadingPath(document.headings, sub.span.begin)};
+    text.heading_terms = JoinTerms(Terms(WithTitle(document.title, text.heading)));
+    const std::u32string_view body = std::u32string_view(document.text).substr(sub.span.begin, sub.span.size());
+    text.body_terms = JoinTerms(Terms(ToUtf8(body)));
+    texts.push_back(std::move(text));
+  }
+  const Database::Writer writer = database_.Write();
+  if (stop.stop_requested()) return absl::CancelledError("the document was deleted");
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
+  RETURN_IF_ERROR(StoreExtraction(*writer, job.content, extraction, chunks, texts));
+  RETURN_IF_ERROR(transaction.Commit());
+  return true;
+}
+
+absl::Status Ingest::EmbedStep(const Job& job, Embedder& embedder, const std::stop_token& stop) {
+  DocumentProgress progress{.phase = Phase::kEmbedding};
+  std::string title;
+  while (true) {
+    std::vector<SubPassageToEmbed> subs;
+    std::vector<std::string> texts;
+    {
+      ASSIGN_OR_RETURN(const Database::Reader db, database_.Read());
+      ASSIGN_OR_RETURN(const EmbeddingCounts counts, CountEmbeddings(*db, job.content));
+      progress.embedded = counts.done;
+      progress.to_embed = counts.all;
+      {
+        Statement q(*db, "SELECT title, pages FROM contents WHERE row = ?1", job.content);
+        if (q.Step()) title = q.Text(0);
+        progress.pages = progress.pages_done = static_cast<uint32_t>(q.Int(1));
+        if (!q.ok()) return q.status();
+      }
+      SetProgress(job.content, progress);
+      ASSIGN_OR_RETURN(subs, SubPassagesWithoutVector(*db, job.content, kEmbedAtOnce));
+      for (const SubPassageToEmbed& sub : subs) {
+        ASSIGN_OR_RETURN(std::string text, ReadText(*db, job.content, sub.span));
+        const std::string heading = ClipHeading(WithTitle(title, sub.heading), embedder);
+        texts.push_back(heading.empty() ? std::move(text) : absl::StrCat(heading, "\n", text));
+      }
+    }
+    if (subs.empty()) return absl::OkStatus();
+    // Eight at a time, so that a deletion, and another document, need not wait long.
+    std::vector<Embedding> vectors;
+    for (size_t begin = 0; begin < texts.size(); begin += 8) {
+      if (stop.stop_requested()) return absl::CancelledError("stopped");
+      const std::vector<std::string_view> views(
+          texts.begin() + static_cast<ptrdiff_t>(begin),
+          texts.begin() + static_cast<ptrdiff_t>(std::min(begin + 8, texts.size())));
+      ASSIGN_OR_RETURN(std::vector<Embedding> batch, embedder.Embed(views, TextRole::kPassage));
+      std::move(batch.begin(), batch.end(), std::back_inserter(vectors));
+    }
+    const Database::Writer writer = database_.Write();
+    if (stop.stop_requested()) return absl::CancelledError("stopped");
+    ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
+    {
+      Statement update(*writer, "UPDATE sub_passages SET vector = ?2 WHERE row = ?1");
+      for (size_t i = 0; i < subs.size(); ++i) {
+        RETURN_IF_ERROR(update.Again(subs[i].row, Statement::Blob(VectorBytes(vectors[i].values))));
+      }
+    }
+    RETURN_IF_ERROR(transaction.Commit());
+  }
+}
+
+absl::Status Ingest::FinishStep(const Job& job) {
+  const Database::Writer writer = database_.Write();
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
+  std::vector<int64_t> stores;
+  {
+    Statement q(*writer, "SELECT DISTINCT store FROM documents WHERE content = ?1", job.content);
+    while (q.Step()) stores.push_back(q.Int(0));
+    if (!q.ok()) return q.status();
+  }
+  if (stores.empty()) return absl::OkStatus();  // deleted while it was read
+  RETURN_IF_ERROR(RunSql(*writer,
+                         "UPDATE contents SET state = 2, attempts = 0, stored_bytes = stored_bytes + (SELECT "
+                         "coalesce(sum(length(vector)), 0) FROM sub_passages WHERE content = ?1) WHERE row = ?1",
+                         job.content));
+  for (const int64_t store : stores) RETURN_IF_ERROR(IndexContent(*writer, store, job.content));
+  RETURN_IF_ERROR(transaction.Commit());
+  for (const int64_t store : stores) {
+    // An index that misses a content is dropped, and loaded anew by the next search.
+    if (!vectors_.ContentAdded(*writer, store, job.content).ok()) vectors_.StoreRemoved(store);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Ingest::Fail(const Job& job, Verdict verdict, const std::string& message) {
+  const Database::Writer writer = database_.Write();
+  return FailContent(*writer, job.content, verdict, message);
+}
+
+// UNAVAILABLE (no jail, no model) may last and is not the document's fault; other errors are tried a few times.
+absl::Status Ingest::Postpone(const Job& job, const absl::Status& why) {
+  if (why.code() == absl::StatusCode::kCancelled) return absl::OkStatus();
+  if (why.code() != absl::StatusCode::kUnavailable && job.attempts >= kAttemptsMax) {
+    return Fail(job, Verdict::kInternal,
+                absl::StrCat("It could not be read in, at ", kAttemptsMax, " attempts; at last: ", why.message()));
+  }
+  const int64_t shift = std::min<int64_t>(job.attempts - 1, 10);
+  const int64_t delay = std::min(kBackoffMillisMax, kBackoffMillis << shift);
+  const Database::Writer writer = database_.Write();
+  return RunSql(*writer, "UPDATE contents SET next_try_ms = ?2, attempts = ?3, message = ?4 WHERE row = ?1",
+                job.content, options_.now_ms() + delay,
+                why.code() == absl::StatusCode::kUnavailable ? std::min<int64_t>(job.attempts, 10) : job.attempts,
+                std::string(why.message()));
+}
+
+}  // namespace carrel::retrieval

@@ -1,0 +1,182 @@
+#include "retrieval/openvino_embedder.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "openvino/openvino.hpp"
+#include "retrieval/wordpiece.h"
+#include "views.h"
+
+namespace carrel::retrieval {
+namespace {
+
+constexpr size_t kBatch = 8;                   // measured: larger batches are no faster on a CPU and wait longer
+constexpr uint32_t kThreadsMax = 8;            // a small model does not scale further
+constexpr size_t kLengthStep = 16;             // lengths are rounded up, so that few shapes are compiled
+constexpr size_t kTextBytesPerTokenMax = 512;  // what of a giant text is tokenized at all: see Clip
+
+struct Tokens {
+  std::vector<int32_t> ids;
+  bool truncated = false;
+};
+
+uint32_t UsableCpus() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return static_cast<uint32_t>(CPU_COUNT(&set));
+}
+
+// One infer request with its lock; queries have one of their own, so that they never wait for passages.
+struct Lane {
+  std::mutex mutex;
+  ov::InferRequest request;
+};
+
+class OpenVinoEmbedder final : public Embedder {
+ public:
+  OpenVinoEmbedder(ModelDirectory model, WordPiece tokenizer, ov::CompiledModel compiled)
+      : model_(std::move(model)), tokenizer_(std::move(tokenizer)), compiled_(std::move(compiled)) {
+    passages_.request = compiled_.create_infer_request();
+    queries_.request = compiled_.create_infer_request();
+    for (const auto& input : compiled_.inputs()) {
+      if (input.get_names().contains("token_type_ids")) has_token_types_ = true;
+    }
+  }
+
+  const std::string& name() const override { return model_.name; }
+  const std::string& licence() const override { return model_.licence; }
+  uint32_t dimensions() const override { return model_.dimensions; }
+  uint32_t window_tokens() const override { return model_.window_tokens; }
+  size_t CountTokens(std::string_view utf8) const override { return tokenizer_.Encode(utf8).size(); }
+
+  absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {
+    const std::string& prefix = role == TextRole::kQuery ? model_.query_prefix : model_.passage_prefix;
+    std::vector<Tokens> tokens;
+    tokens.reserve(texts.size());
+    for (const std::string_view text : texts) tokens.push_back(Tokenize(absl::StrCat(prefix, Sv(Clip(text)))));
+    std::vector<size_t> order(texts.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    // Neighbours of like length waste little padding.
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return tokens[a].ids.size() < tokens[b].ids.size(); });
+    std::vector<Embedding> out(texts.size());
+    for (size_t begin = 0; begin < order.size(); begin += kBatch) {
+      const std::span<const size_t> batch = std::span(order).subspan(begin, std::min(kBatch, order.size() - begin));
+      if (absl::Status status = Run(tokens, batch, role, out); !status.ok()) return status;
+    }
+    return out;
+  }
+
+ private:
+  // A word of more than a hundred characters is one token, so a text of megabytes could fit the window; nobody's
+  // meaning is in there, and tokenizing it would cost.
+  std::string_view Clip(std::string_view text) const {
+    return text.substr(0, size_t{model_.window_tokens} * kTextBytesPerTokenMax);
+  }
+
+  Tokens Tokenize(std::string_view text) const {
+    Tokens out;
+    out.ids = tokenizer_.Encode(text);
+    const size_t room = model_.window_tokens - 2;
+    out.truncated = out.ids.size() > room;
+    if (out.truncated) out.ids.resize(room);
+    out.ids.insert(out.ids.begin(), tokenizer_.cls());
+    out.ids.push_back(tokenizer_.sep());
+    return out;
+  }
+
+  absl::Status Run(const std::vector<Tokens>& tokens, std::span<const size_t> batch, TextRole role,
+                   std::vector<Embedding>& out) {
+    size_t length = 0;
+    for (const size_t i : batch) length = std::max(length, tokens[i].ids.size());
+    length = std::min<size_t>((length + kLengthStep - 1) / kLengthStep * kLengthStep, model_.window_tokens);
+    try {
+      const ov::Shape shape{batch.size(), length};
+      ov::Tensor ids(ov::element::i64, shape);
+      ov::Tensor mask(ov::element::i64, shape);
+      ov::Tensor types(ov::element::i64, shape);
+      std::fill_n(ids.data<int64_t>(), ids.get_size(), tokenizer_.pad());
+      std::fill_n(mask.data<int64_t>(), mask.get_size(), 0);
+      std::fill_n(types.data<int64_t>(), types.get_size(), 0);
+      for (size_t row = 0; row < batch.size(); ++row) {
+        const std::vector<int32_t>& source = tokens[batch[row]].ids;
+        std::copy(source.begin(), source.end(), ids.data<int64_t>() + row * length);
+        std::fill_n(mask.data<int64_t>() + row * length, source.size(), 1);
+      }
+      Lane& lane = role == TextRole::kQuery ? queries_ : passages_;
+      const std::lock_guard lock(lane.mutex);
+      lane.request.set_tensor("input_ids", ids);
+      lane.request.set_tensor("attention_mask", mask);
+      if (has_token_types_) lane.request.set_tensor("token_type_ids", types);
+      lane.request.infer();
+      const ov::Tensor hidden = lane.request.get_output_tensor(0);
+      const ov::Shape expected{batch.size(), length, model_.dimensions};
+      if (hidden.get_shape() != expected || hidden.get_element_type() != ov::element::f32) {
+        return absl::FailedPreconditionError(absl::StrCat(model_.name, ": the first output has another shape"));
+      }
+      for (size_t row = 0; row < batch.size(); ++row) {
+        const Tokens& source = tokens[batch[row]];
+        out[batch[row]] = Pool(hidden.data<const float>() + row * length * model_.dimensions, source);
+      }
+      return absl::OkStatus();
+    } catch (const std::exception& e) {
+      return absl::InternalError(absl::StrCat("OpenVINO: ", e.what()));
+    }
+  }
+
+  Embedding Pool(const float* hidden, const Tokens& tokens) const {
+    Embedding out{.tokens = static_cast<uint32_t>(tokens.ids.size()), .truncated = tokens.truncated};
+    out.values.assign(hidden, hidden + model_.dimensions);
+    if (model_.pooling == Pooling::kMean) {
+      for (size_t t = 1; t < tokens.ids.size(); ++t) {
+        const float* token = hidden + t * model_.dimensions;
+        for (size_t d = 0; d < model_.dimensions; ++d) out.values[d] += token[d];
+      }
+    }
+    double square = 0;
+    for (const float v : out.values) square += double{v} * v;
+    const double scale = square > 0 ? 1 / std::sqrt(square) : 0;
+    for (float& v : out.values) v = static_cast<float>(v * scale);
+    return out;
+  }
+
+  const ModelDirectory model_;
+  const WordPiece tokenizer_;
+  ov::CompiledModel compiled_;
+  bool has_token_types_ = false;
+  Lane passages_;
+  Lane queries_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Embedder>> MakeOpenVinoEmbedder(const ModelDirectory& model,
+                                                               const OpenVinoOptions& options) {
+  absl::StatusOr<WordPiece> tokenizer = WordPiece::Load(model.tokenizer_path);
+  if (!tokenizer.ok()) return tokenizer.status();
+  const uint32_t threads = options.threads_max > 0 ? options.threads_max : std::min(kThreadsMax, UsableCpus());
+  try {
+    ov::Core core;
+    // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want.
+    ov::CompiledModel compiled =
+        core.compile_model(model.weights_path, "CPU", ov::hint::inference_precision(ov::element::f32),
+                           ov::inference_num_threads(static_cast<int>(threads)), ov::num_streams(1));
+    auto embedder = std::make_unique<OpenVinoEmbedder>(model, *std::move(tokenizer), std::move(compiled));
+    const std::string_view probe = "probe";
+    absl::StatusOr<std::vector<Embedding>> tried = embedder->Embed({&probe, 1}, TextRole::kQuery);
+    if (!tried.ok()) return tried.status();
+    return embedder;
+  } catch (const std::exception& e) {
+    return absl::FailedPreconditionError(absl::StrCat(model.weights_path, ": ", e.what()));
+  }
+}
+
+}  // namespace carrel::retrieval

@@ -1,0 +1,158 @@
+#include "conclude.h"
+
+#include <algorithm>
+#include <csignal>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "characters.h"
+#include "retrieval/document_builder.h"
+
+namespace carrel::retrieval {
+namespace {
+
+using wire::ExtractLimit;
+using wire::ExtractVerdict;
+
+// A sentence that the extractor wrote, as far as it may be shown: one line, nothing that moves a cursor.
+std::string Printable(std::string_view sentence) {
+  std::string out;
+  for (const char c : sentence) {
+    const auto byte = static_cast<unsigned char>(c);
+    out.push_back(byte < 0x20 || byte == 0x7F ? ' ' : c);
+  }
+  return out;
+}
+
+std::string Bytes(uint64_t bytes) {
+  return bytes >= (1u << 20) ? absl::StrCat(bytes >> 20, " MiB") : absl::StrCat(bytes, " bytes");
+}
+
+// What stopped the reading, as a clause: "...: <clause>."
+struct Stop {
+  bool limit = false;  // else a crash
+  std::string clause;
+};
+
+Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits) {
+  switch (verdict.limit) {
+    case ExtractLimit::kPages:
+      return {true, absl::StrCat("at most ", limits.pages_max, " pages of a document are read")};
+    case ExtractLimit::kWords:
+      return {true, absl::StrCat("at most ", limits.words_per_page_max, " words of a page are read, and page ",
+                                 verdict.detail, " has more")};
+    case ExtractLimit::kOutput:
+      return {true, absl::StrCat("its text with its layout takes more than ", Bytes(limits.output_bytes_max))};
+    case ExtractLimit::kInput:
+      return {true, absl::StrCat("it is larger than ", Bytes(limits.document_bytes_max))};
+    case ExtractLimit::kMemory:
+      return {true, absl::StrCat("reading it takes more than ", Bytes(limits.memory_bytes_max), " of memory")};
+    case ExtractLimit::kCpu:
+      return {true, absl::StrCat("reading it takes more than ", limits.cpu_seconds_max, " s of processor time")};
+    case ExtractLimit::kNone:
+      break;
+  }
+  return {true, "a limit was reached"};
+}
+
+// The extractor ended without a verdict.
+Stop EndClause(const ExtractorEnd& end, const ExtractionLimits& limits) {
+  if (end.time_limit)
+    return {true, absl::StrCat("reading it takes longer than ", absl::FormatDuration(limits.wall_max))};
+  if (!end.wire.ok()) return {false, "the extractor sent what cannot be read"};
+  if (!end.exit) return {false, "the extractor did not end"};
+  if (end.exit->memory_limit) return LimitClause({.limit = ExtractLimit::kMemory}, limits);
+  if (end.exit->signal == SIGXCPU) return LimitClause({.limit = ExtractLimit::kCpu}, limits);
+  if (end.exit->signal != 0) return {false, absl::StrCat("the extractor died of signal ", end.exit->signal)};
+  return {false, absl::StrCat("the extractor ended with code ", end.exit->exit_code, " and no verdict")};
+}
+
+bool HasText(const ExtractedDocument& document) {
+  const auto end = document.text.begin() + document.body_end;
+  return std::any_of(document.text.begin(), end, [](char32_t c) { return !IsSpace(c); });
+}
+
+// Stopped before the end: what was read counts, if there is any.
+Extraction Stopped(RawDocument raw, const Stop& stop) {
+  Extraction result;
+  result.pages = raw.pages_in_all;
+  const size_t pages_read = raw.pages.size();
+  const uint32_t page_begun = raw.page_begun;
+  result.document = BuildDocument(std::move(raw));
+  if (HasText(result.document)) {
+    result.verdict = Verdict::kPartial;
+    result.message =
+        result.pages > 0 && pages_read < result.pages
+            ? absl::StrCat("Only ", pages_read, " of ", result.pages, " pages were read: ", stop.clause, ".")
+            : absl::StrCat("Not all of it was read: ", stop.clause, ".");
+    return result;
+  }
+  result.document = {};
+  result.verdict = stop.limit ? Verdict::kLimit : Verdict::kCrashed;
+  result.message = absl::StrCat("It was not read: ", stop.clause,
+                                page_begun > 0 ? absl::StrCat(" (at page ", page_begun, ")") : "", ".");
+  return result;
+}
+
+Extraction Whole(RawDocument raw) {
+  Extraction result;
+  result.pages = raw.pages_in_all;
+  const bool paged = raw.type == wire::DocumentType::kPdf;
+  const size_t pages_read = raw.pages.size();
+  result.document = BuildDocument(std::move(raw));
+  if (!paged) result.pages = 1;
+  if (!HasText(result.document)) {
+    result.document = {};
+    result.verdict = paged ? Verdict::kNoText : Verdict::kEmpty;
+    result.message =
+        paged ? "The PDF has pages but no text on them; scans need character recognition first." : "It holds no text.";
+    return result;
+  }
+  result.verdict = Verdict::kRead;
+  if (paged && pages_read < result.pages) {
+    result.verdict = Verdict::kPartial;
+    result.message =
+        absl::StrCat(result.pages - pages_read, " of ", result.pages, " pages are damaged and were left out.");
+  }
+  return result;
+}
+
+Verdict VerdictOf(ExtractVerdict verdict) {
+  switch (verdict) {
+    case ExtractVerdict::kRead:
+      return Verdict::kRead;
+    case ExtractVerdict::kEncrypted:
+      return Verdict::kEncrypted;
+    case ExtractVerdict::kDamaged:
+      return Verdict::kDamaged;
+    case ExtractVerdict::kEmpty:
+      return Verdict::kEmpty;
+    case ExtractVerdict::kNoText:
+      return Verdict::kNoText;
+    case ExtractVerdict::kUnsupported:
+      return Verdict::kUnsupported;
+    case ExtractVerdict::kLimit:
+      return Verdict::kLimit;
+    case ExtractVerdict::kInternal:
+      break;
+  }
+  return Verdict::kInternal;
+}
+
+}  // namespace
+
+Extraction Conclude(RawDocument raw, const ExtractorEnd& end, const ExtractionLimits& limits) {
+  if (!raw.verdict || !end.wire.ok()) return Stopped(std::move(raw), EndClause(end, limits));
+  const RawVerdict verdict = *raw.verdict;
+  if (verdict.verdict == ExtractVerdict::kLimit) return Stopped(std::move(raw), LimitClause(verdict, limits));
+  if (verdict.verdict == ExtractVerdict::kRead && raw.begun) return Whole(std::move(raw));
+  Extraction result;
+  result.pages = raw.pages_in_all;
+  result.verdict = verdict.verdict == ExtractVerdict::kRead ? Verdict::kInternal : VerdictOf(verdict.verdict);
+  result.message = verdict.sentence.empty() ? "The extractor gave no reason." : Printable(verdict.sentence);
+  return result;
+}
+
+}  // namespace carrel::retrieval

@@ -1,0 +1,81 @@
+// What carrel-extract and the retrieval server say to each other. The one header that both include.
+//
+// The extractor is fed by descriptors and believed about nothing:
+//   fd 0  the document's bytes, to the end (a file or a pipe);
+//   fd 1  its output: kMagic, then frames, the last of which is a VERDICT frame;
+//   fd 3  a Request, exactly sizeof(Request) bytes. When fd 3 is closed, argv says the same (for people and tests).
+//
+// A frame is u32 payload length, u8 type, payload. Numbers are little-endian; f32 are IEEE 754; strings are UTF-8, with
+// their length in bytes before them (u16, or u32 where said). Frames in order:
+//   DOCUMENT  once: u8 document type; u32 pages in all (0: no pages, a text file); str16 title
+//   BEGIN     before the work on each page: u32 page number. A crash later is that page's.
+//   PAGE      u32 page number (rising); f32 width, height (points, as displayed); str16 label; u32 words; the words:
+//             str16 text; f32 x_min, y_min, x_max, y_max; f32 font size; u8 rotation (quarter turns, 0..3); u8
+//             WordFlags
+//   OUTLINE   0..n, in the outline's order: u8 level (1 is the top); str16 title. After the pages, so that a broken
+//             outline costs no text.
+//   TEXT      of a text file: str32 text, in order, each frame whole code points
+//   VERDICT   once, last: u8 ExtractVerdict; u8 ExtractLimit; u64 detail; str16 sentence. An end without it means that
+//             the extractor was killed or died.
+// A word's text is as poppler gives it: glyphs from left to right, unrepaired. Everything of meaning is made of it
+// outside, where it can be tested without a PDF.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace carrel::retrieval::wire {
+
+inline constexpr char kMagic[8] = {'C', 'R', 'L', 'X', 'T', 'R', '0', '1'};
+inline constexpr size_t kFrameHeaderBytes = 5;
+// A page of 100 000 words of ten letters is 4 MB. More is refused by either side.
+inline constexpr uint32_t kFrameBytesMax = 16u << 20;
+inline constexpr uint32_t kTextFrameBytes = 256u << 10;
+inline constexpr uint32_t kWordBytesMax = 4096;
+inline constexpr uint32_t kTitleBytesMax = 4096;
+inline constexpr uint32_t kOutlineItemsMax = 20'000;
+
+enum class FrameType : uint8_t { kDocument = 1, kOutline = 2, kBegin = 3, kPage = 4, kText = 5, kVerdict = 6 };
+
+enum class DocumentType : uint8_t { kPdf = 1, kText = 2, kMarkdown = 3 };
+
+enum class ExtractVerdict : uint8_t {
+  kRead = 1,
+  kEncrypted = 2,
+  kDamaged = 3,
+  kEmpty = 4,
+  kNoText = 5,
+  kUnsupported = 6,
+  kLimit = 7,  // ExtractLimit says which; pages sent before are good
+  kInternal = 8,
+};
+
+enum class ExtractLimit : uint8_t {
+  kNone = 0,
+  kPages = 1,
+  kWords = 2,   // of one page
+  kOutput = 3,  // bytes
+  kInput = 4,   // bytes
+  kMemory = 5,
+  kCpu = 6,
+};
+
+enum WordFlags : uint8_t { kSpaceAfter = 1, kBold = 2, kFixedWidth = 4 };
+
+// Fixed layout, written as it lies in memory: both ends are the same machine.
+struct Request {
+  uint32_t version = 1;
+  DocumentType type = DocumentType::kPdf;
+  uint8_t reserved[3] = {};
+  uint32_t pages_max = 5'000;
+  uint32_t words_per_page_max = 100'000;
+  uint64_t input_bytes_max = 512u << 20;
+  uint64_t output_bytes_max = 512u << 20;
+  // RLIMIT_CPU and RLIMIT_DATA that the extractor sets itself, so that it can say which limit it was; the jail's are
+  // behind them. 0: none.
+  uint64_t cpu_seconds_max = 0;
+  uint64_t memory_bytes_max = 0;
+};
+static_assert(sizeof(Request) == 48);
+
+}  // namespace carrel::retrieval::wire

@@ -1,0 +1,159 @@
+// carrel-jailer: starts one server and makes its jails. See sandbox/README.md.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "sandbox/doctor.h"
+#include "sandbox/jailer.h"
+
+namespace {
+
+using carrel::ExitStatus;
+using carrel::sandbox::JailerOptions;
+
+constexpr int kExitUsage = 2;
+constexpr int kExitNoJail = 6;
+
+constexpr const char kUsage[] =
+    "usage: carrel-jailer --server PATH [options] [--] [arguments of the server]\n"
+    "       carrel-jailer --doctor [--json]\n"
+    "\n"
+    "Starts the server as an unprivileged child and makes its jails. The two live and die together.\n"
+    "\n"
+    "  --server PATH        the server's executable\n"
+    "  --runtimes DIR       a directory of runtimes or policies, each a subdirectory with a manifest; may be repeated\n"
+    "                       (default: ../share/carrel/runtimes and ../share/carrel/policies, from this executable)\n"
+    "  --tier TIER          auto, full (needs root) or userns (any user); default auto: full for root\n"
+    "  --allow-no-cgroup    where no cgroup can be had: watch the sessions' memory instead of limiting it\n"
+    "  --server-uid N       full: uid and gid of the server (default: one that nobody else has)\n"
+    "  --data-dir DIR       full: is given to the server's uid with mode 0700 before it starts\n"
+    "  --doctor             prints what of the jail this machine can hold, and how to mend what it cannot\n"
+    "  --json               with --doctor: as one JSON object\n"
+    "\n"
+    "exit status: the server's; 2 usage; 6 no jail can be made (the reason is on stderr); with --doctor 0 when the "
+    "jail\n"
+    "is complete, else 1\n";
+
+struct Arguments {
+  JailerOptions options;
+  bool doctor = false;
+  bool json = false;
+  bool help = false;
+};
+
+// Empty: fine; else what is wrong.
+std::string SetTier(const std::string& value, JailerOptions* options) {
+  using TierChoice = JailerOptions::TierChoice;
+  if (value == "auto") {
+    options->tier = TierChoice::kAuto;
+  } else if (value == "full") {
+    options->tier = TierChoice::kFull;
+  } else if (value == "userns") {
+    options->tier = TierChoice::kUserns;
+  } else {
+    return absl::StrCat("--tier is auto, full or userns, not ", value);
+  }
+  return "";
+}
+
+std::string SetValue(const std::string& name, const std::string& value, JailerOptions* options) {
+  if (name == "--server") {
+    options->server = value;
+  } else if (name == "--runtimes") {
+    options->runtimes.emplace_back(value);
+  } else if (name == "--tier") {
+    return SetTier(value, options);
+  } else if (name == "--data-dir") {
+    options->data_directory = value;
+  } else if (name == "--server-uid") {
+    uint32_t uid = 0;
+    if (!absl::SimpleAtoi(value, &uid) || uid == 0) return "--server-uid takes a number above 0";
+    options->server_uid = uid;
+  } else {
+    return absl::StrCat("unknown option ", name);
+  }
+  return "";
+}
+
+std::string Parse(int argc, char** argv, Arguments* arguments) {
+  int at = 1;
+  for (; at < argc; ++at) {
+    const std::string word = argv[at];
+    if (word == "--") {
+      ++at;
+      break;
+    }
+    if (!word.starts_with("--")) break;
+    if (word == "--doctor") {
+      arguments->doctor = true;
+    } else if (word == "--json") {
+      arguments->json = true;
+    } else if (word == "--help") {
+      arguments->help = true;
+    } else if (word == "--allow-no-cgroup") {
+      arguments->options.allow_no_cgroup = true;
+    } else if (const size_t equals = word.find('='); equals != std::string_view::npos) {
+      const std::string wrong = SetValue(word.substr(0, equals), word.substr(equals + 1), &arguments->options);
+      if (!wrong.empty()) return wrong;
+    } else {
+      if (at + 1 == argc) return absl::StrCat(word, " takes a value, or is unknown");
+      const std::string wrong = SetValue(word, argv[++at], &arguments->options);
+      if (!wrong.empty()) return wrong;
+    }
+  }
+  arguments->options.server_arguments.assign(argv + at, argv + argc);
+  if (!arguments->doctor && !arguments->help && arguments->options.server.empty()) return "--server is missing";
+  return "";
+}
+
+int Doctor(bool json) {
+  const auto report = carrel::sandbox::ExamineMachine();
+  const std::string text = json ? carrel::sandbox::DoctorJson(report) : carrel::sandbox::DoctorText(report);
+  std::fputs(text.c_str(), stdout);
+  return carrel::sandbox::IsComplete(report) ? 0 : 1;
+}
+
+void FindDirectories(JailerOptions* options) {
+  std::error_code error;
+  const std::filesystem::path bin = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  const std::filesystem::path share = bin.parent_path() / "share" / "carrel";
+  options->bin_directory = bin.string();
+  options->share_directory = share.string();
+  if (!options->runtimes.empty()) return;
+  for (const char* name : {"runtimes", "policies"}) {
+    if (std::filesystem::is_directory(share / name, error)) options->runtimes.push_back((share / name).string());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  if (const std::string wrong = Parse(argc, argv, &arguments); !wrong.empty()) {
+    std::fprintf(stderr, "carrel-jailer: %s\n\n%s", wrong.c_str(), kUsage);
+    return kExitUsage;
+  }
+  if (arguments.help) {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  if (arguments.doctor) return Doctor(arguments.json);
+  FindDirectories(&arguments.options);
+  const auto end = carrel::sandbox::RunJailer(arguments.options);
+  if (!end.ok()) {
+    std::fprintf(stderr, "carrel-jailer: %s\n", std::string(end.status().message()).c_str());
+    return kExitNoJail;
+  }
+  if (end->signal == 0) return end->exit_code;
+  // As a shell says it.
+  return 128 + end->signal;
+}

@@ -1,0 +1,339 @@
+#include "sandbox/cgroup.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "cgroup_files.h"
+#include "text.h"
+
+namespace carrel::sandbox {
+namespace {
+
+constexpr std::string_view kPrefix = "carrel-";
+// The kernel's own default; shorter costs more switches, longer makes a throttled session stutter.
+constexpr uint64_t kCpuPeriodMicros = 100'000;
+// Rounds of a millisecond that cleaning up waits for processes to end.
+constexpr int kCleanupRounds = 500;
+
+std::array<const CgroupPlace*, 4> All(const CgroupPlaces& places) {
+  return {&places.memory, &places.pids, &places.cpu, &places.cpuacct};
+}
+
+// Each directory once, in a fixed order.
+std::vector<std::string> DirectoriesOf(const CgroupPlaces& places) {
+  std::vector<std::string> directories;
+  for (const CgroupPlace* place : All(places)) {
+    if (place->directory.empty()) continue;
+    if (std::find(directories.begin(), directories.end(), place->directory) == directories.end()) {
+      directories.push_back(place->directory);
+    }
+  }
+  return directories;
+}
+
+CgroupPlaces Below(const CgroupPlaces& places, std::string_view name) {
+  CgroupPlaces below = places;
+  for (CgroupPlace* place : {&below.memory, &below.pids, &below.cpu, &below.cpuacct}) {
+    place->directory = Concat(place->directory, "/", name);
+  }
+  return below;
+}
+
+// What the kernel reads back may be rounded down to pages, never up.
+absl::Status SetNumber(const std::string& directory, std::string_view file, uint64_t value, bool kernel) {
+  if (absl::Status status = WriteGroupFile(directory, file, Concat(value), kernel); !status.ok()) return status;
+  const uint64_t now = GroupNumber(directory, file);
+  constexpr uint64_t kPage = 4096;
+  if (now <= value && now + kPage > value) return absl::OkStatus();
+  return absl::FailedPreconditionError(Concat(directory, "/", file, " says ", now, " after ", value, " was written"));
+}
+
+absl::Status SetMemory(const CgroupPlace& place, uint64_t bytes, bool kernel) {
+  if (place.unified) {
+    if (absl::Status status = SetNumber(place.directory, "memory.max", bytes, kernel); !status.ok()) return status;
+    // Missing where the kernel does not account swap, or has none.
+    if (!HasGroupFile(place.directory, "memory.swap.max")) return absl::OkStatus();
+    return SetNumber(place.directory, "memory.swap.max", 0, kernel);
+  }
+  if (absl::Status status = SetNumber(place.directory, "memory.limit_in_bytes", bytes, kernel); !status.ok()) {
+    return status;
+  }
+  if (HasGroupFile(place.directory, "memory.memsw.limit_in_bytes")) {
+    return SetNumber(place.directory, "memory.memsw.limit_in_bytes", bytes, kernel);
+  }
+  return WriteGroupFile(place.directory, "memory.swappiness", "0", kernel);
+}
+
+absl::Status SetCpu(const CgroupPlace& place, uint64_t millis, bool kernel) {
+  const uint64_t quota = millis * kCpuPeriodMicros / 1000;
+  if (place.unified) {
+    return WriteGroupFile(place.directory, "cpu.max", Concat(quota, " ", kCpuPeriodMicros), kernel);
+  }
+  if (absl::Status status = SetNumber(place.directory, "cpu.cfs_period_us", kCpuPeriodMicros, kernel); !status.ok()) {
+    return status;
+  }
+  return SetNumber(place.directory, "cpu.cfs_quota_us", quota, kernel);
+}
+
+// Takes the lock that says "my jailer is alive". An unset one: somebody has it.
+UniqueFd Lock(const std::string& directory) {
+  UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fd.reset();
+  return fd;
+}
+
+// Removes the tree of a jailer that nobody holds. What cannot be removed now is tried again by the next start.
+void RemoveStale(const std::string& parent, bool kernel) {
+  for (const std::string& name : GroupsBelow(parent)) {
+    if (!name.starts_with(kPrefix) || !Number(std::string_view(name).substr(kPrefix.size()))) continue;
+    const std::string directory = Concat(parent, "/", name);
+    const UniqueFd lock = Lock(directory);
+    if (!lock) continue;
+    for (const std::string& session : GroupsBelow(directory)) {
+      KillGroup(Concat(directory, "/", session), kCleanupRounds).IgnoreError();
+    }
+    RemoveGroup(directory, kernel).IgnoreError();
+  }
+}
+
+// Makes the directory and locks it. Between the two another jailer may take it for stale and remove it: again.
+absl::StatusOr<UniqueFd> MakeLocked(const std::string& directory) {
+  constexpr int kTries = 5;
+  for (int i = 0; i < kTries; ++i) {
+    if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, directory);
+    UniqueFd lock = Lock(directory);
+    if (lock && access(directory.c_str(), F_OK) == 0) return lock;
+  }
+  return absl::InternalError(Concat(directory, " is held by another process"));
+}
+
+// On v2, lets the controllers be used in groups below.
+absl::Status EnableAll(const CgroupPlaces& places, bool kernel) {
+  for (const std::string& directory : DirectoriesOf(places)) {
+    std::vector<std::string> controllers;
+    const auto wants = [&](const CgroupPlace& place, const char* name) {
+      if (place.unified && place.directory == directory) controllers.emplace_back(name);
+    };
+    wants(places.memory, "memory");
+    wants(places.pids, "pids");
+    wants(places.cpu, "cpu");
+    if (controllers.empty()) continue;
+    if (absl::Status status = EnableBelow(directory, controllers, kernel); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+// A child that waits to be killed. -1: fork failed.
+pid_t StartIdle() {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  while (true) pause();
+}
+
+void EndIdle(pid_t child) {
+  kill(child, SIGKILL);
+  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace
+
+Cgroup::Cgroup(Cgroup&& other) noexcept
+    : places_(std::exchange(other.places_, {})), kernel_(other.kernel_), directory_(std::move(other.directory_)) {}
+
+Cgroup& Cgroup::operator=(Cgroup&& other) noexcept {
+  if (this != &other) {
+    Remove().IgnoreError();
+    places_ = std::exchange(other.places_, {});
+    kernel_ = other.kernel_;
+    directory_ = std::move(other.directory_);
+  }
+  return *this;
+}
+
+Cgroup::~Cgroup() {
+  // What does not end within the rounds stays for the tree's destructor or the next start.
+  Remove().IgnoreError();
+}
+
+std::vector<std::string> Cgroup::Directories() const { return DirectoriesOf(places_); }
+
+absl::Status Cgroup::SetLimits(const JailLimits& limits) const {
+  if (absl::Status status = SetMemory(places_.memory, limits.memory_bytes, kernel_); !status.ok()) return status;
+  if (absl::Status status = SetNumber(places_.pids.directory, "pids.max", limits.processes, kernel_); !status.ok()) {
+    return status;
+  }
+  return SetCpu(places_.cpu, limits.cpu_millis, kernel_);
+}
+
+absl::Status Cgroup::Add(pid_t pid) {
+  for (const std::string& directory : Directories()) {
+    if (absl::Status status = WriteGroupFile(directory, "cgroup.procs", Concat(pid), kernel_); !status.ok()) {
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+uint64_t Cgroup::OomKills() const {
+  const std::string_view file = places_.memory.unified ? "memory.events" : "memory.oom_control";
+  return GroupNumber(places_.memory.directory, file, "oom_kill");
+}
+
+absl::StatusOr<JailStats> Cgroup::Stats() const {
+  if (places_.memory.directory.empty() || access(places_.memory.directory.c_str(), F_OK) != 0) {
+    return absl::FailedPreconditionError("the control group is gone");
+  }
+  JailStats stats{.counted = true};
+  const std::string& memory = places_.memory.directory;
+  if (places_.memory.unified) {
+    stats.memory_bytes = GroupNumber(memory, "memory.current");
+    stats.memory_peak_bytes = GroupNumber(memory, "memory.peak");  // from 5.19
+  } else {
+    stats.memory_bytes = GroupNumber(memory, "memory.usage_in_bytes");
+    stats.memory_peak_bytes = GroupNumber(memory, "memory.max_usage_in_bytes");
+  }
+  stats.memory_peak_bytes = std::max(stats.memory_peak_bytes, stats.memory_bytes);
+  stats.cpu_ns = places_.cpuacct.unified ? GroupNumber(places_.cpuacct.directory, "cpu.stat", "usage_usec") * 1000
+                                         : GroupNumber(places_.cpuacct.directory, "cpuacct.usage");
+  stats.oom_kills = OomKills();
+  stats.processes = GroupNumber(places_.pids.directory, "pids.current");
+  stats.process_refusals = GroupNumber(places_.pids.directory, "pids.events", "max");
+  return stats;
+}
+
+std::vector<pid_t> Cgroup::Processes() const { return GroupProcesses(places_.pids.directory); }
+
+absl::Status Cgroup::KillAll(int rounds) {
+  if (places_.pids.directory.empty()) return absl::OkStatus();
+  // A refused write leaves the race to the rounds.
+  WriteGroupFile(places_.pids.directory, "pids.max", "0", kernel_).IgnoreError();
+  return KillGroup(places_.pids.directory, rounds);
+}
+
+absl::Status Cgroup::Remove() {
+  if (places_.pids.directory.empty()) return absl::OkStatus();
+  if (kernel_) {
+    if (absl::Status status = KillAll(kCleanupRounds); !status.ok()) return status;
+  }
+  directory_.reset();
+  for (const std::string& directory : Directories()) {
+    if (absl::Status status = RemoveGroup(directory, kernel_); !status.ok()) return status;
+  }
+  places_ = {};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CgroupTree> CgroupTree::Detect(const CgroupOptions& options) {
+  absl::StatusOr<CgroupPlaces> own = FindOwnGroups(options);
+  if (!own.ok()) return own.status();
+  CgroupTree tree;
+  tree.options_ = options;
+  tree.places_ = Below(*own, Concat(kPrefix, getpid()));
+  const auto refused = [](const absl::Status& status) {
+    return absl::FailedPreconditionError(Concat(
+        "cgroup: ", status.message(), "; run as root, or with a delegated group (systemd: Delegate=yes), or allow ",
+        "weaker memory limits with --allow-no-cgroup"));
+  };
+  for (const std::string& directory : DirectoriesOf(*own)) RemoveStale(directory, options.kernel);
+  if (absl::Status status = EnableAll(*own, options.kernel); !status.ok()) return refused(status);
+  for (const std::string& directory : DirectoriesOf(tree.places_)) {
+    absl::StatusOr<UniqueFd> lock = MakeLocked(directory);
+    if (!lock.ok()) return refused(lock.status());
+    tree.locks_.push_back(*std::move(lock));
+  }
+  if (absl::Status status = EnableAll(tree.places_, options.kernel); !status.ok()) return refused(status);
+  if (absl::Status status = tree.TryIt(); !status.ok()) return refused(status);
+  return tree;
+}
+
+absl::Status CgroupTree::TryIt() {
+  const JailLimits limits{.memory_bytes = uint64_t{64} << 20, .processes = 8, .cpu_millis = 1000};
+  absl::StatusOr<Cgroup> group = Create("trial", limits);
+  if (!group.ok()) return group.status();
+  if (!options_.kernel) return absl::OkStatus();
+  const pid_t child = StartIdle();
+  if (child < 0) return absl::ErrnoToStatus(errno, "fork");
+  absl::Status status = group->Add(child);
+  const std::vector<pid_t> members = group->Processes();
+  if (status.ok() && std::find(members.begin(), members.end(), child) == members.end()) {
+    status = absl::FailedPreconditionError("a process that was moved into a group is not in it");
+  }
+  EndIdle(child);
+  return status;
+}
+
+CgroupTree::CgroupTree(CgroupTree&& other) noexcept
+    : options_(std::move(other.options_)),
+      places_(std::exchange(other.places_, {})),
+      locks_(std::exchange(other.locks_, {})) {}
+
+CgroupTree& CgroupTree::operator=(CgroupTree&& other) noexcept {
+  std::swap(options_, other.options_);
+  std::swap(places_, other.places_);
+  std::swap(locks_, other.locks_);
+  return *this;
+}
+
+CgroupTree::~CgroupTree() {
+  for (const std::string& directory : DirectoriesOf(places_)) {
+    for (const std::string& session : GroupsBelow(directory)) {
+      if (options_.kernel) KillGroup(Concat(directory, "/", session), kCleanupRounds).IgnoreError();
+    }
+    RemoveGroup(directory, options_.kernel).IgnoreError();
+  }
+}
+
+absl::StatusOr<Cgroup> CgroupTree::Create(std::string_view name, const JailLimits& limits) {
+  if (name.empty() ||
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != name.npos) {
+    return absl::InvalidArgumentError("a control group's name is letters, digits and '-'");
+  }
+  Cgroup group;
+  group.kernel_ = options_.kernel;
+  CgroupPlaces places = Below(places_, name);
+  std::vector<std::string> made;
+  for (const std::string& directory : DirectoriesOf(places)) {
+    if (mkdir(directory.c_str(), 0755) != 0) {
+      const absl::Status status = absl::ErrnoToStatus(errno, "mkdir " + directory);
+      for (const std::string& other : made) rmdir(other.c_str());
+      return status;
+    }
+    made.push_back(directory);
+  }
+  // From here the destructor removes it.
+  group.places_ = std::move(places);
+  if (absl::Status status = group.SetLimits(limits); !status.ok()) return status;
+  const std::vector<std::string> directories = group.Directories();
+  if (directories.size() == 1 && group.places_.memory.unified) {
+    group.directory_ = UniqueFd(open(directories.front().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!group.directory_) return absl::ErrnoToStatus(errno, directories.front());
+  }
+  return group;
+}
+
+std::string CgroupTree::Describe() const {
+  std::string old;
+  std::string unified;
+  const auto add = [&](const CgroupPlace& place, std::string_view name) {
+    std::string& list = place.unified ? unified : old;
+    list += Concat(list.empty() ? "" : ", ", name);
+  };
+  add(places_.memory, "memory");
+  add(places_.pids, "pids");
+  add(places_.cpu, "cpu");
+  if (!places_.cpuacct.unified) add(places_.cpuacct, "cpuacct");
+  if (unified.empty()) return "v1: " + old;
+  return old.empty() ? "v2: " + unified : Concat("v1: ", old, "; v2: ", unified);
+}
+
+}  // namespace carrel::sandbox

@@ -1,0 +1,38 @@
+// The pseudo files of control groups: finding the hierarchies, reading, writing, making and removing groups.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "sandbox/cgroup.h"
+
+namespace carrel::sandbox {
+
+// Our own group in every hierarchy that has a controller we need. FAILED_PRECONDITION: one is mounted nowhere.
+[[nodiscard]] absl::StatusOr<CgroupPlaces> FindOwnGroups(const CgroupOptions& options);
+
+// On v2: lets `controllers` be used in groups below `directory`; moves the processes of `directory` into a leaf of
+// their own where the kernel wants that and the group is ours to arrange (a container's root, or delegated by systemd).
+[[nodiscard]] absl::Status EnableBelow(const std::string& directory, const std::vector<std::string>& controllers,
+                                       bool kernel);
+
+[[nodiscard]] absl::StatusOr<std::string> ReadGroupFile(const std::string& directory, std::string_view file);
+[[nodiscard]] absl::Status WriteGroupFile(const std::string& directory, std::string_view file, std::string_view text,
+                                          bool kernel);
+[[nodiscard]] bool HasGroupFile(const std::string& directory, std::string_view file);
+// The number in a file that holds one; the number after `key` in a file of "key number" lines. 0 when there is none.
+[[nodiscard]] uint64_t GroupNumber(const std::string& directory, std::string_view file);
+[[nodiscard]] uint64_t GroupNumber(const std::string& directory, std::string_view file, std::string_view key);
+
+// Kills what is in the group, the same way as Cgroup::KillAll.
+[[nodiscard]] absl::Status KillGroup(const std::string& directory, int rounds);
+[[nodiscard]] std::vector<pid_t> GroupProcesses(const std::string& directory);
+// Removes the group and the groups below it; they must have no processes. Retries while the kernel is still emptying.
+[[nodiscard]] absl::Status RemoveGroup(const std::string& directory, bool kernel);
+// Names of the groups directly below.
+[[nodiscard]] std::vector<std::string> GroupsBelow(const std::string& directory);
+
+}  // namespace carrel::sandbox

@@ -1,0 +1,219 @@
+#include "sandbox/doctor.h"
+
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "doctor_trial.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/landlock.h"
+#include "sandbox/rlimits.h"
+#include "sandbox/seccomp.h"
+#include "text.h"
+
+namespace carrel::sandbox {
+namespace {
+
+// What a child found out: 0 or errno in a byte.
+int InChild(const std::function<int()>& body) {
+  const pid_t child = fork();
+  if (child < 0) return errno;
+  if (child == 0) _exit(body());
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+std::string FirstLine(const char* path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+std::string MendOf(const TrialResult& result, bool root) {
+  const TrialStage stage = result.stage;
+  if (stage == TrialStage::kUserNamespace && result.error == ENOSPC) return "sysctl -w user.max_user_namespaces=10000";
+  if (stage == TrialStage::kUserNamespace || (stage > TrialStage::kUidMap && stage <= TrialStage::kCgroupNamespace)) {
+    // Exactly the case in which the clone succeeds and what follows fails.
+    if (FirstLine("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1") {
+      return "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or run as root";
+    }
+    if (FirstLine("/proc/sys/kernel/unprivileged_userns_clone") == "0") {
+      return "sysctl -w kernel.unprivileged_userns_clone=1, or run as root";
+    }
+    return "run outside of a container, or in one that allows namespaces (docker: --security-opt seccomp=unconfined; "
+           "Kubernetes: hostUsers: false)";
+  }
+  if (stage == TrialStage::kUidMap) {
+    return root ? "give the container CAP_SETUID and CAP_SETGID" : "run as root";
+  }
+  if (stage == TrialStage::kProc) {
+    return "the container masks parts of /proc: Kubernetes: hostUsers: false and procMount: Unmasked; docker: "
+           "--security-opt systempaths=unconfined";
+  }
+  if (stage < TrialStage::kIdentity) {
+    return "allow mounts in user namespaces (docker: --security-opt apparmor=unconfined --security-opt "
+           "seccomp=unconfined; Linux 5.12 or newer)";
+  }
+  return "Linux 5.12 or newer";
+}
+
+LayerState TrialLayer(const char* name, const TrialResult& result, TrialStage from, TrialStage to,
+                      const std::string& detail) {
+  LayerState layer{.name = name};
+  if (result.stage > to) {
+    layer.active = true;
+    layer.detail = detail;
+  } else if (result.stage < from) {
+    layer.detail = "not tried: the layer before it failed";
+  } else {
+    layer.detail = Concat(TrialStageName(result.stage), ": ", std::strerror(result.error));
+    layer.mend = MendOf(result, geteuid() == 0);
+  }
+  return layer;
+}
+
+LayerState ExamineCgroup() {
+  const absl::StatusOr<CgroupTree> tree = CgroupTree::Detect();
+  if (tree.ok()) return {.name = "cgroup", .active = true, .detail = tree->Describe()};
+  // The message ends with the mend, which has a place of its own here.
+  const std::string message = Concat(tree.status().message());
+  return {.name = "cgroup",
+          .detail = message.substr(0, message.find("; ")),
+          .mend = geteuid() == 0 ? "mount a writable cgroup (docker: --cgroupns=private; systemd: Delegate=yes)"
+                                 : "systemd-run --user --scope -p Delegate=yes COMMAND, where cgroups are v2; or "
+                                   "--allow-no-cgroup, with a watchdog in its stead"};
+}
+
+LayerState ExamineRlimits() {
+  const JailLimits limits{.memory_bytes = uint64_t{1} << 30,
+                          .processes = 64,
+                          .cpu_millis = 1000,
+                          .workspace_bytes = uint64_t{1} << 20,
+                          .workspace_files = 16,
+                          .tmp_bytes = uint64_t{1} << 20,
+                          .open_files = 16};
+  const int error = InChild([&limits] {
+    if (const int failed = ApplyRlimits(RlimitsFor(limits, true)); failed != 0) return failed;
+    for (int i = 0; i < 64; ++i) {
+      if (dup(STDOUT_FILENO) < 0) return errno == EMFILE ? 0 : errno;
+    }
+    return ERANGE;
+  });
+  if (error != 0) return {.name = "rlimits", .detail = std::strerror(error)};
+  return {.name = "rlimits", .active = true, .detail = "files, stack, data, core, file size"};
+}
+
+LayerState ExamineLandlock() {
+  const int abi = LandlockAbi();
+  if (abi == 0) {
+    return {.name = "landlock",
+            .detail = "this kernel has none, or it is switched off",
+            .mend = "Linux 5.13 or newer with landlock in the lsm= list of the kernel's command line"};
+  }
+  const int error = InChild([] {
+    const LandlockRule rule{.path = "/usr", .execute = true};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
+    if (const int failed = RestrictWithLandlock({&rule, 1}); failed != 0) return failed;
+    const int fd = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 && errno == EACCES ? 0 : ENOTSUP;
+  });
+  if (error != 0) return {.name = "landlock", .detail = Concat("ABI ", abi, ", but: ", std::strerror(error))};
+  std::string detail = Concat("ABI ", abi);
+  if (abi < 2) detail += ": moving files between directories fails";
+  if (abi < 6) detail += abi < 2 ? "; " : ": ";
+  if (abi < 6) detail += "no scopes (from Linux 6.12); the namespaces do that";
+  return {.name = "landlock", .active = true, .detail = detail};
+}
+
+LayerState ExamineSeccomp() {
+  const absl::StatusOr<SyscallPolicy> policy = ParseSyscallPolicy(
+      "default errno ENOSYS # trial\nallow exit_group # trial\nallow prctl # trial\nerrno EPERM getpid # trial\n",
+      "trial");
+  if (!policy.ok()) return {.name = "seccomp", .detail = Concat(policy.status().message())};
+  const absl::StatusOr<std::vector<sock_filter>> program = CompileSyscallPolicy(*policy);
+  if (!program.ok()) return {.name = "seccomp", .detail = Concat(program.status().message())};
+  const int error = InChild([&program] {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
+    if (const int failed = LoadFilter(*program); failed != 0) return failed;
+    return syscall(SYS_getpid) < 0 && errno == EPERM ? 0 : ENOTSUP;
+  });
+  if (error == 0) return {.name = "seccomp", .active = true, .detail = "filters by number and argument"};
+  return {.name = "seccomp", .detail = std::strerror(error), .mend = "a kernel with CONFIG_SECCOMP_FILTER"};
+}
+
+std::vector<LayerState> Advise(const std::string& tier) {
+  std::vector<LayerState> advice;
+  const std::string pages = FirstLine("/sys/kernel/mm/transparent_hugepage/enabled");
+  if (pages.empty() || pages.find("[never]") != std::string::npos) {
+    advice.push_back({.name = "huge pages",
+                      .detail = "transparent huge pages are off: starting a session takes two to four times as long",
+                      .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"});
+  }
+  if (geteuid() == 0 && tier == "userns") {
+    advice.push_back(
+        {.name = "uid range",
+         .detail = "root, but without a range of uids to map: sessions differ by namespace, not by uid",
+         .mend = "give the container CAP_SETUID and CAP_SETGID, or run without a user namespace around it"});
+  }
+  if (FirstLine("/proc/sys/kernel/core_pattern").starts_with("|")) {
+    advice.push_back({.name = "core dumps",
+                      .detail = "crashes are piped to a program of the host, which then parses what a jail dumped",
+                      .mend = "sysctl -w kernel.core_pattern=core"});
+  }
+  return advice;
+}
+
+}  // namespace
+
+DoctorReport ExamineMachine() {
+  DoctorReport report;
+  TrialResult trial;
+  const bool root = geteuid() == 0;
+  if (root) {
+    trial = TryJail(true);
+    if (trial.stage == TrialStage::kDone) report.tier = "full";
+  }
+  if (report.tier.empty()) {
+    const TrialResult own = TryJail(false);
+    if (own.stage == TrialStage::kDone) report.tier = "userns";
+    // Of two failures the one that got further says more.
+    if (!root || own.stage > trial.stage) trial = own;
+  }
+  const char* identity =
+      report.tier == "full" ? "a uid per session, no capabilities" : "our own uid, in a namespace; no capabilities";
+  report.layers.push_back(TrialLayer("namespaces", trial, TrialStage::kFork, TrialStage::kCgroupNamespace,
+                                     "user, mount, pid, net, ipc, uts, cgroup"));
+  report.layers.push_back(TrialLayer("mounts", trial, TrialStage::kPrivate, TrialStage::kPivot,
+                                     "a root of its own, read-only binds, private /proc"));
+  report.layers.push_back(ExamineCgroup());
+  report.layers.push_back(ExamineRlimits());
+  report.layers.push_back(TrialLayer("identity", trial, TrialStage::kIdentity, TrialStage::kIdentity, identity));
+  report.layers.push_back(ExamineLandlock());
+  report.layers.push_back(ExamineSeccomp());
+  report.advice = Advise(report.tier);
+  return report;
+}
+
+bool IsComplete(const DoctorReport& report) {
+  return !report.tier.empty() &&
+         std::all_of(report.layers.begin(), report.layers.end(), [](const LayerState& layer) { return layer.active; });
+}
+
+}  // namespace carrel::sandbox

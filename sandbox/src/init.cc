@@ -1,0 +1,221 @@
+#include "init.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "mounts.h"
+#include "namespaces.h"
+#include "porter.h"
+#include "process_setup.h"
+#include "sandbox/base/message_socket.h"
+#include "sandbox/zygote_protocol.h"
+
+namespace carrel::sandbox {
+namespace {
+
+// What the porter needs to read, replace and give away the session's files and to end its processes. It keeps uid 0 of
+// the outer user namespace (in `full`), not the session's: with that, the jailed code could change its limits, its
+// priority and its affinity. The rights end at the namespace, which has mapped nothing else of value.
+constexpr uint64_t kPorterCapabilities = uint64_t{1} << CAP_KILL | uint64_t{1} << CAP_DAC_OVERRIDE |
+                                         uint64_t{1} << CAP_DAC_READ_SEARCH | uint64_t{1} << CAP_CHOWN |
+                                         uint64_t{1} << CAP_FOWNER;
+
+// The descriptors that an init has, from START_INIT; from 3 on.
+enum InitFd : uint32_t { kInitControl, kInitPorter, kInitStdin, kInitStdout, kInitStderr, kInitMainControl };
+
+class Init final {
+ public:
+  Init(const NurseryMessage& order, std::vector<UniqueFd> fds, const Policy& policy, const EnterPlan& plan)
+      : order_(order), fds_(std::move(fds)), policy_(policy), plan_(plan) {}
+
+  [[noreturn]] void Run() {
+    if (const int error = KeepOnlyDescriptors(&fds_); error != 0) Fail({SetupStage::kDescriptors, error});
+    // Before anything of the user's runs: nobody may look into us, whatever his uid.
+    if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail({SetupStage::kInitIdentity, errno});
+    Be(Born());
+    Be(MakeRoot());
+    Be(JoinCgroup());
+    Be(Announce());
+    if (policy_.kind == Policy::Kind::kExec) StartMain();
+    fds_.resize(kInitPorter + 1);  // the program's descriptors are its own now
+    Be(GiveUp());
+    Serve();
+  }
+
+ private:
+  [[noreturn]] void Fail(SetupError error, EnterReport enter = {}) {
+    (void)SendMessage(
+        control(), BytesOf(InitMessage{
+                       .kind = InitMessageKind::kFailed, .stage = error.stage, .error = error.error, .enter = enter}));
+    ::_exit(1);
+  }
+  void Be(SetupError error) {
+    if (error.stage != SetupStage::kNone) Fail(error);
+  }
+  [[nodiscard]] int control() const { return fds_[kInitControl].get(); }
+
+  SetupError Born() {
+    const UniqueFd own(::open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
+    if (!own) return {SetupStage::kNamespaceFds, errno};
+    const int fd = own.get();
+    if (!SendMessage(control(), BytesOf(InitMessage{.kind = InitMessageKind::kBorn}), std::span(&fd, 1)).ok()) {
+      ::_exit(1);
+    }
+    return {};
+  }
+
+  SetupError MakeRoot() {
+    if (::setsid() < 0) return {SetupStage::kInitIdentity, errno};
+    if (::sethostname("carrel", 6) != 0) return {SetupStage::kInitIdentity, errno};
+    if (const SetupError error = EnterSessionRoot(
+            {.policy = order_.policy, .limits = order_.limits, .uid = order_.identity.uid, .gid = order_.identity.gid});
+        error.stage != SetupStage::kNone) {
+      return error;
+    }
+    workspace_.reset(::open("/mnt/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return workspace_ ? SetupError{} : SetupError{SetupStage::kWorkspace, errno};
+  }
+
+  SetupError JoinCgroup() {
+    InitMessage message;
+    const auto received = ReceiveMessage(control(), WritableBytesOf(message));
+    // An end of file: the jailer gave the session up.
+    if (!received.ok() || received->size != sizeof message) ::_exit(0);
+    return ::unshare(CLONE_NEWCGROUP) == 0 ? SetupError{} : SetupError{SetupStage::kCgroupNamespace, errno};
+  }
+
+  SetupError Announce() {
+    std::vector<UniqueFd> given;
+    std::vector<int> numbers;
+    for (const char* name : {"mnt", "net", "ipc", "uts", "cgroup"}) {  // in the order of GoFd
+      given.emplace_back(::open((std::string("/proc/self/ns/") + name).c_str(), O_RDONLY | O_CLOEXEC));
+    }
+    for (const char* path : {"/mnt/data", "/tmp", "/dev/shm"}) given.emplace_back(::open(path, O_PATH | O_CLOEXEC));
+    for (const UniqueFd& fd : given) {
+      if (!fd) return {SetupStage::kNamespaceFds, errno};
+      numbers.push_back(fd.get());
+    }
+    if (!SendMessage(control(), BytesOf(InitMessage{.kind = InitMessageKind::kReady}), numbers).ok()) ::_exit(1);
+    return {};
+  }
+
+  void StartMain() {
+    auto gate = MakeSocketPair();
+    if (!gate.ok()) Fail({SetupStage::kFork, EMFILE});
+    std::vector<char*> argv;
+    for (const std::string& word : policy_.command) argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    std::vector<char*> env;
+    for (const std::string& word : policy_.env) env.push_back(const_cast<char*>(word.c_str()));
+    env.push_back(nullptr);
+    const EnterRequest request{.identity = order_.identity,
+                               .rlimits = order_.rlimits,
+                               .stdio = {fds_[kInitStdin].get(), fds_[kInitStdout].get(), fds_[kInitStderr].get(),
+                                         fds_.size() > kInitMainControl ? fds_[kInitMainControl].get() : -1},
+                               .own_user_namespace = order_.own_user_namespace != 0,
+                               .gate = gate->second.get()};
+    main_ = ::fork();
+    if (main_ < 0) Fail({SetupStage::kFork, errno});
+    if (main_ == 0) {
+      ResetSignals();
+      EnterReport report = EnterJail(plan_, request);
+      if (report.stage == EnterStage::kNone) {
+        ::execve(argv[0], argv.data(), env.data());
+        report = {EnterStage::kExec, errno};
+      }
+      ReportAndExit(kEnterGateFd, report);
+    }
+    gate->second.reset();
+    EnterReport report;
+    const auto received = ReceiveMessage(gate->first.get(), WritableBytesOf(report));
+    if (received.ok() && received->size == sizeof report) Fail({SetupStage::kEnter, report.error}, report);
+    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, main_, 0)));
+    if (!pidfd) Fail({SetupStage::kFork, errno});
+    const int fd = pidfd.get();
+    if (!SendMessage(control(), BytesOf(InitMessage{.kind = InitMessageKind::kMainStarted}), std::span(&fd, 1)).ok()) {
+      ::_exit(1);
+    }
+  }
+
+  SetupError GiveUp() {
+    if (const int error = KeepOnlyCapabilities(kPorterCapabilities); error != 0) {
+      return {SetupStage::kInitIdentity, error};
+    }
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return {SetupStage::kInitIdentity, errno};
+    return {};
+  }
+
+  void Reap() {
+    while (true) {
+      int status = 0;
+      const pid_t pid = ::waitpid(-1, &status, WNOHANG);
+      if (pid <= 0) return;
+      if (pid != main_) continue;
+      (void)SendMessage(control(), BytesOf(InitMessage{.kind = InitMessageKind::kMainExited, .status = status}));
+    }
+  }
+
+  void Obey() {
+    InitMessage message;
+    const auto received = ReceiveMessage(control(), WritableBytesOf(message));
+    // The jailer closed: the end of the session, and of everything in our namespace with us.
+    if (!received.ok() || received->size != sizeof message) ::_exit(0);
+    if (message.kind == InitMessageKind::kKillAll) ::kill(-1, SIGKILL);  // ESRCH: nobody is left
+  }
+
+  [[noreturn]] void Serve() {
+    const UniqueFd children = WatchChildren();
+    if (!children) Fail({SetupStage::kInitIdentity, errno});
+    Porter porter(std::move(fds_[kInitPorter]), std::move(workspace_),
+                  {.uid = order_.identity.uid, .gid = order_.identity.gid});
+    Reap();  // who ended before we watched
+    while (true) {
+      std::vector<pollfd> polled{{.fd = control(), .events = POLLIN, .revents = 0},
+                                 {.fd = children.get(), .events = POLLIN, .revents = 0}};
+      porter.AddTo(&polled);
+      if (::poll(polled.data(), polled.size(), -1) < 0) {
+        if (errno == EINTR) continue;
+        ::_exit(1);
+      }
+      if (polled[0].revents != 0) Obey();
+      if (polled[1].revents != 0) {
+        signalfd_siginfo info;
+        while (::read(children.get(), &info, sizeof info) > 0) {
+        }
+        Reap();
+      }
+      porter.Serve(polled, 2);
+    }
+  }
+
+  const NurseryMessage& order_;
+  std::vector<UniqueFd> fds_;
+  const Policy& policy_;
+  const EnterPlan& plan_;
+  UniqueFd workspace_;
+  pid_t main_ = -1;
+};
+
+}  // namespace
+
+int InitNamespaces() { return CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS; }
+
+void RunInit(const NurseryMessage& order, std::vector<UniqueFd> fds, const Policy& policy, const EnterPlan& plan) {
+  Init(order, std::move(fds), policy, plan).Run();
+}
+
+}  // namespace carrel::sandbox

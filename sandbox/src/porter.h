@@ -1,0 +1,46 @@
+// The porter: what a session's init does for the server with the files of its workspace.
+#pragma once
+
+#include <poll.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "porter_protocol.h"
+#include "sandbox/base/unique_fd.h"
+#include "workspace_files.h"
+
+namespace carrel::sandbox {
+
+// Serves one socket, together with the init's own poll loop. Requests that wait (an upload whose source is slow) do not
+// hold up others.
+class Porter final {
+ public:
+  Porter(UniqueFd socket, UniqueFd workspace, FileOwner owner)
+      : socket_(std::move(socket)), workspace_(std::move(workspace)), owner_(owner) {}
+
+  // Adds what it waits for.
+  void AddTo(std::vector<pollfd>* polled) const;
+  // Does what is due. `polled` from `first` on is what AddTo added.
+  void Serve(const std::vector<pollfd>& polled, size_t first);
+
+ private:
+  struct Upload {
+    UniqueFd reply;
+    UniqueFd source;
+    NewFile file;
+    bool done = false;
+  };
+  void Receive();
+  void StartUpload(const PorterRequest& request, const std::string& path, UniqueFd reply, UniqueFd source);
+  void Continue(Upload* upload);
+  void SendListing(int reply, const PorterRequest& request);
+
+  UniqueFd socket_;
+  UniqueFd workspace_;
+  FileOwner owner_;
+  std::vector<Upload> uploads_;
+};
+
+}  // namespace carrel::sandbox

@@ -1,0 +1,62 @@
+// One session as the jailer knows it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "sandbox/base/unique_fd.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/identity.h"
+#include "sandbox/jail.h"
+#include "sandbox/rlimits.h"
+
+namespace carrel::sandbox {
+
+struct Session {
+  enum class State : uint8_t {
+    kStarting,  // CREATE is not answered yet
+    kRunning,
+    kEnded,  // the first process has ended, the workspace stands
+    kDying,  // init was killed; GONE follows when it has ended
+  };
+
+  uint64_t id = 0;
+  uint64_t request = 0;  // the server's number of CREATE
+  uint32_t policy = 0;
+  JailLimits limits;
+  Identity identity;
+  Rlimits rlimits;
+  State state = State::kStarting;
+  absl::Time created;
+
+  std::optional<Cgroup> cgroup;
+  UniqueFd init_socket;
+  UniqueFd init_pidfd;
+  pid_t init_pid = -1;  // as the host sees it
+
+  // A zygote's session while it starts.
+  std::vector<UniqueFd> standard;  // stdin, stdout, stderr, control?
+  UniqueFd pid_namespace;
+  std::vector<UniqueFd> namespaces;  // what goes through the gate
+  UniqueFd gate;                     // our end
+  bool forked = false;               // FORK was sent
+  bool ready = false;                // init's mounts stand
+  bool let_go = false;
+
+  UniqueFd main_pidfd;
+  pid_t main_pid = -1;
+  pid_t main_pid_in_nursery = -1;
+
+  // Without a cgroup: what the watchdog measures.
+  std::array<UniqueFd, 3> tmpfs;
+  uint64_t memory_bytes = 0;
+  uint64_t memory_peak_bytes = 0;
+  bool watchdog_killed = false;
+};
+
+}  // namespace carrel::sandbox

@@ -1,0 +1,541 @@
+#include "session_keeper.h"
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "namespaces.h"
+#include "sandbox/base/message_socket.h"
+#include "sandbox/base/process_info.h"
+#include "watchdog.h"
+
+namespace carrel::sandbox {
+namespace {
+
+constexpr size_t kSessionsMax = 2048;
+constexpr absl::Duration kCreateTimeMax = absl::Seconds(30);
+// A zygote may import for long on a slow machine.
+constexpr absl::Duration kZygoteTimeMax = absl::Seconds(180);
+// A server that does not read its answers is broken.
+constexpr size_t kUnsentMax = 10'000;
+
+void SendSignal(const UniqueFd& pidfd, int signal) {
+  // ESRCH: it ended on its own.
+  if (pidfd) ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
+}
+
+std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
+  std::vector<int> numbers;
+  for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
+  return numbers;
+}
+
+absl::Status EnterError(const EnterReport& report) {
+  return absl::UnavailableError(
+      absl::StrCat("the jail could not be closed: ", EnterStageName(report.stage), ": ", std::strerror(report.error)));
+}
+
+absl::Status SetupFailure(SetupStage stage, int error) {
+  const char* mend =
+      stage == SetupStage::kProc && error == EPERM
+          ? " (a container that masks parts of /proc: run it with hostUsers: false and procMount: Unmasked)"
+          : "";
+  return absl::UnavailableError(
+      absl::StrCat("the session could not be set up: ", SetupStageName(stage), ": ", std::strerror(error), mend));
+}
+
+}  // namespace
+
+SessionKeeper::SessionKeeper(EventLoop* loop, UniqueFd server, int nursery, const Family& family,
+                             std::function<void(const std::string&)> stop)
+    : loop_(loop),
+      server_(std::move(server)),
+      nursery_(nursery),
+      family_(family),
+      stop_(std::move(stop)),
+      zygotes_(loop, family.policies, family.plans,
+               {.ready =
+                    [this](uint32_t policy) {
+                      AnnouncePolicy(policy);
+                      for (auto& [id, session] : sessions_) {
+                        if (session->policy == policy) ForkIfPossible(session.get());
+                      }
+                    },
+                .message = [this](const ZygoteMessage& m, UniqueFd fd) { OnZygote(m, std::move(fd)); },
+                .lost = [this](uint32_t policy, bool given_up) { OnZygoteLost(policy, given_up); },
+                .start =
+                    [this](uint32_t policy, int socket) {
+                      const NurseryMessage order{.kind = NurseryMessageKind::kStartZygote, .policy = policy};
+                      return SendMessage(nursery_, BytesOf(order), std::span(&socket, 1));
+                    }}) {}
+
+SessionKeeper::~SessionKeeper() {
+  loop_->Forget(server_.get());
+  loop_->Forget(nursery_);
+  for (auto& [id, session] : sessions_) {
+    for (const UniqueFd* fd : {&session->init_socket, &session->init_pidfd, &session->gate}) {
+      if (*fd) loop_->Forget(fd->get());
+    }
+  }
+}
+
+absl::Status SessionKeeper::Start(int report) {
+  if (absl::Status s = SetNonBlocking(server_.get()); !s.ok()) return s;
+  if (absl::Status s = loop_->Watch(server_.get(), [this] { OnServer(); }); !s.ok()) return s;
+  if (absl::Status s = loop_->Watch(nursery_, [this] { OnNursery(); }); !s.ok()) return s;
+  SendServer({.kind = JailerMessageKind::kHello, .policy = static_cast<uint32_t>(family_.policies.size())}, report);
+  for (uint32_t policy = 0; policy < family_.policies.size(); ++policy) AnnouncePolicy(policy);
+  return zygotes_.StartDue(absl::Now());
+}
+
+absl::Duration SessionKeeper::period() const {
+  if (family_.cgroups == nullptr && !sessions_.empty()) return absl::Milliseconds(kWatchdogPeriodMillis);
+  return absl::Milliseconds(200);
+}
+
+absl::Status SessionKeeper::Tick(absl::Time now) {
+  if (now - last_tick_ < period()) return absl::OkStatus();
+  last_tick_ = now;
+  std::vector<Session*> late;
+  for (auto& [id, session] : sessions_) {
+    const bool waits_for_zygote =
+        !session->forked && session->ready && family_.policies[session->policy].kind == Policy::Kind::kZygote;
+    const absl::Duration patience = waits_for_zygote ? kZygoteTimeMax : kCreateTimeMax;
+    if (session->state == Session::State::kStarting && now - session->created > patience) late.push_back(session.get());
+    if (family_.cgroups == nullptr) Measure(session.get());
+  }
+  for (Session* session : late) Fail(session, absl::DeadlineExceededError("the session took too long to start"));
+  return zygotes_.StartDue(now);
+}
+
+Session* SessionKeeper::Find(uint64_t id) {
+  const auto at = sessions_.find(id);
+  return at == sessions_.end() ? nullptr : at->second.get();
+}
+
+void SessionKeeper::AnnouncePolicy(uint32_t index) {
+  const Policy& policy = family_.policies[index];
+  JailerMessage message{.kind = JailerMessageKind::kPolicy,
+                        .policy = index,
+                        .status = policy.kind == Policy::Kind::kExec || zygotes_.ready(index) ? 1 : 0,
+                        .limits = policy.defaults,
+                        .caps = policy.caps};
+  std::snprintf(message.text, sizeof message.text, "%s", policy.name.c_str());
+  SendServer(message);
+}
+
+// ---- the server
+
+void SessionKeeper::SendServer(const JailerMessage& message, int fd) {
+  if (unsent_.empty()) {
+    const absl::Status sent = SendMessage(server_.get(), BytesOf(message), std::span<const int>(&fd, fd >= 0 ? 1 : 0));
+    if (sent.ok()) return;
+    // Gone: its pidfd tells the loop as well.
+    if (!absl::IsResourceExhausted(sent)) return;
+  }
+  if (unsent_.size() >= kUnsentMax) return stop_("the server does not read its messages");
+  unsent_.push_back(message);
+  loop_->WatchWritable(server_.get(), true);
+}
+
+void SessionKeeper::FlushServer() {
+  while (!unsent_.empty()) {
+    if (absl::IsResourceExhausted(SendMessage(server_.get(), BytesOf(unsent_.front())))) return;
+    unsent_.pop_front();
+  }
+  loop_->WatchWritable(server_.get(), false);
+}
+
+void SessionKeeper::OnServer() {
+  if (!unsent_.empty()) FlushServer();
+  JailerMessage message;
+  auto received = ReceiveMessage(server_.get(), WritableBytesOf(message));
+  if (!received.ok() && absl::IsResourceExhausted(received.status())) return;
+  if (!received.ok() || received->size == 0) return stop_("the server closed its socket");
+  if (received->size != sizeof message) return stop_("the server broke the protocol");
+  switch (message.kind) {
+    case JailerMessageKind::kCreate:
+      return OnCreate(message, std::move(received->fds));
+    case JailerMessageKind::kDestroy:
+      return OnDestroy(message);
+    case JailerMessageKind::kStats:
+      return OnStats(message);
+    case JailerMessageKind::kInterrupt:
+      if (const Session* session = Find(message.session); session != nullptr) SendSignal(session->main_pidfd, SIGINT);
+      return;
+    default:
+      return stop_("the server broke the protocol");
+  }
+}
+
+void SessionKeeper::Refuse(uint64_t request, const absl::Status& why) {
+  JailerMessage answer{
+      .kind = JailerMessageKind::kFailed, .request = request, .error = static_cast<int32_t>(why.code())};
+  const std::string text(why.message());
+  std::snprintf(answer.text, sizeof answer.text, "%s", text.c_str());
+  SendServer(answer);
+}
+
+void SessionKeeper::OnCreate(const JailerMessage& message, std::vector<UniqueFd> fds) {
+  if (message.policy >= family_.policies.size() || fds.size() < kCreateControl || fds.size() > kCreateFdsMax) {
+    return Refuse(message.request, absl::InvalidArgumentError("no such policy, or not its descriptors"));
+  }
+  if (sessions_.size() >= kSessionsMax) {
+    return Refuse(message.request, absl::ResourceExhaustedError("too many sessions for one jailer"));
+  }
+  auto limits = EffectiveLimits(family_.policies[message.policy], message.limits);
+  if (!limits.ok()) return Refuse(message.request, limits.status());
+  const std::string& broken = zygotes_.given_up(message.policy);
+  if (!broken.empty()) return Refuse(message.request, absl::UnavailableError(broken));
+  auto session = std::make_unique<Session>();
+  session->id = next_session_++;
+  session->request = message.request;
+  session->policy = message.policy;
+  session->limits = *limits;
+  session->created = absl::Now();
+  // In `userns` there is only one uid, and no right to change the groups.
+  const uint32_t id = kSessionIdBase + static_cast<uint32_t>(family_.ids_differ ? session->id % kSessionIds : 0);
+  session->identity = {.uid = id, .gid = id, .groups_are_fixed = !family_.ids_differ};
+  session->rlimits = RlimitsFor(*limits, family_.cgroups != nullptr);
+  Session* started = session.get();
+  sessions_.emplace(started->id, std::move(session));
+  if (absl::Status s = Begin(started, std::move(fds)); !s.ok()) {
+    Fail(started, s);
+    // An init that is being cloned finds its socket closed and ends; nobody waits for its end.
+    sessions_.erase(started->id);
+  }
+}
+
+absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
+  auto pair = MakeSocketPair();
+  if (!pair.ok()) return pair.status();
+  const NurseryMessage order{.kind = NurseryMessageKind::kStartInit,
+                             .policy = session->policy,
+                             .session = session->id,
+                             .limits = session->limits,
+                             .identity = session->identity,
+                             .rlimits = session->rlimits,
+                             .own_user_namespace = family_.ids_differ ? 0U : 1U};
+  std::vector<int> given{pair->second.get(), fds[kCreatePorter].get()};
+  if (family_.policies[session->policy].kind == Policy::Kind::kExec) {
+    for (size_t i = kCreateStdin; i < fds.size(); ++i) given.push_back(fds[i].get());
+  } else {
+    for (size_t i = kCreateStdin; i < fds.size(); ++i) session->standard.push_back(std::move(fds[i]));
+  }
+  // The nursery clones while we make the cgroup.
+  if (absl::Status s = SendMessage(nursery_, BytesOf(order), given); !s.ok()) return s;
+  session->init_socket = std::move(pair->first);
+  const uint64_t id = session->id;
+  if (absl::Status s = loop_->Watch(session->init_socket.get(), [this, id] { OnInit(id); }); !s.ok()) return s;
+  if (family_.cgroups == nullptr) return absl::OkStatus();
+  auto cgroup = family_.cgroups->Create(absl::StrCat("session-", session->id), session->limits);
+  if (!cgroup.ok()) return absl::UnavailableError(absl::StrCat("cgroup: ", cgroup.status().message()));
+  session->cgroup = *std::move(cgroup);
+  return absl::OkStatus();
+}
+
+void SessionKeeper::OnDestroy(const JailerMessage& message) {
+  Session* session = Find(message.session);
+  if (message.session == 0) {
+    // The caller lost patience before it knew the session's number.
+    const auto at = std::find_if(sessions_.begin(), sessions_.end(), [&](const auto& entry) {
+      return entry.second->request == message.request && entry.second->state == Session::State::kStarting;
+    });
+    if (at != sessions_.end()) session = at->second.get();
+  }
+  if (session == nullptr) {
+    return SendServer({.kind = JailerMessageKind::kGone, .request = message.request, .session = message.session});
+  }
+  Kill(session);
+}
+
+void SessionKeeper::OnStats(const JailerMessage& message) {
+  const Session* session = Find(message.session);
+  if (session == nullptr) return Refuse(message.request, absl::NotFoundError("the session is gone"));
+  JailerMessage answer{.kind = JailerMessageKind::kStats, .request = message.request, .session = message.session};
+  if (session->cgroup) {
+    auto stats = session->cgroup->Stats();
+    if (!stats.ok()) return Refuse(message.request, stats.status());
+    answer.stats = *stats;
+  } else {
+    answer.stats = {.memory_bytes = session->memory_bytes,
+                    .memory_peak_bytes = session->memory_peak_bytes,
+                    .oom_kills = session->watchdog_killed ? 1U : 0U};
+  }
+  SendServer(answer);
+}
+
+// ---- the nursery
+
+void SessionKeeper::OnNursery() {
+  NurseryMessage message;
+  auto received = ReceiveMessage(nursery_, WritableBytesOf(message));
+  if (!received.ok() || received->size != sizeof message) return stop_("the nursery closed its socket");
+  switch (message.kind) {
+    case NurseryMessageKind::kInitStarted:
+    case NurseryMessageKind::kZygoteStarted:
+      if (received->fds.size() != 1) return stop_("the nursery broke the protocol");
+      if (message.kind == NurseryMessageKind::kInitStarted) {
+        return OnInitStarted(message.session, std::move(received->fds[0]));
+      }
+      return zygotes_.OnStarted(message.policy, std::move(received->fds[0]));
+    case NurseryMessageKind::kFailed:
+      if (message.session == 0) {
+        return zygotes_.OnStartFailed(message.policy, std::strerror(message.error));
+      }
+      if (Session* session = Find(message.session); session != nullptr) {
+        Fail(session, SetupFailure(message.stage, message.error));
+        OnInitGone(message.session);
+      }
+      return;
+    case NurseryMessageKind::kReaped:
+      return OnReaped(message.pid, message.status);
+    default:
+      return stop_("the nursery broke the protocol");
+  }
+}
+
+void SessionKeeper::OnInitStarted(uint64_t id, UniqueFd pidfd) {
+  Session* session = Find(id);
+  if (session == nullptr) return;
+  session->init_pidfd = std::move(pidfd);
+  if (absl::Status s = loop_->Watch(session->init_pidfd.get(), [this, id] { OnInitGone(id); }); !s.ok()) {
+    return stop_(std::string(s.message()));
+  }
+  if (session->state == Session::State::kDying) return SendSignal(session->init_pidfd, SIGKILL);
+  auto pid = PidOfPidfd(session->init_pidfd.get());
+  if (!pid.ok()) return;  // it is dead already, and its pidfd readable
+  session->init_pid = *pid;
+  if (session->cgroup) {
+    if (absl::Status s = session->cgroup->Add(*pid); !s.ok()) {
+      return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", s.message())));
+    }
+  }
+  // A broken pipe means that it died, which its pidfd says.
+  SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kJoined})).IgnoreError();
+}
+
+void SessionKeeper::OnReaped(pid_t pid, int status) {
+  // An orphan of a dead zygote: the nursery took its place as the parent.
+  for (auto& [id, session] : sessions_) {
+    if (session->main_pid_in_nursery == pid) return OnMainExited(session.get(), status);
+  }
+}
+
+// ---- init
+
+void SessionKeeper::OnInit(uint64_t id) {
+  Session* session = Find(id);
+  if (session == nullptr) return;
+  InitMessage message;
+  auto received = ReceiveMessage(session->init_socket.get(), WritableBytesOf(message));
+  if (!received.ok() || received->size != sizeof message) {
+    // Its pidfd tells the rest.
+    loop_->Forget(session->init_socket.get());
+    session->init_socket.reset();
+    return;
+  }
+  if (session->state == Session::State::kDying) return;
+  switch (message.kind) {
+    case InitMessageKind::kBorn:
+      if (received->fds.size() != 1) return Fail(session, absl::InternalError("init broke the protocol"));
+      session->pid_namespace = std::move(received->fds[0]);
+      return ForkIfPossible(session);
+    case InitMessageKind::kReady:
+      return OnReady(session, std::move(received->fds));
+    case InitMessageKind::kMainStarted:
+      if (received->fds.size() != 1) return Fail(session, absl::InternalError("init broke the protocol"));
+      session->main_pidfd = std::move(received->fds[0]);
+      session->main_pid = PidOfPidfd(session->main_pidfd.get()).value_or(-1);
+      return Created(session);
+    case InitMessageKind::kMainExited:
+      return OnMainExited(session, message.status);
+    case InitMessageKind::kFailed:
+      if (message.stage == SetupStage::kEnter) return Fail(session, EnterError(message.enter));
+      return Fail(session, SetupFailure(message.stage, message.error));
+    case InitMessageKind::kJoined:
+    case InitMessageKind::kKillAll:
+      break;
+  }
+  Fail(session, absl::InternalError("init broke the protocol"));
+}
+
+void SessionKeeper::OnReady(Session* session, std::vector<UniqueFd> fds) {
+  if (fds.size() != kGoFdsMax + kReadyTmpfsFds) return Fail(session, absl::InternalError("init broke the protocol"));
+  for (size_t i = 0; i < kGoFdsMax; ++i) session->namespaces.push_back(std::move(fds[i]));
+  if (family_.cgroups == nullptr) {
+    for (size_t i = 0; i < kReadyTmpfsFds; ++i) session->tmpfs[i] = std::move(fds[kGoFdsMax + i]);
+  }
+  session->ready = true;
+  LetGoIfPossible(session);
+}
+
+// ---- a zygote's session
+
+void SessionKeeper::ForkIfPossible(Session* session) {
+  if (session->state != Session::State::kStarting || session->forked || !session->pid_namespace) return;
+  if (!zygotes_.ready(session->policy)) return;
+  auto gate = MakeSocketPair();
+  if (!gate.ok()) return Fail(session, gate.status());
+  std::vector<int> fds{session->pid_namespace.get(), gate->second.get()};
+  for (const UniqueFd& fd : session->standard) fds.push_back(fd.get());
+  const ZygoteMessage order{.kind = ZygoteMessageKind::kFork,
+                            .session = session->id,
+                            .identity = session->identity,
+                            .rlimits = session->rlimits,
+                            .own_user_namespace = family_.ids_differ ? 0U : 1U};
+  if (absl::Status s = zygotes_.Fork(session->policy, order, fds); !s.ok()) return Fail(session, s);
+  session->forked = true;
+  session->gate = std::move(gate->first);
+  session->pid_namespace.reset();
+  session->standard.clear();
+}
+
+void SessionKeeper::OnZygote(const ZygoteMessage& message, UniqueFd pidfd) {
+  Session* session = Find(message.session);
+  if (session == nullptr || session->state == Session::State::kDying) return;  // the child dies with its namespace
+  if (message.kind == ZygoteMessageKind::kFailed) {
+    return Fail(session,
+                absl::UnavailableError(absl::StrCat("the zygote could not fork: ", std::strerror(message.error))));
+  }
+  if (message.kind == ZygoteMessageKind::kExited) return OnMainExited(session, message.status);
+  session->main_pidfd = std::move(pidfd);
+  session->main_pid_in_nursery = message.pid;
+  auto pid = PidOfPidfd(session->main_pidfd.get());
+  if (!pid.ok()) return Fail(session, absl::UnavailableError("the session's process died while it was made"));
+  session->main_pid = *pid;
+  if (session->cgroup) {
+    if (absl::Status s = session->cgroup->Add(*pid); !s.ok()) {
+      return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", s.message())));
+    }
+  }
+  LetGoIfPossible(session);
+}
+
+void SessionKeeper::LetGoIfPossible(Session* session) {
+  if (session->state != Session::State::kStarting || session->let_go || !session->ready || session->main_pid < 0 ||
+      !session->gate) {
+    return;
+  }
+  const std::byte go{1};
+  const std::vector<int> fds = Numbers(session->namespaces);
+  if (absl::Status s = SendMessage(session->gate.get(), std::span(&go, 1), fds); !s.ok()) {
+    return Fail(session, absl::UnavailableError("the session's process died while it was made"));
+  }
+  session->let_go = true;
+  session->namespaces.clear();
+  const uint64_t id = session->id;
+  if (absl::Status s = loop_->Watch(session->gate.get(), [this, id] { OnGate(id); }); !s.ok()) Fail(session, s);
+}
+
+void SessionKeeper::OnGate(uint64_t id) {
+  Session* session = Find(id);
+  if (session == nullptr || !session->gate || session->state != Session::State::kStarting) return;
+  EnterReport report;
+  const auto received = ReceiveMessage(session->gate.get(), WritableBytesOf(report));
+  loop_->Forget(session->gate.get());
+  session->gate.reset();
+  if (received.ok() && received->size == sizeof report) return Fail(session, EnterError(report));
+  Created(session);
+}
+
+void SessionKeeper::OnZygoteLost(uint32_t policy, bool given_up) {
+  AnnouncePolicy(policy);
+  std::vector<Session*> lost;
+  for (auto& [id, session] : sessions_) {
+    if (session->policy != policy || session->state != Session::State::kStarting) continue;
+    if (session->let_go || (!session->forked && !given_up)) continue;
+    lost.push_back(session.get());
+  }
+  for (Session* session : lost) {
+    Fail(session, absl::UnavailableError(given_up ? zygotes_.given_up(policy) : "the zygote died; try again"));
+  }
+}
+
+// ---- life and death
+
+void SessionKeeper::Created(Session* session) {
+  if (session->state != Session::State::kStarting) return;
+  session->state = Session::State::kRunning;
+  SendServer({.kind = JailerMessageKind::kCreated,
+              .policy = session->policy,
+              .request = session->request,
+              .session = session->id,
+              .limits = session->limits});
+}
+
+void SessionKeeper::OnMainExited(Session* session, int status) {
+  // Gate and zygote are two sockets: what the child said at the gate came first.
+  if (session->state == Session::State::kStarting && session->let_go) OnGate(session->id);
+  if (session->state == Session::State::kStarting) {
+    return Fail(session, absl::UnavailableError("the session's process died while it was made"));
+  }
+  if (session->state != Session::State::kRunning) return;
+  session->state = Session::State::kEnded;
+  session->main_pid_in_nursery = -1;
+  const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  const bool by_limit = session->watchdog_killed || (session->cgroup && session->cgroup->OomKills() > 0);
+  SendServer({.kind = JailerMessageKind::kExited,
+              .session = session->id,
+              .status = status,
+              .memory_limit = killed && by_limit ? 1U : 0U});
+}
+
+void SessionKeeper::Fail(Session* session, const absl::Status& why) {
+  if (session->state == Session::State::kStarting) Refuse(session->request, why);
+  Kill(session);
+}
+
+void SessionKeeper::Kill(Session* session) {
+  session->state = Session::State::kDying;
+  if (session->gate) loop_->Forget(session->gate.get());
+  session->gate.reset();
+  if (session->init_socket) {
+    loop_->Forget(session->init_socket.get());
+    // An init that is only being cloned ends when it finds its socket closed.
+    session->init_socket.reset();
+  }
+  // Pid 1 of the namespace: the kernel ends everything in it before the init is gone.
+  SendSignal(session->init_pidfd, SIGKILL);
+}
+
+void SessionKeeper::OnInitGone(uint64_t id) {
+  Session* session = Find(id);
+  if (session == nullptr) return;
+  if (session->state == Session::State::kStarting) {
+    Refuse(session->request, absl::UnavailableError("the session's init died while it was made"));
+  }
+  for (const UniqueFd* fd : {&session->init_pidfd, &session->init_socket, &session->gate}) {
+    if (*fd) loop_->Forget(fd->get());
+  }
+  if (session->cgroup) {
+    if (absl::Status s = session->cgroup->Remove(); !s.ok()) {
+      // Its destructor tries again; what is left then is removed with the whole tree.
+      std::fprintf(stderr, "carrel-jailer: session %llu: cgroup: %s\n", static_cast<unsigned long long>(id),
+                   std::string(s.message()).c_str());
+    }
+  }
+  SendServer({.kind = JailerMessageKind::kGone, .request = session->request, .session = id});
+  sessions_.erase(id);
+}
+
+void SessionKeeper::Measure(Session* session) {
+  if (session->state != Session::State::kRunning && session->state != Session::State::kEnded) return;
+  session->memory_bytes = MeasureSession(*session, session->limits.memory_bytes / 2);
+  session->memory_peak_bytes = std::max(session->memory_peak_bytes, session->memory_bytes);
+  if (session->memory_bytes <= session->limits.memory_bytes || session->watchdog_killed) return;
+  session->watchdog_killed = true;
+  // All of it, not only the first process: the memory may be its children's.
+  SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kKillAll})).IgnoreError();
+}
+
+}  // namespace carrel::sandbox

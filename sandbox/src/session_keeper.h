@@ -1,0 +1,94 @@
+// Makes, watches and ends the sessions of one server: the middle between the server's socket, the nursery, the zygotes
+// and the inits. All of it in the jailer's one thread.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "nursery_protocol.h"
+#include "sandbox/base/event_loop.h"
+#include "sandbox/base/unique_fd.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/enter.h"
+#include "sandbox/jailer_protocol.h"
+#include "sandbox/policy.h"
+#include "session.h"
+#include "zygote_keeper.h"
+
+namespace carrel::sandbox {
+
+class SessionKeeper final {
+ public:
+  struct Family {
+    const std::vector<Policy>& policies;
+    const std::vector<EnterPlan>& plans;
+    CgroupTree* cgroups = nullptr;  // none: sessions are watched
+    bool ids_differ = false;        // a uid per session
+  };
+  // `stop` is called when the server or the nursery cannot be spoken to any more.
+  SessionKeeper(EventLoop* loop, UniqueFd server, int nursery, const Family& family,
+                std::function<void(const std::string&)> stop);
+  SessionKeeper(const SessionKeeper&) = delete;
+  SessionKeeper& operator=(const SessionKeeper&) = delete;
+  ~SessionKeeper();
+
+  // Says HELLO with the report, starts the zygotes.
+  [[nodiscard]] absl::Status Start(int report);
+  // How long the loop may sleep.
+  [[nodiscard]] absl::Duration period() const;
+  // Time-outs, the watchdog, zygotes to start again.
+  [[nodiscard]] absl::Status Tick(absl::Time now);
+
+ private:
+  // From the server.
+  void OnServer();
+  void OnCreate(const JailerMessage& message, std::vector<UniqueFd> fds);
+  void OnDestroy(const JailerMessage& message);
+  void OnStats(const JailerMessage& message);
+  // From the nursery.
+  void OnNursery();
+  void OnInitStarted(uint64_t id, UniqueFd pidfd);
+  void OnReaped(pid_t pid, int status);
+  // From a session's init, its gate and its zygote.
+  void OnInit(uint64_t id);
+  void OnReady(Session* session, std::vector<UniqueFd> fds);
+  void OnZygote(const ZygoteMessage& message, UniqueFd pidfd);
+  void OnZygoteLost(uint32_t policy, bool given_up);
+  void OnGate(uint64_t id);
+  void OnMainExited(Session* session, int status);
+  void OnInitGone(uint64_t id);
+
+  [[nodiscard]] absl::Status Begin(Session* session, std::vector<UniqueFd> fds);
+  void ForkIfPossible(Session* session);
+  void LetGoIfPossible(Session* session);
+  void Created(Session* session);
+  // Answers CREATE with an error, and ends what there is of the session.
+  void Fail(Session* session, const absl::Status& why);
+  void Kill(Session* session);
+  void Watch(Session* session);
+  void Measure(Session* session);
+  [[nodiscard]] Session* Find(uint64_t id);
+  void AnnouncePolicy(uint32_t policy);
+  void Refuse(uint64_t request, const absl::Status& why);
+  void SendServer(const JailerMessage& message, int fd = -1);
+  void FlushServer();
+
+  EventLoop* loop_;
+  UniqueFd server_;
+  int nursery_;
+  Family family_;
+  std::function<void(const std::string&)> stop_;
+  ZygoteKeeper zygotes_;
+  std::map<uint64_t, std::unique_ptr<Session>> sessions_;
+  uint64_t next_session_ = 1;
+  std::deque<JailerMessage> unsent_;
+  absl::Time last_tick_ = absl::InfinitePast();
+};
+
+}  // namespace carrel::sandbox

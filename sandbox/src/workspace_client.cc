@@ -1,0 +1,160 @@
+#include "workspace_client.h"
+
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "sandbox/base/error.h"
+#include "sandbox/base/message_socket.h"
+
+namespace carrel::sandbox {
+namespace {
+
+// The porter is a program of ours, but it lives next to hostile code: what it says is checked like a stranger's word.
+struct Answer {
+  PorterReply reply;
+  std::string entries;
+  std::vector<UniqueFd> fds;
+};
+
+absl::StatusOr<Answer> Receive(int socket) {
+  std::vector<std::byte> buffer(kPorterMessageBytesMax);
+  auto received = ReceiveMessage(socket, buffer);
+  if (!received.ok()) return received.status();
+  if (received->size == 0) return absl::UnavailableError("the session is gone");
+  Answer answer;
+  if (received->size < sizeof answer.reply) return absl::DataLossError("the porter's answer is cut off");
+  std::memcpy(&answer.reply, buffer.data(), sizeof answer.reply);
+  answer.entries.assign(reinterpret_cast<const char*>(buffer.data()) + sizeof answer.reply,
+                        received->size - sizeof answer.reply);
+  answer.fds = std::move(received->fds);
+  return answer;
+}
+
+absl::Status ParseEntries(const Answer& answer, std::vector<WorkspaceEntry>* entries) {
+  size_t at = 0;
+  for (uint32_t i = 0; i < answer.reply.count; ++i) {
+    PorterEntry wire;
+    if (answer.entries.size() - at < sizeof wire) return absl::DataLossError("the porter's answer is cut off");
+    std::memcpy(&wire, answer.entries.data() + at, sizeof wire);
+    at += sizeof wire;
+    if (answer.entries.size() - at < wire.path_bytes || wire.kind > uint32_t(WorkspaceEntry::Kind::kDevice)) {
+      return absl::DataLossError("the porter's answer is cut off");
+    }
+    entries->push_back({.path = answer.entries.substr(at, wire.path_bytes),
+                        .size_bytes = wire.size_bytes,
+                        .blocks_bytes = wire.blocks_bytes,
+                        .inode = wire.inode,
+                        .modified_ns = wire.modified_ns,
+                        .changed_ns = wire.changed_ns,
+                        .kind = static_cast<WorkspaceEntry::Kind>(wire.kind)});
+    at += wire.path_bytes;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FileError(int error, const std::string& path) {
+  switch (error) {
+    case EINVAL:  // not a regular file, or a path that leaves the workspace
+    case ELOOP:
+    case EXDEV:
+    case EISDIR:
+    case ENOTDIR:
+    case ENOTEMPTY:
+      return absl::FailedPreconditionError(absl::StrCat(path, ": ", std::strerror(error)));
+    case ENOMEM:
+    case ENOSPC:
+      return absl::ResourceExhaustedError(absl::StrCat(path, ": ", std::strerror(error)));
+    default:
+      return ErrnoStatus(error, path);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::string& path, int source) {
+  if (path.size() > kPorterPathBytesMax) return absl::InvalidArgumentError("the path is too long");
+  auto pair = MakeSocketPair();
+  if (!pair.ok()) return pair.status();
+  request.path_bytes = static_cast<uint32_t>(path.size());
+  std::string bytes(reinterpret_cast<const char*>(&request), sizeof request);
+  bytes += path;
+  const std::array<int, 2> fds{pair->second.get(), source};
+  const absl::Status sent =
+      SendMessage(porter_.get(), std::as_bytes(std::span(bytes)), std::span(fds).first(source >= 0 ? 2 : 1));
+  if (absl::IsUnavailable(sent)) return absl::UnavailableError("the session is gone");
+  if (!sent.ok()) return sent;
+  return std::move(pair->first);
+}
+
+absl::StatusOr<WorkspaceListing> WorkspaceClient::List(const ListOptions& options) {
+  auto socket = Ask({.kind = PorterRequestKind::kList,
+                     .depth_max = options.depth_max,
+                     .entries_max = options.entries_max,
+                     .time_max_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(options.time_max))},
+                    "");
+  if (!socket.ok()) return socket.status();
+  WorkspaceListing listing;
+  while (true) {
+    auto answer = Receive(socket->get());
+    if (!answer.ok()) return answer.status();
+    if (answer->reply.error != 0) return FileError(answer->reply.error, "list");
+    if (absl::Status s = ParseEntries(*answer, &listing.entries); !s.ok()) return s;
+    if (listing.entries.size() > options.entries_max) return absl::DataLossError("the porter lists more than asked");
+    listing.incomplete = answer->reply.incomplete != 0;
+    if (answer->reply.more == 0) return listing;
+  }
+}
+
+absl::StatusOr<OpenedFile> WorkspaceClient::OpenRead(const std::string& path) {
+  auto socket = Ask({.kind = PorterRequestKind::kOpen}, path);
+  if (!socket.ok()) return socket.status();
+  auto answer = Receive(socket->get());
+  if (!answer.ok()) return answer.status();
+  if (answer->reply.error != 0) return FileError(answer->reply.error, path);
+  struct stat about {};
+  if (answer->fds.size() != 1 || ::fstat(answer->fds[0].get(), &about) != 0 || !S_ISREG(about.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(path, ": not a regular file"));
+  }
+  return OpenedFile{.fd = std::move(answer->fds[0]), .size_bytes = static_cast<uint64_t>(about.st_size)};
+}
+
+absl::StatusOr<WorkspaceEntry> WorkspaceClient::Write(const std::string& path, UniqueFd source, bool replace) {
+  auto socket = Ask({.kind = PorterRequestKind::kWrite, .replace = replace ? 1U : 0U}, path, source.get());
+  if (!socket.ok()) return socket.status();
+  source.reset();
+  auto answer = Receive(socket->get());
+  if (!answer.ok()) return answer.status();
+  if (answer->reply.error != 0) return FileError(answer->reply.error, path);
+  std::vector<WorkspaceEntry> entries;
+  if (absl::Status s = ParseEntries(*answer, &entries); !s.ok()) return s;
+  if (entries.size() != 1) return absl::DataLossError("the porter's answer is cut off");
+  return std::move(entries[0]);
+}
+
+absl::StatusOr<bool> WorkspaceClient::Remove(const std::string& path) {
+  auto socket = Ask({.kind = PorterRequestKind::kRemove}, path);
+  if (!socket.ok()) return socket.status();
+  auto answer = Receive(socket->get());
+  if (!answer.ok()) return answer.status();
+  if (answer->reply.error == ENOENT) return false;
+  if (answer->reply.error != 0) return FileError(answer->reply.error, path);
+  return true;
+}
+
+absl::Status WorkspaceClient::KillAll() {
+  auto socket = Ask({.kind = PorterRequestKind::kKillAll}, "");
+  // A session that is gone has nothing left to kill.
+  if (absl::IsUnavailable(socket.status())) return absl::OkStatus();
+  if (!socket.ok()) return socket.status();
+  auto answer = Receive(socket->get());
+  if (absl::IsUnavailable(answer.status())) return absl::OkStatus();
+  if (!answer.ok()) return answer.status();
+  return answer->reply.error == 0 ? absl::OkStatus() : ErrnoStatus(answer->reply.error, "kill");
+}
+
+}  // namespace carrel::sandbox

@@ -1,0 +1,32 @@
+// The server's end of a session's porter.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "porter_protocol.h"
+#include "sandbox/base/unique_fd.h"
+#include "sandbox/jail.h"
+
+namespace carrel::sandbox {
+
+// Thread-safe: every request has a socket of its own for its answer.
+class WorkspaceClient final : public Workspace {
+ public:
+  explicit WorkspaceClient(UniqueFd porter) : porter_(std::move(porter)) {}
+
+  [[nodiscard]] absl::StatusOr<WorkspaceListing> List(const ListOptions& options) override;
+  [[nodiscard]] absl::StatusOr<OpenedFile> OpenRead(const std::string& path) override;
+  [[nodiscard]] absl::StatusOr<WorkspaceEntry> Write(const std::string& path, UniqueFd source, bool replace) override;
+  [[nodiscard]] absl::StatusOr<bool> Remove(const std::string& path) override;
+  [[nodiscard]] absl::Status KillAll();
+
+ private:
+  // Sends the request; gives the socket of the answers.
+  [[nodiscard]] absl::StatusOr<UniqueFd> Ask(PorterRequest request, const std::string& path, int source = -1);
+
+  UniqueFd porter_;
+};
+
+}  // namespace carrel::sandbox

@@ -1,0 +1,212 @@
+// The examples of SANDBOX.md §3, each in the real jail: how it ends, and that a session goes on (or the next one does).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <memory>
+
+#include "tests/integration/interpreter/client.h"
+#include "tests/integration/interpreter/jailed_server.h"
+
+namespace carrel::testing {
+namespace {
+
+namespace v1 = interpreter::v1;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+class OutcomesTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto server = JailedServer::Start();
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = server->release();
+    client_ = new Client(grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  }
+  static void TearDownTestSuite() {
+    delete client_;
+    delete server_;
+  }
+  void SetUp() override {
+    ASSERT_NE(client_, nullptr);
+    v1::Limits limits;
+    limits.set_memory_bytes(512 << 20);
+    limits.set_processes(64);
+    limits.set_workspace_bytes(8 << 20);
+    session_ = client_->NewSession(limits);
+    ASSERT_NE(session_, "");
+    ASSERT_EQ(client_->Run(session_, "kept = 'kept'").outcome.kind(), v1::COMPLETED);
+  }
+  void TearDown() override {
+    EXPECT_TRUE(client_->Delete(session_));
+    // Whatever the code did, the next session is clean and works.
+    const Ran next = client_->Run(client_->NewSession(), "import os\n'kept' in globals(), os.listdir('/mnt/data')");
+    EXPECT_EQ(next.result(), "(False, [])") << next.status.error_message();
+    EXPECT_TRUE(client_->Delete(next.session_id));
+  }
+
+  static Ran Run(const std::string& code, uint64_t wall_ms = 20'000) {
+    v1::Limits limits;
+    limits.set_wall_ms(wall_ms);
+    const Ran ran = client_->Run(session_, code, limits);
+    EXPECT_TRUE(ran.status.ok()) << ran.status.error_message();
+    return ran;
+  }
+  static void ExpectKept() { EXPECT_EQ(client_->Run(session_, "kept").result(), "'kept'"); }
+  static void ExpectDead() {
+    EXPECT_EQ(client_->Run(session_, "kept").status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  }
+
+  static inline JailedServer* server_ = nullptr;
+  static inline Client* client_ = nullptr;
+  static inline std::string session_;
+};
+
+TEST_F(OutcomesTest, OutputResultFigureAndFile) {
+  const Ran ran =
+      Run("import matplotlib.pyplot as plt, pandas as pd\nprint('hello')\nplt.plot([1, 2]); plt.savefig('p.png')\n"
+          "plt.show()\npd.Series([1, 2]).sum()");
+  EXPECT_EQ(ran.outcome.kind(), v1::COMPLETED) << ran.outcome.DebugString();
+  EXPECT_EQ(ran.out, "hello\n");
+  EXPECT_THAT(ran.result(), HasSubstr("3"));
+  ASSERT_EQ(ran.artifacts.size(), 1u) << ran.outcome.DebugString();
+  EXPECT_EQ(ran.artifacts[0].path(), "p.png");
+  EXPECT_EQ(ran.artifacts[0].media_type(), "image/png");
+  EXPECT_THAT(client_->Download(session_, "p.png"), ::testing::StartsWith("\x89PNG"));
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, AnEndlessLoopIsATimeLimit) {
+  const Ran ran = Run("while True: pass", 500);
+  EXPECT_EQ(ran.outcome.kind(), v1::TIME_LIMIT);
+  EXPECT_EQ(ran.outcome.limit(), v1::LIMIT_WALL);
+  EXPECT_TRUE(ran.outcome.state_kept());
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, AForkBombTouchesTheProcessLimit) {
+  const Ran ran = Run("import os, time\nwhile True:\n    if os.fork() == 0:\n        time.sleep(1)", 3000);
+  EXPECT_THAT(ran.outcome.kind(), ::testing::AnyOf(v1::RAISED, v1::TIME_LIMIT)) << ran.outcome.DebugString();
+  EXPECT_THAT(ran.outcome.limits_touched(), Contains(v1::LIMIT_PROCESSES)) << ran.outcome.DebugString();
+}
+
+TEST_F(OutcomesTest, TouchingTooMuchMemoryIsAMemoryLimit) {
+  const Ran ran = Run("print('before', end='')\nb = []\nwhile True: b.append(bytearray(b'x') * (16 << 20))");
+  EXPECT_EQ(ran.outcome.kind(), v1::MEMORY_LIMIT) << ran.outcome.DebugString();
+  EXPECT_EQ(ran.outcome.limit_value(), 512u << 20);
+  EXPECT_EQ(ran.out, "before");
+  EXPECT_FALSE(ran.outcome.state_kept());
+  ExpectDead();
+}
+
+TEST_F(OutcomesTest, AChildOverTheMemoryDoesNotKillItsSession) {
+  const Ran ran =
+      Run("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'b=[]\\nwhile True: "
+          "b.append(bytearray(b\"x\")*(16<<20))']).returncode");
+  EXPECT_EQ(ran.outcome.kind(), v1::COMPLETED) << ran.outcome.DebugString();
+  EXPECT_EQ(ran.result(), "-9");
+  EXPECT_THAT(ran.outcome.limits_touched(), Contains(v1::LIMIT_MEMORY));
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, AHugeAllocationIsAMemoryError) {
+  const Ran ran = Run("bytearray(100 << 30)");
+  EXPECT_EQ(ran.outcome.kind(), v1::RAISED);
+  EXPECT_EQ(ran.outcome.exception().name(), "MemoryError");
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, AConnectionIsAPermissionError) {
+  const Ran ran = Run("import socket; socket.create_connection(('127.0.0.1', 80))");
+  EXPECT_EQ(ran.outcome.kind(), v1::RAISED);
+  EXPECT_EQ(ran.outcome.exception().name(), "PermissionError") << ran.outcome.exception().traceback();
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, TheHostsFilesAreNotThere) {
+  const Ran ran = Run("open('/etc/shadow')");
+  EXPECT_EQ(ran.outcome.kind(), v1::RAISED);
+  EXPECT_EQ(ran.outcome.exception().name(), "FileNotFoundError");
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, AFullWorkspaceIsAnOSErrorAndTouchesItsLimit) {
+  const Ran ran = Run("with open('big', 'wb') as f:\n    for _ in range(100): f.write(b'x' * (1 << 20))");
+  EXPECT_EQ(ran.outcome.kind(), v1::RAISED);
+  EXPECT_EQ(ran.outcome.exception().name(), "OSError");
+  EXPECT_THAT(ran.outcome.limits_touched(), Contains(v1::LIMIT_WORKSPACE));
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, AbortIsSignalled) {
+  const Ran ran = Run("import os; os.abort()");
+  EXPECT_EQ(ran.outcome.kind(), v1::SIGNALLED);
+  EXPECT_EQ(ran.outcome.signal(), SIGABRT);
+  EXPECT_FALSE(ran.outcome.state_kept());
+  ExpectDead();
+}
+
+TEST_F(OutcomesTest, SysExitIsExitedAndKeepsTheSession) {
+  const Ran ran = Run("import sys; sys.exit(3)");
+  EXPECT_EQ(ran.outcome.kind(), v1::EXITED);
+  EXPECT_EQ(ran.outcome.exit_code(), 3);
+  EXPECT_TRUE(ran.outcome.state_kept());
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, AForeignSystemCallIsDenied) {
+  // mov eax, 20 (getpid of i386); int 0x80; ret
+  const Ran ran =
+      Run("import ctypes, mmap\nm = mmap.mmap(-1, 4096, prot=7)\nm.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')\n"
+          "ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))()");
+  EXPECT_EQ(ran.outcome.kind(), v1::DENIED_SYSCALL) << ran.outcome.DebugString();
+  EXPECT_FALSE(ran.outcome.state_kept());
+  ExpectDead();
+}
+
+TEST_F(OutcomesTest, CpuTimeOfAllProcessesIsLimited) {
+  if (std::getenv("CARREL_TEST_NO_CGROUP") != nullptr) GTEST_SKIP() << "no cgroup counts the CPU time";
+  v1::Limits limits;
+  limits.set_cpu_ms(700);
+  const Ran ran = client_->Run(
+      session_, "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'while True: pass'])", limits);
+  EXPECT_EQ(ran.outcome.kind(), v1::CPU_LIMIT) << ran.outcome.DebugString();
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, WhatTheCodeLeavesBehindDoesNotDelayItsEnd) {
+  const Ran ran = Run("import subprocess\nsubprocess.Popen('sleep 30; echo late', shell=True).pid > 0");
+  EXPECT_EQ(ran.result(), "True");
+  EXPECT_LT(ran.outcome.usage().wall_ms(), 5000u);
+  ExpectKept();
+}
+
+TEST_F(OutcomesTest, EverySessionDrawsItsOwnNumbers) {
+  const std::string code =
+      "import random, uuid, tempfile, os, numpy as np, scipy.stats as st, ssl\n"
+      "[random.random(), np.random.random(), st.norm.rvs(), np.random.default_rng().random(), uuid.uuid4().hex,\n"
+      " uuid.uuid1().hex, ssl.RAND_bytes(8).hex(), next(tempfile._get_candidate_names())]";
+  const std::string other = client_->NewSession();
+  const std::string mine = client_->Run(session_, code).result();
+  const std::string theirs = client_->Run(other, code).result();
+  EXPECT_NE(mine, "");
+  for (size_t start = 1; start < mine.size();) {
+    const size_t end = mine.find(", ", start);
+    const std::string value = mine.substr(start, end - start);
+    EXPECT_THAT(theirs, ::testing::Not(HasSubstr(value)));
+    if (end == std::string::npos) break;
+    start = end + 2;
+  }
+  EXPECT_TRUE(client_->Delete(other));
+}
+
+TEST_F(OutcomesTest, TheSessionSeesItsLimitsAndNothingElse) {
+  EXPECT_EQ(Run("import os\nos.cpu_count(), os.getcwd(), sorted(os.listdir('/proc/self/fd'))[:4]").result(),
+            "(1, '/mnt/data', ['0', '1', '2', '3'])");
+  EXPECT_EQ(Run("import threading, os\nthreading.active_count(), len(os.listdir('/proc/self/task'))").result(),
+            "(1, 1)");
+  ExpectKept();
+}
+
+}  // namespace
+}  // namespace carrel::testing

@@ -1,0 +1,369 @@
+// The service as a client sees it: a real gRPC server on a unix socket, the real model, the real extractor (as a plain
+// process; the jail has its own tests).
+#include <grpcpp/grpcpp.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "carrel/retrieval/v1/retrieval.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "process_jail_maker.h"
+#include "retrieval/document_text.h"
+#include "retrieval/extraction.h"
+#include "retrieval/model_path.h"
+#include "retrieval/service/retrieval_service.h"
+#include "rpc/client.h"
+#include "rpc/server.h"
+#include "rpc/status.h"
+
+namespace carrel::retrieval {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+constexpr char kOwner[] = "project-a";
+
+std::string ReadFile(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = ::testing::TempDir() + "/svc-XXXXXX";
+    ASSERT_NE(::mkdtemp(path.data()), nullptr);
+    directory_ = path;
+    jails_ = carrel::testing::MakeProcessJailMaker("extract", {CARREL_BIN "/carrel-extract"});
+    extractor_ = MakeJailedExtractor(*jails_);
+    absl::StatusOr<std::unique_ptr<Library>> library =
+        Library::Open({.directory = directory_ + "/data"}, {&SharedEmbedder()}, *extractor_);
+    ASSERT_TRUE(library.ok()) << library.status();
+    library_ = *std::move(library);
+    service_ = MakeRetrievalService({.version = "test", .document_bytes_max = 16u << 20}, *library_,
+                                    {&SharedEmbedder()}, jails_.get());
+    const absl::StatusOr<rpc::Address> address = rpc::ParseAddress(absl::StrCat("unix:", directory_, "/s"));
+    ASSERT_TRUE(address.ok());
+    absl::StatusOr<std::unique_ptr<rpc::Server>> server =
+        rpc::Server::Start({.listen = *address}, {{service_.get(), std::string(v1::Retrieval::service_full_name())}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    server_->SetServing(true);
+    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = rpc::MakeChannel({.address = *address});
+    ASSERT_TRUE(channel.ok());
+    stub_ = v1::Retrieval::NewStub(*channel);
+  }
+  void TearDown() override {
+    if (server_ != nullptr) server_->Shutdown();
+    server_.reset();
+    library_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  static void Deadline(grpc::ClientContext& context) {
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  }
+
+  // One unary call; `status` takes the error, else it must be fine.
+  template <typename Reply, typename Request>
+  Reply Call(grpc::Status (v1::Retrieval::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+             const Request& request, absl::Status* status = nullptr) {
+    grpc::ClientContext context;
+    Deadline(context);
+    Reply reply;
+    const grpc::Status done = (stub_.get()->*method)(&context, request, &reply);
+    if (status != nullptr) {
+      *status = rpc::FromGrpc(done, context);
+    } else {
+      EXPECT_TRUE(done.ok()) << done.error_message();
+    }
+    return reply;
+  }
+
+  std::string MakeStore(uint32_t tokens = 0) {
+    v1::CreateStoreRequest request;
+    request.set_owner(kOwner);
+    request.set_name("manuals");
+    request.mutable_chunking()->set_max_chunk_size_tokens(tokens);
+    return Call(&v1::Retrieval::Stub::CreateStore, request).store_id();
+  }
+
+  v1::Document Add(const std::string& store, const std::string& name, const std::string& bytes, bool wait = true,
+                   absl::Status* status = nullptr) {
+    grpc::ClientContext context;
+    Deadline(context);
+    v1::Document reply;
+    const auto writer = stub_->AddDocument(&context, &reply);
+    v1::AddDocumentRequest part;
+    part.mutable_header()->set_owner(kOwner);
+    part.mutable_header()->set_store_id(store);
+    part.mutable_header()->set_file_name(name);
+    part.mutable_header()->set_wait(wait);
+    bool open = writer->Write(part);
+    for (size_t begin = 0; open && begin < bytes.size(); begin += 1u << 20) {
+      part.set_data(bytes.substr(begin, 1u << 20));
+      open = writer->Write(part);
+    }
+    writer->WritesDone();
+    const grpc::Status done = writer->Finish();
+    if (status != nullptr) {
+      *status = rpc::FromGrpc(done, context);
+    } else {
+      EXPECT_TRUE(done.ok()) << done.error_message();
+    }
+    return reply;
+  }
+
+  v1::SearchResponse Search(const std::string& store, const std::string& query, uint32_t results = 5) {
+    v1::SearchRequest request;
+    request.set_owner(kOwner);
+    request.add_store_ids(store);
+    request.add_queries(query);
+    request.set_max_results(results);
+    return Call(&v1::Retrieval::Stub::Search, request);
+  }
+
+  std::string Content(const std::string& store, const std::string& document, const v1::Span* span = nullptr) {
+    grpc::ClientContext context;
+    Deadline(context);
+    v1::GetContentRequest request;
+    request.set_owner(kOwner);
+    request.set_store_id(store);
+    request.set_document_id(document);
+    if (span != nullptr) *request.mutable_span() = *span;
+    const auto reader = stub_->GetContent(&context, request);
+    std::string text;
+    for (v1::GetContentResponse piece; reader->Read(&piece);) {
+      EXPECT_LE(piece.text().size(), 64u << 10);
+      text += piece.text();
+    }
+    const grpc::Status done = reader->Finish();
+    EXPECT_TRUE(done.ok()) << done.error_message();
+    return text;
+  }
+
+  // Every quote is the characters of its span, within the passage, on its pages, in boxes on them.
+  void CheckCitations(const std::string& store, const v1::Hit& hit, bool layout) {
+    ASSERT_GT(hit.citations_size(), 0);
+    EXPECT_EQ(hit.passage(), Content(store, hit.document_id(), &hit.passage_span()));
+    EXPECT_GT(hit.score(), 0);
+    EXPECT_LE(hit.score(), 1);
+    for (const v1::Citation& citation : hit.citations()) {
+      EXPECT_EQ(citation.quote(), Content(store, hit.document_id(), &citation.span()));
+      EXPECT_THAT(hit.passage(), HasSubstr(citation.quote()));
+      EXPECT_GE(citation.first_page(), 1u);
+      EXPECT_LE(citation.first_page(), citation.last_page());
+      EXPECT_THAT(citation.first_page_label(), Not(IsEmpty()));
+      EXPECT_EQ(layout, citation.boxes_size() > 0);
+      for (const v1::Box& box : citation.boxes()) {
+        EXPECT_GE(box.page(), citation.first_page());
+        EXPECT_LE(box.page(), citation.last_page());
+        EXPECT_LT(box.x_min(), box.x_max());
+        EXPECT_LT(box.y_min(), box.y_max());
+      }
+    }
+  }
+
+  std::string directory_;
+  std::unique_ptr<sandbox::JailMaker> jails_;
+  std::unique_ptr<Extractor> extractor_;
+  std::unique_ptr<Library> library_;
+  std::unique_ptr<v1::Retrieval::Service> service_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<v1::Retrieval::Stub> stub_;
+};
+
+constexpr char kManual[] =
+    "# Coffee machine\n\nFill the tank with cold water before the first use.\n\n## Descaling\n\n"
+    "Descale the machine every three months. Dissolve one sachet in a litre of water and run the program twice.\n\n"
+    "## Guarantee\n\nThe guarantee covers two years from the day of purchase. Keep the receipt.\n";
+
+TEST_F(ServiceTest, AMarkdownFileIsReadSearchedAndCited) {
+  const std::string store = MakeStore();
+  const v1::Document document = Add(store, "manual.md", kManual);
+  ASSERT_EQ(document.status(), v1::COMPLETED) << document.message();
+  EXPECT_EQ(document.verdict(), v1::READ);
+  EXPECT_GT(document.passages(), 0u);
+  EXPECT_GT(document.usage_bytes(), document.size_bytes());
+  EXPECT_EQ(document.progress().phase(), "done");
+  const v1::SearchResponse answer = Search(store, "How often do I have to remove limescale?");
+  ASSERT_GT(answer.hits_size(), 0);
+  const v1::Hit& hit = answer.hits(0);
+  EXPECT_THAT(hit.citations(0).quote(), HasSubstr("every three months"));
+  EXPECT_GT(hit.vector_score(), 0.2);
+  EXPECT_GT(answer.elapsed_us(), 0u);
+  CheckCitations(store, hit, false);
+}
+
+TEST_F(ServiceTest, FatesOfBrokenPdfsAreTold) {
+  const std::string store = MakeStore();
+  const v1::Document damaged = Add(store, "broken.pdf", "%PDF-1.4\nnot much more");
+  EXPECT_EQ(damaged.status(), v1::FAILED);
+  EXPECT_EQ(damaged.verdict(), v1::DAMAGED) << damaged.message();
+  EXPECT_THAT(damaged.message(), Not(IsEmpty()));
+  const v1::Document empty = Add(store, "empty.pdf", "");
+  EXPECT_EQ(empty.verdict(), v1::EMPTY) << empty.message();
+  const v1::Document other = Add(store, "picture.png", "\x89PNG");
+  EXPECT_EQ(other.verdict(), v1::UNSUPPORTED) << other.message();
+  EXPECT_THAT(Search(store, "anything").hits(), IsEmpty());
+}
+
+TEST_F(ServiceTest, QuotesOfPdfsStandWhereTheySay) {
+  const std::string store = MakeStore(200);
+  int read = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(CARREL_TESTDATA "/pdf")) {
+    if (entry.path().extension() != ".pdf") continue;
+    const v1::Document document = Add(store, entry.path().filename().string(), ReadFile(entry.path()));
+    EXPECT_NE(document.status(), v1::IN_PROGRESS);
+    EXPECT_NE(document.verdict(), v1::INTERNAL) << document.message();
+    if (document.status() != v1::COMPLETED) continue;
+    ++read;
+    const std::string text = Content(store, document.document_id());
+    const absl::StatusOr<std::u32string> points = FromUtf8(text);
+    ASSERT_TRUE(points.ok());
+    EXPECT_EQ(points->size(), document.characters());
+  }
+  ASSERT_GT(read, 5);
+  for (const char* query : {"the quiet river", "which letter crosses the bridge", "library catalogue", "series one two",
+                            "temperature measurement in the laboratory", "東京", "expedition near the station"}) {
+    const v1::SearchResponse answer = Search(store, query, 20);
+    EXPECT_GT(answer.hits_size(), 0) << query;
+    double last = 1;
+    for (const v1::Hit& hit : answer.hits()) {
+      EXPECT_LE(hit.score(), last);
+      last = hit.score();
+      CheckCitations(store, hit, true);
+    }
+  }
+}
+
+TEST_F(ServiceTest, RefusalsNameFieldValueAndWhatIsExpected) {
+  const std::string store = MakeStore();
+  absl::Status status;
+  v1::SearchRequest search;
+  search.set_owner(kOwner);
+  search.add_store_ids(store);
+  search.add_queries("x");
+  search.set_max_results(51);
+  Call(&v1::Retrieval::Stub::Search, search, &status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(rpc::DetailOf(status).has_value());
+  EXPECT_EQ(rpc::DetailOf(status)->field(), "max_results");
+  EXPECT_EQ(rpc::DetailOf(status)->value(), "51");
+  EXPECT_EQ(rpc::DetailOf(status)->expected(), "1 to 50");
+
+  v1::CreateStoreRequest create;
+  create.mutable_chunking()->set_max_chunk_size_tokens(200);
+  create.mutable_chunking()->set_chunk_overlap_tokens(101);
+  Call(&v1::Retrieval::Stub::CreateStore, create, &status);
+  EXPECT_EQ(rpc::DetailOf(status)->field(), "chunking.chunk_overlap_tokens");
+
+  Add(store, "a/b.txt", "x", true, &status);
+  EXPECT_EQ(rpc::DetailOf(status)->field(), "header.file_name");
+  Add("vs_none", "b.txt", "x", true, &status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  Add(store, "big.txt", std::string((16u << 20) + 1, 'x'), true, &status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(rpc::DetailOf(status)->field(), "data");
+
+  v1::GetStoreRequest other;
+  other.set_owner("project-b");
+  other.set_store_id(store);
+  Call(&v1::Retrieval::Stub::GetStore, other, &status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ServiceTest, MarkersBecomeCitations) {
+  const std::string store = MakeStore();
+  Add(store, "manual.md", kManual);
+  const v1::SearchResponse answer = Search(store, "How long is the guarantee?");
+  ASSERT_GT(answer.hits_size(), 0);
+  v1::AnnotateRequest request;
+  request.set_text("Größe: two years 【4:0†manual.md】, says 【4:99†nobody】.");
+  *request.mutable_hits() = answer.hits();
+  const v1::AnnotateResponse reply = Call(&v1::Retrieval::Stub::Annotate, request);
+  ASSERT_EQ(reply.annotations_size(), 2);
+  EXPECT_EQ(reply.annotations(0).marker(), "【4:0†manual.md】");
+  EXPECT_EQ(reply.annotations(0).marker_span().begin(), 17u);
+  EXPECT_EQ(reply.annotations(0).marker_span().end(), 32u);
+  EXPECT_EQ(reply.annotations(0).document_id(), answer.hits(0).document_id());
+  EXPECT_EQ(reply.annotations(0).citation().quote(), answer.hits(0).citations(0).quote());
+  EXPECT_FALSE(reply.annotations(1).has_hit());
+}
+
+TEST_F(ServiceTest, EmbedGivesUnitVectors) {
+  v1::EmbedRequest request;
+  request.add_texts("a wing in a slipstream");
+  request.add_texts(std::string(20'000, 'x') + " tail");
+  const v1::EmbedResponse reply = Call(&v1::Retrieval::Stub::Embed, request);
+  ASSERT_EQ(reply.vectors_size(), 2);
+  double norm = 0;
+  for (const float v : reply.vectors(0).values()) norm += double{v} * v;
+  EXPECT_NEAR(norm, 1, 1e-5);
+  EXPECT_EQ(reply.vectors(0).values_size(), 384);
+}
+
+TEST_F(ServiceTest, CapabilitiesTellModelsAndTypes) {
+  const v1::Capabilities reply = Call(&v1::Retrieval::Stub::GetCapabilities, v1::GetCapabilitiesRequest());
+  EXPECT_EQ(reply.default_model(), "all-MiniLM-L6-v2");
+  ASSERT_EQ(reply.models_size(), 1);
+  EXPECT_EQ(reply.models(0).window_tokens(), 256u);
+  EXPECT_THAT(reply.extensions(), ::testing::IsSupersetOf({".pdf", ".txt", ".md"}));
+}
+
+TEST_F(ServiceTest, ListsGoOnAfterADocument) {
+  const std::string store = MakeStore();
+  for (int i = 0; i < 5; ++i) Add(store, "n.txt", absl::StrCat("Note number ", i, "."), false);
+  v1::ListDocumentsRequest request;
+  request.set_owner(kOwner);
+  request.set_store_id(store);
+  request.set_limit(2);
+  int seen = 0;
+  for (bool more = true; more;) {
+    const v1::ListDocumentsResponse page = Call(&v1::Retrieval::Stub::ListDocuments, request);
+    ASSERT_GT(page.documents_size(), 0);
+    seen += page.documents_size();
+    more = page.has_more();
+    request.set_after(page.documents(page.documents_size() - 1).document_id());
+  }
+  EXPECT_EQ(seen, 5);
+  v1::DeleteStoreRequest remove;
+  remove.set_owner(kOwner);
+  remove.set_store_id(store);
+  EXPECT_TRUE(Call(&v1::Retrieval::Stub::DeleteStore, remove).existed());
+  EXPECT_FALSE(Call(&v1::Retrieval::Stub::DeleteStore, remove).existed());
+}
+
+TEST_F(ServiceTest, AStreamThatIsCutOffAddsNothing) {
+  const std::string store = MakeStore();
+  {
+    grpc::ClientContext context;
+    Deadline(context);
+    v1::Document reply;
+    const auto writer = stub_->AddDocument(&context, &reply);
+    v1::AddDocumentRequest part;
+    part.mutable_header()->set_owner(kOwner);
+    part.mutable_header()->set_store_id(store);
+    part.mutable_header()->set_file_name("cut.txt");
+    ASSERT_TRUE(writer->Write(part));
+    part.set_data("half of it");
+    ASSERT_TRUE(writer->Write(part));
+    context.TryCancel();
+    EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  server_->Shutdown();
+  EXPECT_THAT(library_->ListDocuments({.owner = kOwner, .store_id = store})->documents, IsEmpty());
+}
+
+}  // namespace
+}  // namespace carrel::retrieval

@@ -1,0 +1,112 @@
+// A layer that cannot be set up means no jail at all, and a sentence that says which and why. Each test takes one thing
+// away from a world of the jailer's own.
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "jail_fixture.h"
+
+namespace carrel::sandbox {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+bool IsRoot() { return ::geteuid() == 0; }
+
+std::vector<std::string> With(const std::string& flag) {
+  std::vector<std::string> all = UsualArguments();
+  all.push_back(flag);
+  return all;
+}
+
+std::string RefusalOf(const JailerUnderTest::Options& options) {
+  const auto jailer = JailerUnderTest::Start(options);
+  return jailer.ok() ? "it started all the same" : std::string(jailer.status().message());
+}
+
+TEST(RefusalTest, FullNeedsRoot) {
+  if (IsRoot()) GTEST_SKIP() << "for an ordinary user";
+  EXPECT_THAT(RefusalOf({.arguments = With("--tier=full")}), HasSubstr("namespaces"));
+}
+
+TEST(RefusalTest, NoUserNamespacesLeft) {
+  // Inside a user namespace of the test's own, so that the machine's setting stays.
+  EXPECT_THAT(RefusalOf({.arguments = {"--tier=userns", "--allow-no-cgroup"},
+                         .world = "echo 0 >/proc/sys/user/max_user_namespaces; exec \"$@\"",
+                         .unshare = {"--user", "--map-root-user"}}),
+              AllOf(HasSubstr("namespaces"), HasSubstr("Mend")));
+}
+
+TEST(RefusalTest, AMaskedProc) {
+  EXPECT_THAT(RefusalOf({.arguments = {"--tier=userns", "--allow-no-cgroup"},
+                         .world = "mount -t tmpfs none /proc/tty; exec \"$@\"",
+                         .unshare = {"--user", "--map-root-user", "--mount"}}),
+              AllOf(HasSubstr("proc"), HasSubstr("Mend")));
+}
+
+TEST(RefusalTest, ABindThatIsNotThere) {
+  EXPECT_THAT(
+      RefusalOf({.arguments = UsualArguments(), .more_manifest = "bind /nowhere/at/all /x  # a typing error\n"}),
+      AllOf(HasSubstr("shell"), HasSubstr("/nowhere/at/all")));
+}
+
+TEST(RefusalTest, AManifestWithAnUnknownKey) {
+  EXPECT_THAT(RefusalOf({.arguments = UsualArguments(), .more_manifest = "colour green\n"}),
+              AllOf(HasSubstr("manifest:"), HasSubstr("colour")));
+}
+
+TEST(RefusalTest, AProgramThatCannotBeExecutedIsNoSession) {
+  auto jailer = JailerUnderTest::Start(
+      {.arguments = UsualArguments(), .more_manifest = "bind /etc/hostname /usr/bin/dash  # not a program\n"});
+  ASSERT_TRUE(jailer.ok()) << jailer.status();
+  const auto running = StartJail((*jailer)->maker(), "shell");
+  EXPECT_EQ(running.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(running.status().message()), HasSubstr("exec"));
+}
+
+// As root the cgroup hierarchies are hidden; an ordinary user mostly has none to begin with.
+JailerUnderTest::Options WithoutCgroups(std::vector<std::string> arguments) {
+  JailerUnderTest::Options options{.arguments = std::move(arguments)};
+  if (IsRoot()) {
+    options.world = "mount -t tmpfs none /sys/fs/cgroup; exec \"$@\"";
+    options.unshare = {"--mount"};
+  }
+  return options;
+}
+
+TEST(RefusalTest, NoCgroupIsOnlyAcceptedByWord) {
+  if (!IsRoot() && UsualArguments().empty()) GTEST_SKIP() << "this user has cgroups";
+  EXPECT_THAT(RefusalOf(WithoutCgroups({})), AllOf(HasSubstr("cgroup"), HasSubstr("--allow-no-cgroup")));
+  const auto allowed = JailerUnderTest::Start(WithoutCgroups({"--allow-no-cgroup"}));
+  ASSERT_TRUE(allowed.ok()) << allowed.status();
+  EXPECT_THAT((*allowed)->maker().report().weakened, ::testing::Contains("memory: watchdog"));
+}
+
+TEST(RefusalTest, TheWatchdogKillsInTheCgroupsStead) {
+  if (!IsRoot() && UsualArguments().empty()) GTEST_SKIP() << "this user has cgroups";
+  auto jailer = JailerUnderTest::Start(WithoutCgroups({"--allow-no-cgroup"}));
+  ASSERT_TRUE(jailer.ok()) << jailer.status();
+  // By several processes, none of which is over the limit alone, and partly in files.
+  auto running = StartJail((*jailer)->maker(), "python", {.memory_bytes = 128 << 20});
+  ASSERT_TRUE(running.ok()) << running.status();
+  running->Finish(
+      "import os, time\n"
+      "for i in range(3):\n"
+      "  if os.fork() == 0: break\n"
+      "x = bytearray(b'x') * (40 << 20)\n"
+      "open(f'f{os.getpid()}', 'wb').write(b'y' * (2 << 20))\n"
+      "time.sleep(20)\n");
+  const auto end = running->jail->WaitForExit(absl::Seconds(10));
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(end->signal, SIGKILL);
+  EXPECT_TRUE(end->memory_limit);
+  const auto stats = running->jail->Stats();
+  ASSERT_TRUE(stats.ok()) << stats.status();
+  EXPECT_FALSE(stats->counted);
+  EXPECT_GT(stats->memory_peak_bytes, 128 << 20);
+}
+
+}  // namespace
+}  // namespace carrel::sandbox

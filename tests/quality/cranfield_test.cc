@@ -1,0 +1,177 @@
+// Ranking quality on the Cranfield collection, through the whole library: 1 400 abstracts are read in, cut, embedded
+// and indexed as documents, 225 questions are searched, and each leg and their fusion are held to a floor.
+//
+// The judgements number the questions 1..225 in the order of the query file, whose own <num> runs to 365.
+// Yardsticks, same measures, measured elsewhere: FTS5 0.359 (0.377 with a stemmer), MiniLM 0.402, fused 0.437 nDCG@10;
+// recall@20 0.482 (0.503), 0.528, 0.57.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "gtest/gtest.h"
+#include "retrieval/library.h"
+#include "retrieval/model_path.h"
+
+namespace carrel::retrieval {
+namespace {
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+// The texts of all <tag> elements of `xml`, white space made single.
+std::vector<std::string> Elements(const std::string& xml, const std::string& tag) {
+  std::vector<std::string> out;
+  const std::string open = absl::StrCat("<", tag, ">"), close = absl::StrCat("</", tag, ">");
+  for (size_t at = xml.find(open); at != xml.npos; at = xml.find(open, at)) {
+    at += open.size();
+    std::istringstream words(xml.substr(at, xml.find(close, at) - at));
+    std::string text;
+    for (std::string word; words >> word;) absl::StrAppend(&text, text.empty() ? "" : " ", word);
+    out.push_back(std::move(text));
+  }
+  return out;
+}
+
+// A first line with the title, then the text.
+class AbstractExtractor final : public Extractor {
+ public:
+  absl::StatusOr<Extraction> Extract(ExtractionRequest request) override {
+    std::string bytes(1u << 16, '\0');
+    const ssize_t size = ::read(request.bytes.get(), bytes.data(), bytes.size());
+    if (size < 0) return absl::InternalError("read");
+    bytes.resize(static_cast<size_t>(size));
+    const size_t line = bytes.find('\n');
+    Extraction out{.verdict = Verdict::kRead, .pages = 1};
+    out.document.title = bytes.substr(0, line);
+    absl::StatusOr<std::u32string> text = FromUtf8(std::string_view(bytes).substr(line + 1));
+    if (!text.ok()) return text.status();
+    out.document.text = *std::move(text);
+    const auto end = static_cast<uint32_t>(out.document.text.size());
+    out.document.body_end = end;
+    out.document.pages.push_back({.number = 1, .label = "1", .body = {0, end}, .margin = {end, end}});
+    return out;
+  }
+};
+
+struct Quality {
+  double ndcg10 = 0;
+  double recall20 = 0;
+};
+
+Quality Measure(const std::vector<std::string>& ranked, const std::set<std::string>& relevant) {
+  double gain = 0, ideal = 0, found = 0;
+  for (size_t i = 0; i < ranked.size() && i < 20; ++i) {
+    if (!relevant.contains(ranked[i])) continue;
+    found += 1;
+    if (i < 10) gain += 1 / std::log2(static_cast<double>(i) + 2);
+  }
+  for (size_t i = 0; i < relevant.size() && i < 10; ++i) ideal += 1 / std::log2(static_cast<double>(i) + 2);
+  return {.ndcg10 = gain / ideal, .recall20 = found / static_cast<double>(relevant.size())};
+}
+
+TEST(CranfieldTest, EachLegAndTheirFusionKeepTheirQuality) {
+  const std::string data = CARREL_TESTDATA "/cranfield/";
+  const std::string collection = ReadFile(data + "cran.all.1400.xml");
+  const std::vector<std::string> numbers = Elements(collection, "docno"), titles = Elements(collection, "title"),
+                                 texts = Elements(collection, "text");
+  ASSERT_EQ(numbers.size(), 1400u);
+  ASSERT_EQ(titles.size(), 1400u);
+  ASSERT_EQ(texts.size(), 1400u);
+  const std::vector<std::string> questions = Elements(ReadFile(data + "cran.qry.xml"), "title");
+  ASSERT_EQ(questions.size(), 225u);
+  std::map<size_t, std::set<std::string>> relevant;
+  std::ifstream judgements(data + "cranqrel.trec.txt");
+  std::string document;
+  size_t question = 0;
+  int unused = 0, grade = 0;
+  while (judgements >> question >> unused >> document >> grade) {
+    if (grade >= 1) relevant[question].insert(document);
+  }
+
+  std::string directory = testing::TempDir() + "/cranfield-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  AbstractExtractor extractor;
+  absl::StatusOr<std::unique_ptr<Library>> library =
+      Library::Open({.directory = directory, .sync_full = false}, {&SharedEmbedder()}, extractor);
+  ASSERT_TRUE(library.ok()) << library.status();
+  absl::StatusOr<StoreInfo> store = (*library)->CreateStore({.name = "cranfield"});
+  ASSERT_TRUE(store.ok());
+  const absl::Time start = absl::Now();
+  for (size_t i = 0; i < texts.size(); ++i) {
+    absl::StatusOr<std::unique_ptr<Upload>> upload = (*library)->NewUpload();
+    ASSERT_TRUE(upload.ok());
+    // Two abstracts are empty; their title is all that there is.
+    ASSERT_TRUE((*upload)->Write(absl::StrCat(titles[i], "\n", texts[i].empty() ? numbers[i] : texts[i])).ok());
+    ASSERT_TRUE(
+        (*library)
+            ->AddDocument({.store_id = store->id, .file_name = absl::StrCat(numbers[i], ".txt")}, *std::move(upload))
+            .ok());
+  }
+  for (StoreInfo info = *store; info.documents.completed < 1400; absl::SleepFor(absl::Milliseconds(100))) {
+    ASSERT_LT(absl::Now() - start, absl::Minutes(8));
+    info = (*library)->GetStore("", store->id).value();
+    ASSERT_EQ(info.documents.failed, 0u);
+  }
+  std::printf("read in: %.1f s\n", absl::ToDoubleSeconds(absl::Now() - start));
+
+  struct Leg {
+    const char* name;
+    Ranking ranking;
+    Quality floor;
+  };
+  // Floors are a little (0.01) under what was measured when they were written: the collection is fixed and the work is
+  // deterministic, so what falls below is a change for the worse, not noise.
+  const std::vector<Leg> legs = {
+      {"keywords", {.embedding_weight = 0, .text_weight = 1}, {.ndcg10 = 0.378, .recall20 = 0.51}},
+      {"vectors", {.embedding_weight = 1, .text_weight = 0}, {.ndcg10 = 0.394, .recall20 = 0.515}},
+      {"fused", {}, {.ndcg10 = 0.428, .recall20 = 0.56}},
+  };
+  for (const Leg& leg : legs) {
+    Quality sum;
+    size_t judged = 0;
+    const absl::Time leg_start = absl::Now();
+    for (size_t q = 0; q < questions.size(); ++q) {
+      const std::set<std::string>& wanted = relevant[q + 1];
+      if (wanted.empty()) continue;
+      ++judged;
+      const absl::StatusOr<SearchAnswer> answer = (*library)->Search(
+          {.store_ids = {store->id}, .queries = {questions[q]}, .max_results = 20, .ranking = leg.ranking});
+      ASSERT_TRUE(answer.ok()) << answer.status();
+      std::vector<std::string> ranked;
+      for (const Hit& hit : answer->hits) {
+        const std::string number = hit.file_name.substr(0, hit.file_name.size() - 4);
+        if (std::find(ranked.begin(), ranked.end(), number) == ranked.end()) ranked.push_back(number);
+      }
+      const Quality quality = Measure(ranked, wanted);
+      sum.ndcg10 += quality.ndcg10;
+      sum.recall20 += quality.recall20;
+    }
+    sum.ndcg10 /= static_cast<double>(judged);
+    sum.recall20 /= static_cast<double>(judged);
+    std::printf("%-9s nDCG@10 %.4f  recall@20 %.4f  %zu questions, %.1f ms each\n", leg.name, sum.ndcg10, sum.recall20,
+                judged, absl::ToDoubleMilliseconds(absl::Now() - leg_start) / static_cast<double>(judged));
+    EXPECT_GE(sum.ndcg10, leg.floor.ndcg10) << leg.name;
+    EXPECT_GE(sum.recall20, leg.floor.recall20) << leg.name;
+  }
+  library->reset();
+  std::filesystem::remove_all(directory);
+}
+
+}  // namespace
+}  // namespace carrel::retrieval

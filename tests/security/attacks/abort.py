@@ -1,0 +1,6 @@
+# Aborts.
+# verdict: SIGNALLED
+# signal: 6
+# state: dead
+import os
+os.abort()

@@ -1,0 +1,11 @@
+# Looks for the host's environment, name and processes.
+# verdict: COMPLETED
+# prints: leaks []
+import os
+known = {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "PWD", "TERM", "TMPDIR", "COLUMNS", "LINES"}
+prefixes = ("PYTHON", "MPL", "IPYTHON", "OPENBLAS", "OMP", "MKL", "NUMEXPR", "GLIBC", "XDG", "LC_", "CARREL_", "JUPYTER")
+leaks = [name for name in os.environ if name not in known and not name.startswith(prefixes)]
+leaks += [name for name in os.environ if "SECRET" in name or "KEY" in name or "TOKEN" in name]
+if len([entry for entry in os.listdir("/proc") if entry.isdigit()]) > 4:
+    leaks.append("processes")
+print("leaks", leaks)

@@ -1,0 +1,4 @@
+# Reads the password hashes.
+# verdict: RAISED FileNotFoundError
+# state: kept
+open("/etc/shadow")

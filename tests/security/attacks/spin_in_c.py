@@ -1,0 +1,6 @@
+# Spins in a C loop that never looks for signals.
+# limits: wall_ms=1500
+# verdict: TIME_LIMIT
+# state: dead
+import itertools
+sum(itertools.repeat(1))

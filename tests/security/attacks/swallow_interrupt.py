@@ -1,0 +1,10 @@
+# Catches every exception, KeyboardInterrupt too, and goes on.
+# limits: wall_ms=1500
+# verdict: TIME_LIMIT
+# state: dead
+while True:
+    try:
+        while True:
+            pass
+    except BaseException:
+        pass

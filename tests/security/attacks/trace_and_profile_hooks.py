@@ -1,0 +1,8 @@
+# Leaves hooks in the interpreter that run inside the driver.
+# verdict: any
+import gc, sys, threading
+def hook(*_):
+    raise SystemExit("hook")
+gc.callbacks.append(hook)
+threading.setprofile(hook)
+sys.setprofile(hook)

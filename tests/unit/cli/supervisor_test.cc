@@ -1,0 +1,124 @@
+// The supervisor with small shell programs for servers.
+#include "cli/supervisor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "sandbox/base/temp_dir.h"
+
+namespace carrel::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using Kind = SupervisorEvent::Kind;
+
+class SupervisorTest : public testing::Test {
+ protected:
+  // Blocks in this thread, and in the threads made below; the signals are sent to the process.
+  SupervisorTest() : signals_(*rpc::ShutdownSignals::Block()), temp_(*TempDir::Create()) {}
+
+  SupervisedProgram Shell(const std::string& name, const std::string& script) {
+    const std::string ready = temp_.path() + "/" + name + ".ready";
+    return {.name = name, .argv = {"/bin/sh", "-c", script, "sh", ready}, .health = [ready]() -> absl::Status {
+              if (std::filesystem::exists(ready)) return absl::OkStatus();
+              return absl::UnavailableError("no file yet");
+            }};
+  }
+  absl::Status Run(std::vector<SupervisedProgram> programs, SupervisorLimits limits,
+                   const std::function<void(const SupervisorEvent&)>& also = nullptr) {
+    Supervisor supervisor(std::move(programs), limits, [&](const SupervisorEvent& event) {
+      events_.push_back(event);
+      names_.emplace_back(event.program);
+      if (also) also(event);
+    });
+    return supervisor.Run(signals_);
+  }
+  [[nodiscard]] int Count(Kind kind) const {
+    return static_cast<int>(
+        std::count_if(events_.begin(), events_.end(), [&](const auto& event) { return event.kind == kind; }));
+  }
+
+  rpc::ShutdownSignals signals_;
+  TempDir temp_;
+  std::vector<SupervisorEvent> events_;
+  std::vector<std::string> names_;
+};
+
+SupervisorLimits Quick() {
+  return {.start_max = absl::Seconds(10), .stop_max = absl::Seconds(5), .backoff = absl::Milliseconds(10)};
+}
+
+constexpr char kServe[] = "trap 'exit 0' TERM; : > \"$1\"; while :; do sleep 0.02; done";
+
+TEST_F(SupervisorTest, StartsWaitsForHealthAndStopsInReverseOrder) {
+  const absl::Status status = Run({Shell("first", kServe), Shell("second", kServe)}, Quick(), [](const auto& event) {
+    if (event.kind == Kind::kAllReady) ::kill(::getpid(), SIGTERM);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Count(Kind::kReady), 2);
+  ASSERT_GE(names_.size(), 3u);
+  // …, stopping, stopped second, stopped first, stopped.
+  EXPECT_EQ(names_[names_.size() - 3], "second");
+  EXPECT_EQ(names_[names_.size() - 2], "first");
+  EXPECT_EQ(events_[events_.size() - 2].detail, "exited with 0");
+}
+
+TEST_F(SupervisorTest, RestartsWhatIsKilled) {
+  int kills = 0;
+  const absl::Status status = Run({Shell("victim", kServe)}, Quick(), [&](const SupervisorEvent& event) {
+    if (event.kind != Kind::kReady) return;
+    std::filesystem::remove(temp_.path() + "/victim.ready");
+    if (kills++ < 2) {
+      ::kill(event.pid, SIGKILL);
+    } else {
+      ::kill(::getpid(), SIGTERM);
+    }
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Count(Kind::kStarted), 3);
+  EXPECT_EQ(Count(Kind::kDied), 2);
+}
+
+TEST_F(SupervisorTest, GivesUpOnWhatNeverWorks) {
+  const absl::Status status = Run({Shell("good", kServe), Shell("broken", "exit 7")}, Quick());
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message().data(), status.message().size()),
+              HasSubstr("broken exited with 7, 2 times in a row"));
+  EXPECT_EQ(Count(Kind::kStopping), 1);
+}
+
+TEST_F(SupervisorTest, GivesUpOnWhatDiesAgainAndAgain) {
+  const absl::Status status = Run({Shell("dying", ": > \"$1\"; sleep 0.2; exit 1")}, Quick());
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Count(Kind::kDied), 5);
+}
+
+TEST_F(SupervisorTest, KillsWhatNeverGetsHealthy) {
+  SupervisorLimits limits = Quick();
+  limits.start_max = absl::Milliseconds(200);
+  const absl::Status status = Run({Shell("silent", "sleep 100")}, limits);
+  EXPECT_THAT(std::string(status.message().data(), status.message().size()), HasSubstr("no file yet"));
+}
+
+TEST_F(SupervisorTest, KillsWhatIgnoresSigterm) {
+  SupervisorLimits limits = Quick();
+  limits.stop_max = absl::Milliseconds(200);
+  const absl::Time begin = absl::Now();
+  const absl::Status status =
+      Run({Shell("stubborn", "trap '' TERM; : > \"$1\"; while :; do sleep 0.02; done")}, limits, [](const auto& event) {
+        if (event.kind == Kind::kAllReady) ::kill(::getpid(), SIGTERM);
+      });
+  EXPECT_TRUE(status.ok());
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(5));
+  EXPECT_THAT(events_[events_.size() - 2].detail, HasSubstr("killed"));
+}
+
+}  // namespace
+}  // namespace carrel::cli

@@ -1,0 +1,141 @@
+#include "config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace carrel::config {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class ConfigTest : public testing::Test {
+ protected:
+  ConfigTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "config_test_XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+    file_ = directory_ + "/carrel.toml";
+  }
+  ~ConfigTest() override { std::filesystem::remove_all(directory_); }
+
+  absl::StatusOr<Config> LoadText(const std::string& text) {
+    std::ofstream(file_) << text;
+    return Load({.file = file_});
+  }
+  std::string ErrorOf(const std::string& text) {
+    const auto config = LoadText(text);
+    return config.ok() ? "" : std::string(config.status().message().data(), config.status().message().size());
+  }
+
+  std::string directory_;
+  std::string file_;
+};
+
+std::string ErrorOf(const LoadOptions& options) {
+  const auto config = Load(options);
+  return config.ok() ? "" : std::string(config.status().message().data(), config.status().message().size());
+}
+
+TEST_F(ConfigTest, TheDefaultFileSaysExactlyTheDefaults) {
+  const auto config = LoadText(std::string(DefaultToml()));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(Print(*config), Print(Config{}));
+  EXPECT_TRUE(Changed(*config).empty());
+}
+
+TEST_F(ConfigTest, TheDefaultFileNamesEveryKey) {
+  const std::string text(DefaultToml());
+  std::string printed = Print(Config{});
+  for (size_t begin = 0; begin < printed.size();) {
+    const size_t end = printed.find('\n', begin);
+    const std::string line = printed.substr(begin, end - begin);
+    EXPECT_NE(text.find("\n" + line + "\n"), std::string::npos) << "carrel.toml lacks: " << line;
+    begin = end + 1;
+  }
+}
+
+TEST_F(ConfigTest, WhatIsPrintedIsReadBackAsTheSame) {
+  const auto config = LoadText("[rpc]\nallowed_uids = [1000, 33]\ntoken_file = \"a\\\"b\\\\c\"\ndrain_ms = 7\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const std::string printed = Print(*config);
+  const auto again = LoadText(printed);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(Print(*again), printed);
+  EXPECT_EQ(again->rpc.token_file, "a\"b\\c");
+}
+
+TEST_F(ConfigTest, FlagsWinOverEnvironmentOverFileOverDefaults) {
+  std::ofstream(file_) << "[rpc]\ndrain_ms = 1\ncall_ms_max = 2000\nthreads_max = 8\n";
+  const auto config = Load({.file = file_,
+                            .environment = {"CARREL_RPC_DRAIN_MS=2", "CARREL_RPC_CALL_MS_MAX=3000"},
+                            .flags = {{"rpc.drain_ms", "3"}}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->rpc.drain_ms, 3u);
+  EXPECT_EQ(config->rpc.call_ms_max, 3000u);
+  EXPECT_EQ(config->rpc.threads_max, 8u);
+  EXPECT_EQ(config->rpc.message_bytes_max, Config{}.rpc.message_bytes_max);
+}
+
+TEST_F(ConfigTest, UnknownKeysAreErrorsWithLineAndGuess) {
+  EXPECT_THAT(ErrorOf("[rpc]\n\ndrain_sm = 1\n"),
+              StartsWith(file_ + ":3: unknown key \"drain_sm\" in [rpc]; did you mean \"drain_ms\"?"));
+  EXPECT_THAT(ErrorOf("[rcp]\ndrain_ms = 1\n"), StartsWith(file_ + ":1: unknown section [rcp]; did you mean \"rpc\"?"));
+  EXPECT_THAT(ErrorOf("[storage]\nzzzzzzzzzzzz = 1\n"), HasSubstr("there are: sync"));
+  EXPECT_THAT(ErrorOf("drain_ms = 1\n"), HasSubstr("outside any section"));
+}
+
+TEST_F(ConfigTest, WrongTypesAndRangesAreErrorsWithLine) {
+  EXPECT_THAT(ErrorOf("[rpc]\ndrain_ms = \"1\"\n"), StartsWith(file_ + ":2: rpc.drain_ms must be a whole number"));
+  EXPECT_THAT(ErrorOf("[rpc]\ndrain_ms = -1\n"), HasSubstr("whole number"));
+  EXPECT_THAT(ErrorOf("[rpc]\ndrain_ms = 600001\n"),
+              StartsWith(file_ + ":2: rpc.drain_ms is 600001: expected 0 to 600000"));
+  EXPECT_THAT(ErrorOf("[rpc]\nreflection = 1\n"), HasSubstr("true or false"));
+  EXPECT_THAT(ErrorOf("[rpc]\nallowed_uids = 1000\n"), HasSubstr("list of user numbers"));
+  EXPECT_THAT(ErrorOf("[rpc]\nallowed_uids = [4294967295]\n"), HasSubstr("no uid"));
+  EXPECT_THAT(ErrorOf("[log]\nlevel = \"loud\"\n"), HasSubstr("expected one of debug, info, warning, error, off"));
+  EXPECT_THAT(ErrorOf("[rpc]\ndrain_ms = \n"), StartsWith(file_ + ":2: "));
+  EXPECT_THAT(ErrorOf("[rpc\n"), StartsWith(file_ + ":1: "));
+}
+
+TEST_F(ConfigTest, FilesThatCannotBeReadAreErrorsAndEmptyOnesAreNot) {
+  EXPECT_THAT(carrel::config::ErrorOf({.file = directory_ + "/none"}), HasSubstr("cannot be read"));
+  EXPECT_THAT(carrel::config::ErrorOf({.file = directory_}), HasSubstr("cannot be read"));
+  EXPECT_EQ(ErrorOf(""), "");
+}
+
+TEST(Config, TheEnvironmentKnowsItsSectionsAndMindsNoOthers) {
+  EXPECT_EQ(
+      ErrorOf({.environment = {"CARREL_DATA=/x", "CARREL_JAILER_FD=3", "CARREL_URL=y", "PATH=z", "CARREL_RPCX=1"}}),
+      "");
+  EXPECT_THAT(ErrorOf({.environment = {"CARREL_RPC_DRAIN=1"}}),
+              StartsWith("environment CARREL_RPC_DRAIN: unknown key"));
+  EXPECT_THAT(ErrorOf({.environment = {"CARREL_RPC_REFLECTION=yes"}}), HasSubstr("expected true or false"));
+  const auto config = Load({.environment = {"CARREL_RPC_ALLOWED_UIDS=1000,33", "CARREL_JAIL_ALLOW_NO_CGROUP=true"}});
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->rpc.allowed_uids, (std::vector<uint32_t>{1000, 33}));
+  EXPECT_TRUE(config->jail.allow_no_cgroup);
+}
+
+TEST(Config, FlagsAreChecked) {
+  EXPECT_THAT(ErrorOf({.flags = {{"drain_ms", "1"}}}), HasSubstr("unknown section"));
+  EXPECT_THAT(ErrorOf({.flags = {{"rpc.drain_ms", "1,2"}}}), HasSubstr("whole number"));
+  EXPECT_THAT(ErrorOf({.flags = {{"rpc.drain_ms", ""}}}), HasSubstr("whole number"));
+}
+
+TEST(Config, ChangedSettingsCarryTheConfigurationToAServer) {
+  const auto config =
+      Load({.flags = {{"rpc.allowed_uids", "7,8"}, {"log.level", "debug"}, {"jail.allow_no_cgroup", "true"}}});
+  ASSERT_TRUE(config.ok());
+  const auto changed = Changed(*config);
+  EXPECT_EQ(changed.size(), 3u);
+  const auto again = Load({.flags = changed});
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(Print(*again), Print(*config));
+}
+
+}  // namespace
+}  // namespace carrel::config

@@ -1,0 +1,256 @@
+// Sessions and their table against a scripted driver: what each end of a call is called, who waits, who is refused.
+#include "interpreter/engine/session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "interpreter/engine/errors.h"
+#include "interpreter/engine/session_table.h"
+#include "tests/unit/interpreter/scripted_jail.h"
+
+namespace carrel::interpreter {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::ScriptedJails;
+
+class Collected final : public EventSink {
+ public:
+  std::string out;
+  std::string err;
+  std::atomic<bool> cancelled = false;
+  std::atomic<bool> started = false;
+
+  void OnStarted(const std::string&, absl::Duration, absl::Duration) override { started = true; }
+  void OnStdout(std::string text) override { out += text; }
+  void OnStderr(std::string text) override { err += text; }
+  void OnDisplay(Display) override {}
+  void OnArtifact(Artifact) override {}
+  [[nodiscard]] bool Cancelled() const override { return cancelled; }
+};
+
+class TableTest : public ::testing::Test {
+ protected:
+  ScriptedJails jails_;
+  SessionTable table_{{.sessions_max = 4,
+                       .sessions_per_owner_max = 3,
+                       .memory_bytes_total_max = 10ull << 30,
+                       .calls_waiting_max = 1,
+                       .interrupt_grace = absl::Milliseconds(100)},
+                      jails_};
+
+  std::string Make(const CreateOptions& options = {}) {
+    const absl::StatusOr<std::shared_ptr<Session>> session = table_.Create(options);
+    EXPECT_TRUE(session.ok()) << session.status();
+    return session.ok() ? (*session)->id() : "";
+  }
+  Outcome Run(const std::string& script, const Limits& limits = {}) {
+    const std::string id = Make();
+    Collected sink;
+    absl::StatusOr<Outcome> outcome = table_.Execute({.session_id = id, .code = script, .limits = limits}, sink);
+    EXPECT_TRUE(outcome.ok()) << outcome.status();
+    EXPECT_TRUE(table_.Delete("", id));
+    return outcome.ok() ? *outcome : Outcome{};
+  }
+};
+
+TEST_F(TableTest, CompletedWithItsOutputAndIsolation) {
+  const std::string id = Make();
+  Collected sink;
+  const absl::StatusOr<Outcome> outcome = table_.Execute({.session_id = id, .code = "say hello\nerr oops"}, sink);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->kind, OutcomeKind::kCompleted);
+  EXPECT_EQ(sink.out, "hello");
+  EXPECT_EQ(sink.err, "oops");
+  EXPECT_EQ(outcome->usage.stdout_bytes, 5u);
+  EXPECT_EQ(outcome->isolation, "scripted");
+  EXPECT_THAT(outcome->weakened, ElementsAre("memory: watchdog"));
+}
+
+TEST_F(TableTest, EveryEndHasItsKind) {
+  EXPECT_EQ(Run("exit 3").kind, OutcomeKind::kExited);
+  EXPECT_EQ(Run("exit 3").exit_code, 3);
+  EXPECT_TRUE(Run("exit 3").state_kept);
+  EXPECT_EQ(Run("leave 4").kind, OutcomeKind::kExited);
+  EXPECT_FALSE(Run("leave 4").state_kept);
+  EXPECT_EQ(Run("die 6").kind, OutcomeKind::kSignalled);
+  EXPECT_EQ(Run("die 6").signal, SIGABRT);
+  EXPECT_EQ(Run("die 9").kind, OutcomeKind::kSignalled) << "a kill is no memory limit unless the jail says so";
+  EXPECT_EQ(Run("oom").kind, OutcomeKind::kMemoryLimit);
+  EXPECT_EQ(Run("oom").limit, LimitName::kMemory);
+  EXPECT_EQ(Run("oom").limit_value, 1ull << 30);
+  EXPECT_EQ(Run("die " + std::to_string(SIGSYS)).kind, OutcomeKind::kDeniedSyscall);
+  EXPECT_EQ(Run("die " + std::to_string(SIGXCPU)).kind, OutcomeKind::kCpuLimit);
+  EXPECT_EQ(Run("raise 2").kind, OutcomeKind::kRaised);
+}
+
+TEST_F(TableTest, AForgedChannelEndsTheSession) {
+  EXPECT_EQ(Run("nonsense").kind, OutcomeKind::kSignalled);
+  EXPECT_FALSE(Run("nonsense").state_kept);
+  const Outcome closed = Run("hang-up");
+  EXPECT_EQ(closed.kind, OutcomeKind::kSignalled);
+  EXPECT_THAT(closed.message, HasSubstr("channel"));
+}
+
+TEST_F(TableTest, TheTimeLimitInterruptsAndThenKills) {
+  const Outcome soft = Run("say x\nspin", {.wall_ms = 30});
+  EXPECT_EQ(soft.kind, OutcomeKind::kTimeLimit);
+  EXPECT_TRUE(soft.state_kept);
+  EXPECT_EQ(soft.limit, LimitName::kWall);
+  EXPECT_EQ(soft.limit_value, 30u);
+  const Outcome hard = Run("stubborn", {.wall_ms = 30});
+  EXPECT_EQ(hard.kind, OutcomeKind::kTimeLimit);
+  EXPECT_FALSE(hard.state_kept);
+  EXPECT_GE(hard.usage.wall_ms, 130u);
+}
+
+TEST_F(TableTest, TheCpuLimitIsTheKernelsCount) {
+  const Outcome outcome = Run("burn 500\nspin", {.cpu_ms = 100});
+  EXPECT_EQ(outcome.kind, OutcomeKind::kCpuLimit);
+  EXPECT_EQ(outcome.usage.cpu_ms, 500u);
+  EXPECT_TRUE(outcome.state_kept);
+}
+
+TEST_F(TableTest, LimitsThatWereOnlyTouchedAreListed) {
+  EXPECT_THAT(Run("refuse-fork").limits_touched, ElementsAre(LimitName::kProcesses));
+  EXPECT_THAT(Run("child-oom").limits_touched, ElementsAre(LimitName::kMemory));
+  EXPECT_THAT(Run("raise " + std::to_string(ENOSPC)).limits_touched, ElementsAre(LimitName::kWorkspace));
+  EXPECT_THAT(Run("say x").limits_touched, IsEmpty());
+}
+
+TEST_F(TableTest, ADeadSessionSaysWhy) {
+  const std::string id = Make();
+  Collected sink;
+  ASSERT_TRUE(table_.Execute({.session_id = id, .code = "oom"}, sink).ok());
+  const absl::Status dead = table_.Execute({.session_id = id, .code = "say x"}, sink).status();
+  EXPECT_EQ(dead.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(dead.ToString(), HasSubstr("memory limit"));
+  EXPECT_EQ((*table_.Find("", id))->Info().state, SessionState::kDead);
+}
+
+TEST_F(TableTest, CallsRunInTheirOrderAndTooManyAreRefused) {
+  const std::string id = Make();
+  Collected first;
+  Collected second;
+  Collected third;
+  std::thread running([&] { EXPECT_TRUE(table_.Execute({.session_id = id, .code = "spin"}, first).ok()); });
+  while (!first.started) std::this_thread::yield();
+  std::thread waiting([&] { EXPECT_TRUE(table_.Execute({.session_id = id, .code = "say b"}, second).ok()); });
+  absl::Status refused;
+  do {
+    // Until the second is in the queue this one is taken, and waits in its place: give it up then.
+    third.cancelled = true;
+    refused = table_.Execute({.session_id = id, .code = "say c"}, third).status();
+  } while (refused.code() == absl::StatusCode::kCancelled);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_GT(FactsOf(refused)->retry_after, absl::ZeroDuration());
+  EXPECT_FALSE(second.started);
+  while (!*(*table_.Find("", id))->Interrupt()) std::this_thread::yield();
+  running.join();
+  waiting.join();
+  EXPECT_EQ(second.out, "b");
+  EXPECT_FALSE(*(*table_.Find("", id))->Interrupt()) << "nothing runs any more";
+}
+
+TEST_F(TableTest, ACancelledCallIsInterrupted) {
+  const std::string id = Make();
+  Collected sink;
+  std::thread canceller([&] {
+    while (!sink.started) std::this_thread::yield();
+    sink.cancelled = true;
+  });
+  const absl::StatusOr<Outcome> outcome = table_.Execute({.session_id = id, .code = "spin"}, sink);
+  canceller.join();
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(outcome->kind, OutcomeKind::kCancelled);
+  EXPECT_TRUE(outcome->state_kept);
+}
+
+TEST_F(TableTest, DeletingASessionEndsItsCall) {
+  const std::string id = Make();
+  Collected sink;
+  std::thread deleter([&] {
+    while (!sink.started) std::this_thread::yield();
+    EXPECT_TRUE(table_.Delete("", id));
+  });
+  const absl::StatusOr<Outcome> outcome = table_.Execute({.session_id = id, .code = "stubborn"}, sink);
+  deleter.join();
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(outcome->kind, OutcomeKind::kCancelled);
+  EXPECT_FALSE(outcome->state_kept);
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(TableTest, TheSameIdAgainIsTheSameSession) {
+  EXPECT_EQ(Make({.owner = "a", .session_id = "mine"}), "mine");
+  EXPECT_EQ(Make({.owner = "a", .session_id = "mine"}), "mine");
+  EXPECT_EQ(table_.size(), 1u);
+  EXPECT_EQ(table_.Create({.owner = "b", .session_id = "mine"}).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(table_.Find("b", "mine").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(table_.Delete("b", "mine"));
+}
+
+TEST_F(TableTest, RoomIsLimitedByNumberOwnerAndMemory) {
+  for (const char* id : {"1", "2", "3"}) Make({.owner = "a", .session_id = id});
+  EXPECT_EQ(table_.Create({.owner = "a"}).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(table_.Create({.owner = "b", .limits = {.memory_bytes = 9ull << 30}}).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  Make({.owner = "b", .session_id = "4"});
+  const absl::Status full = table_.Create({.owner = "b"}).status();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_GT(FactsOf(full)->retry_after, absl::ZeroDuration());
+  EXPECT_EQ(table_.List("a").size(), 3u);
+  EXPECT_TRUE(table_.Delete("a", "2"));
+  EXPECT_TRUE(table_.Create({.owner = "b"}).ok());
+}
+
+TEST_F(TableTest, ABadRequestNamesItsField) {
+  const auto field = [&](const CreateOptions& options) {
+    const absl::Status status = table_.Create(options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return FactsOf(status) ? FactsOf(status)->field : "";
+  };
+  EXPECT_EQ(field({.session_id = "a b"}), "session_id");
+  EXPECT_EQ(field({.owner = std::string(129, 'o')}), "owner");
+  EXPECT_EQ(field({.idle_timeout = absl::Milliseconds(5)}), "idle_timeout_ms");
+  EXPECT_EQ(field({.limits = {.processes = 1}}), "limits.processes");
+  EXPECT_EQ(table_.Create({.runtime = "cobol"}).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(TableTest, AJailThatCannotBeMadeIsTheJailsWord) {
+  jails_.fail_next = absl::UnavailableError("cgroup: not mounted");
+  EXPECT_EQ(table_.Create({}).status(), absl::UnavailableError("cgroup: not mounted"));
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_TRUE(table_.Create({}).ok());
+}
+
+TEST_F(TableTest, AThrowAwayCallLeavesNothing) {
+  Collected sink;
+  const absl::StatusOr<Outcome> outcome = table_.Execute({.code = "say once"}, sink);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(sink.out, "once");
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_EQ(*jails_.alive, 0);
+}
+
+TEST_F(TableTest, IdleSessionsExpire) {
+  Make({.idle_timeout = absl::Seconds(1)});
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (*jails_.alive > 0 && absl::Now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(*jails_.alive, 0);
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(TableTest, CodeOverItsSizeIsRefused) {
+  Collected sink;
+  const std::string code((1 << 20) + 1, ' ');
+  EXPECT_EQ(table_.Execute({.code = code}, sink).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace carrel::interpreter

@@ -1,0 +1,84 @@
+#include <filesystem>
+#include <fstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "retrieval/model_path.h"
+#include "retrieval/wordpiece.h"
+
+namespace carrel::retrieval {
+namespace {
+
+using nlohmann::json;
+
+json Reference(const char* file) {
+  std::ifstream in(std::string(CARREL_TESTDATA "/retrieval/") + file);
+  return json::parse(in);
+}
+
+TEST(WordPieceTest, AgreesWithTheReferenceOnHostileStrings) {
+  absl::StatusOr<ModelDirectory> model = OpenModelDirectory(ModelPath());
+  ASSERT_TRUE(model.ok()) << model.status();
+  absl::StatusOr<WordPiece> tokenizer = WordPiece::Load(model->tokenizer_path);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const json cases = Reference("wordpiece.json");
+  ASSERT_GT(cases.size(), 300u);
+  for (const json& one : cases) {
+    const std::string text = one.at("text");
+    EXPECT_EQ(tokenizer->Encode(text), one.at("ids").get<std::vector<int32_t>>()) << one.at("text").dump(-1, ' ', true);
+  }
+}
+
+TEST(WordPieceTest, InvalidUtf8IsDropped) {
+  absl::StatusOr<ModelDirectory> model = OpenModelDirectory(ModelPath());
+  ASSERT_TRUE(model.ok()) << model.status();
+  absl::StatusOr<WordPiece> tokenizer = WordPiece::Load(model->tokenizer_path);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ(tokenizer->Encode("wing\xff\xc3 tip\xe2\x82"), tokenizer->Encode("wing tip"));
+}
+
+TEST(EmbedderTest, VectorsAgreeWithTheReference) {
+  const json cases = Reference("vectors.json");
+  ASSERT_GE(cases.size(), 20u);
+  std::vector<std::string> texts;
+  for (const json& one : cases) texts.push_back(one.at("text"));
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  absl::StatusOr<std::vector<Embedding>> out = SharedEmbedder().Embed(views, TextRole::kPassage);
+  ASSERT_TRUE(out.ok()) << out.status();
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const auto expected = cases[i].at("values").get<std::vector<float>>();
+    const Embedding& got = (*out)[i];
+    ASSERT_EQ(got.values.size(), expected.size());
+    double cosine = 0, norm = 0;
+    for (size_t d = 0; d < expected.size(); ++d) {
+      cosine += double{got.values[d]} * expected[d];
+      norm += double{got.values[d]} * got.values[d];
+    }
+    EXPECT_GT(cosine, 0.9999) << texts[i].substr(0, 60);
+    EXPECT_NEAR(norm, 1.0, 1e-5);
+    EXPECT_EQ(got.tokens, cases[i].at("tokens").get<uint32_t>());
+    EXPECT_EQ(got.truncated, cases[i].at("truncated").get<bool>());
+  }
+}
+
+TEST(ModelDirectoryTest, AWrongChecksumIsNamed) {
+  const std::string dir = testing::TempDir() + "/wrong_model";
+  std::filesystem::create_directories(dir);
+  std::ofstream(dir + "/w.onnx") << "not a model";
+  std::ofstream(dir + "/t.json") << "{}";
+  std::ofstream(dir + "/manifest.json") << R"({"format":1,"name":"m","dimensions":8,"window_tokens":16,"pooling":"cls",
+    "query_prefix":"","passage_prefix":"","licence":"none","source":"",
+    "weights":{"file":"w.onnx","sha256":"00"},"tokenizer":{"file":"t.json","sha256":"00"}})";
+  const absl::StatusOr<ModelDirectory> model = OpenModelDirectory(dir);
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(model.status().message()), testing::HasSubstr("w.onnx"));
+  std::filesystem::remove_all(dir);
+}
+
+TEST(ModelDirectoryTest, NoDirectoryIsNotFound) {
+  EXPECT_EQ(OpenModelDirectory("/nonexistent").status().code(), absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace carrel::retrieval

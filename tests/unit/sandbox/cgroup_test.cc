@@ -1,0 +1,249 @@
+#include "sandbox/cgroup.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "in_child.h"
+#include "sandbox/base/temp_dir.h"
+
+namespace carrel::sandbox {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+constexpr JailLimits kLimits{.memory_bytes = uint64_t{64} << 20, .processes = 10, .cpu_millis = 500};
+
+// A cgroupfs of plain files: it remembers what was written, and does nothing.
+class FakeHierarchy : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(directory_.ok());
+    options_ = {.mounts = Path("mountinfo"), .own_groups = Path("cgroup"), .root = Path("root"), .kernel = false};
+  }
+
+  [[nodiscard]] std::string Path(const std::string& name) const { return directory_->path() + "/" + name; }
+  void Write(const std::string& name, const std::string& text) const {
+    fs::create_directories(fs::path(Path(name)).parent_path());
+    std::ofstream(Path(name)) << text;
+  }
+  [[nodiscard]] std::string Read(const std::string& name) const {
+    std::ifstream file(Path(name));
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+  }
+  [[nodiscard]] static std::string Own() { return "carrel-" + std::to_string(getpid()); }
+
+  void MakeUnified() const {
+    Write("mountinfo", "30 23 0:26 / /cg rw,relatime - cgroup2 cgroup2 rw\n");
+    Write("cgroup", "0::/service\n");
+    Write("root/cg/service/cgroup.controllers", "cpuset cpu io memory pids\n");
+    Write("root/cg/service/cgroup.subtree_control", "\n");
+  }
+
+  absl::StatusOr<TempDir> directory_ = TempDir::Create();
+  CgroupOptions options_;
+};
+
+TEST_F(FakeHierarchy, UnifiedGetsTheLimitsOfV2) {
+  MakeUnified();
+  absl::StatusOr<CgroupTree> tree = CgroupTree::Detect(options_);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_EQ(tree->Describe(), "v2: memory, pids, cpu");
+  EXPECT_EQ(Read("root/cg/service/cgroup.subtree_control"), "+memory +pids +cpu ");
+  const std::string own = "root/cg/service/" + Own();
+  EXPECT_EQ(Read(own + "/cgroup.subtree_control"), "+memory +pids +cpu ");
+  {
+    absl::StatusOr<Cgroup> group = tree->Create("session-1", kLimits);
+    ASSERT_TRUE(group.ok()) << group.status();
+    EXPECT_GE(group->directory_fd(), 0);
+    EXPECT_EQ(Read(own + "/session-1/memory.max"), "67108864");
+    EXPECT_EQ(Read(own + "/session-1/pids.max"), "10");
+    EXPECT_EQ(Read(own + "/session-1/cpu.max"), "50000 100000");
+    EXPECT_FALSE(fs::exists(Path(own + "/session-1/memory.oom.group")));
+    ASSERT_TRUE(group->Add(4242).ok());
+    EXPECT_EQ(Read(own + "/session-1/cgroup.procs"), "4242");
+
+    Write(own + "/session-1/memory.current", "1000\n");
+    Write(own + "/session-1/memory.peak", "2000\n");
+    Write(own + "/session-1/memory.events", "low 0\nhigh 0\nmax 7\noom 2\noom_kill 3\noom_group_kill 0\n");
+    Write(own + "/session-1/pids.current", "4\n");
+    Write(own + "/session-1/pids.events", "max 5\n");
+    Write(own + "/session-1/cpu.stat", "usage_usec 123\nuser_usec 100\n");
+    const absl::StatusOr<JailStats> stats = group->Stats();
+    ASSERT_TRUE(stats.ok());
+    EXPECT_EQ(stats->memory_bytes, 1000U);
+    EXPECT_EQ(stats->memory_peak_bytes, 2000U);
+    EXPECT_EQ(stats->oom_kills, 3U);
+    EXPECT_EQ(stats->processes, 4U);
+    EXPECT_EQ(stats->process_refusals, 5U);
+    EXPECT_EQ(stats->cpu_ns, 123000U);
+  }
+  EXPECT_FALSE(fs::exists(Path(own + "/session-1")));
+}
+
+TEST_F(FakeHierarchy, UnifiedIsFoundThroughACgroupNamespace) {
+  MakeUnified();
+  // A container that sees only its own part: the mount's root is the group itself.
+  Write("mountinfo", "30 23 0:26 /service /cg/service rw,relatime - cgroup2 cgroup2 rw\n");
+  EXPECT_TRUE(CgroupTree::Detect(options_).ok());
+}
+
+TEST_F(FakeHierarchy, EachControllerIsUsedWhereItIs) {
+  Write("mountinfo",
+        "30 23 0:26 / /cg/unified rw - cgroup2 cgroup2 rw\n31 23 0:27 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n");
+  Write("cgroup", "1:cpu,cpuacct:/\n0::/\n");
+  Write("root/cg/unified/cgroup.controllers", "memory pids\n");
+  Write("root/cg/unified/cgroup.subtree_control", "memory pids\n");
+  fs::create_directories(Path("root/cg/cpu"));
+  absl::StatusOr<CgroupTree> tree = CgroupTree::Detect(options_);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_EQ(tree->Describe(), "v1: cpu, cpuacct; v2: memory, pids");
+  const absl::StatusOr<Cgroup> group = tree->Create("session-1", kLimits);
+  ASSERT_TRUE(group.ok());
+  EXPECT_EQ(group->directory_fd(), -1);
+  EXPECT_EQ(Read("root/cg/unified/" + Own() + "/session-1/memory.max"), "67108864");
+  EXPECT_EQ(Read("root/cg/cpu/" + Own() + "/session-1/cpu.cfs_quota_us"), "50000");
+}
+
+TEST_F(FakeHierarchy, SaysWhichControllerIsMissing) {
+  MakeUnified();
+  Write("root/cg/service/cgroup.controllers", "cpu memory\n");
+  const absl::Status status = CgroupTree::Detect(options_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the pids controller"));
+  Write("cgroup", "0::/../elsewhere\n");
+  EXPECT_THAT(std::string(CgroupTree::Detect(options_).status().message()), HasSubstr("memory"));
+}
+
+TEST_F(FakeHierarchy, TheDeadsTreesAreRemovedAndTheLivingsStay) {
+  MakeUnified();
+  fs::create_directories(Path("root/cg/service/carrel-1/session-9"));
+  fs::create_directories(Path("root/cg/service/carrel-leaf"));
+  fs::create_directories(Path("root/cg/service/somebody"));
+  absl::StatusOr<CgroupTree> tree = CgroupTree::Detect(options_);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_FALSE(fs::exists(Path("root/cg/service/carrel-1")));
+  EXPECT_TRUE(fs::exists(Path("root/cg/service/carrel-leaf")));
+  EXPECT_TRUE(fs::exists(Path("root/cg/service/somebody")));
+  // Another jailer starts while this one lives.
+  EXPECT_EQ(InChild([this] { return CgroupTree::Detect(options_).ok() ? 0 : 1; }), 0);
+  EXPECT_TRUE(fs::exists(Path("root/cg/service/" + Own())));
+}
+
+// The kernel's own, as it is here.
+class RealHierarchy : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root";
+    tree_ = CgroupTree::Detect();
+    if (!tree_.ok()) GTEST_SKIP() << tree_.status();
+  }
+  // A child that waits for `go`, then does it; in the group.
+  template <typename Body>
+  pid_t Start(Cgroup& group, const Body& body) {
+    int go[2];
+    EXPECT_EQ(pipe(go), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      char byte = 0;
+      if (read(go[0], &byte, 1) != 1) _exit(99);
+      _exit(body());
+    }
+    EXPECT_TRUE(group.Add(child).ok());
+    EXPECT_EQ(write(go[1], "x", 1), 1);
+    close(go[0]);
+    close(go[1]);
+    return child;
+  }
+  static int Wait(pid_t child) {
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
+
+  absl::StatusOr<CgroupTree> tree_ = absl::UnknownError("not set up");
+};
+
+TEST_F(RealHierarchy, KillsWhatTakesTooMuchMemory) {
+  absl::StatusOr<Cgroup> group = tree_->Create("memory", kLimits);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto touch = [](size_t bytes) {
+    auto* block = static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    for (size_t i = 0; i < bytes; i += 4096) block[i] = 1;
+    return 0;
+  };
+  EXPECT_EQ(Wait(Start(*group, [&] { return touch(size_t{16} << 20); })), 0);
+  EXPECT_EQ(group->OomKills(), 0U);
+  EXPECT_EQ(Wait(Start(*group, [&] { return touch(size_t{256} << 20); })), 128 + SIGKILL);
+  EXPECT_EQ(group->OomKills(), 1U);
+  const absl::StatusOr<JailStats> stats = group->Stats();
+  ASSERT_TRUE(stats.ok());
+  EXPECT_TRUE(stats->counted);
+  EXPECT_GE(stats->memory_peak_bytes, uint64_t{60} << 20);
+  EXPECT_LE(stats->memory_peak_bytes, uint64_t{64} << 20);
+}
+
+TEST_F(RealHierarchy, StopsAForkBombAndKillsIt) {
+  absl::StatusOr<Cgroup> group = tree_->Create("bomb", kLimits);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const pid_t bomb = Start(*group, [] {
+    while (true) {
+      if (fork() < 0) usleep(1000);
+    }
+    return 0;
+  });
+  while (group->Stats()->process_refusals == 0) usleep(1000);
+  EXPECT_LE(group->Stats()->processes, 10U);
+  EXPECT_TRUE(group->KillAll().ok());
+  EXPECT_TRUE(group->Processes().empty());
+  EXPECT_EQ(Wait(bomb), 128 + SIGKILL);
+}
+
+TEST_F(RealHierarchy, CountsCpuAndThrottles) {
+  absl::StatusOr<Cgroup> group = tree_->Create("cpu", kLimits);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const pid_t child = Start(*group, [] {
+    while (true) {
+    }
+    return 0;
+  });
+  usleep(1'000'000);
+  const uint64_t used = group->Stats()->cpu_ns;
+  EXPECT_TRUE(group->KillAll().ok());
+  Wait(child);
+  EXPECT_GT(used, 100'000'000U);
+  // Half a CPU for a second, and a period's slack.
+  EXPECT_LT(used, 750'000'000U);
+}
+
+TEST_F(RealHierarchy, LeavesNoDirectoryBehind) {
+  absl::StatusOr<CgroupTree> tree = std::move(tree_);
+  absl::StatusOr<Cgroup> group = tree->Create("gone", kLimits);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const pid_t child = Start(*group, [] { return pause(); });
+  group = absl::UnknownError("destroyed");
+  EXPECT_EQ(Wait(child), 128 + SIGKILL);
+  tree = absl::UnknownError("destroyed");
+  std::string found;
+  for (const auto& entry :
+       fs::recursive_directory_iterator("/sys/fs/cgroup", fs::directory_options::skip_permission_denied)) {
+    if (entry.path().filename() == "carrel-" + std::to_string(getpid())) found += entry.path().string() + " ";
+  }
+  EXPECT_EQ(found, "");
+}
+
+}  // namespace
+}  // namespace carrel::sandbox
