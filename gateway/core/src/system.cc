@@ -45,7 +45,7 @@ absl::Time SystemClock::Now() { return absl::Now(); }
 std::string RandomText(size_t count) { return RandomOf({kBase62, sizeof(kBase62) - 1}, count); }
 
 std::string RandomIds::New(std::string_view prefix) {
-  bool hex = prefix == "vs_" || prefix == "vsfb_" || prefix == "cntr_";
+  bool hex = prefix == "vs_" || prefix == "vsfb_" || prefix == "cntr_" || prefix == "req_";
   return std::string(prefix) + (hex ? RandomOf({kHex, sizeof(kHex) - 1}, kHexIdLength) : RandomText(kIdLength));
 }
 

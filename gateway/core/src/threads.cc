@@ -73,13 +73,15 @@ absl::Status Threads::AttachIn(Transaction& t, Thread& thread, const Message& me
   if (message.attachments.empty()) return absl::OkStatus();
   std::vector<NewStoreFile> to_search;
   for (const Attachment& attachment : message.attachments) {
-    GATEWAY_RETURN_IF_ERROR(t.GetFile(thread.project, attachment.file_id).status());
+    GATEWAY_ASSIGN_OR_RETURN(FileObject file, t.GetFile(thread.project, attachment.file_id));
     if (attachment.code_interpreter) {
       std::vector<FileId> files = thread.tool_resources.code_files.value_or(std::vector<FileId>());
       if (std::find(files.begin(), files.end(), attachment.file_id) == files.end()) files.push_back(attachment.file_id);
       thread.tool_resources.code_files = std::move(files);
     }
-    if (attachment.file_search) to_search.push_back({.file_id = attachment.file_id});
+    // A file for both tools that only the code can read (a table, which v1 gave to everything) is no error.
+    bool only_for_code = attachment.code_interpreter && !IsSearchableName(file.filename);
+    if (attachment.file_search && !only_for_code) to_search.push_back({.file_id = attachment.file_id});
   }
   if (!to_search.empty()) {
     const std::vector<StoreId> stores = thread.tool_resources.stores.value_or(std::vector<StoreId>());
