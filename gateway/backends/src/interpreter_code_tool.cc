@@ -219,11 +219,13 @@ class Execution final {
     call_.Logs(std::move(text));
   }
 
-  void PrintLine(std::string text) {
+  void PrintLine(const std::string& text) {
     if (text.empty()) return;
-    if (!result_.text.empty() && result_.text.back() != '\n') text.insert(0, "\n");
-    if (text.back() != '\n') text += '\n';
-    Print(std::move(text));
+    std::string line;
+    if (!result_.text.empty() && result_.text.back() != '\n') line += '\n';
+    line += text;
+    if (line.back() != '\n') line += '\n';
+    Print(std::move(line));
   }
 
   absl::Status Take(pb::ExecuteEvent& event) {
