@@ -383,9 +383,11 @@ void RunDriver::KeepOutputs(const std::shared_ptr<RunTask>& task, uint64_t op, s
     for (const FileObject& file : files) GATEWAY_RETURN_IF_ERROR(t.PutFile(file));
     return absl::OkStatus();
   });
-  CodeEnded ended{.op = op, .call = call, .outcome = kept};
-  if (kept.ok()) ended.outcome = std::move(outcome);
-  Feed(task, std::move(ended));
+  if (kept.ok()) {
+    Feed(task, CodeEnded{.op = op, .call = call, .outcome = std::move(outcome)});
+  } else {
+    Feed(task, CodeEnded{.op = op, .call = call, .outcome = kept});
+  }
 }
 
 void RunDriver::Abandon(const std::shared_ptr<RunTask>& task) {
