@@ -46,8 +46,10 @@ absl::StatusOr<ApiKey> Keys::Keep(const std::string& name, ProjectId project, st
   return key;
 }
 
+std::string Keys::NewSecret() { return kPrefix + RandomText(kSecretLength); }
+
 absl::StatusOr<IssuedKey> Keys::Create(const std::string& name, ProjectId project) {
-  std::string secret = kPrefix + RandomText(kSecretLength);
+  std::string secret = NewSecret();
   GATEWAY_ASSIGN_OR_RETURN(ApiKey key, Keep(name, std::move(project), secret));
   return IssuedKey{.key = std::move(key), .secret = std::move(secret)};
 }
@@ -89,8 +91,7 @@ absl::StatusOr<ProjectId> Keys::Check(std::string_view secret) {
   return key->project;
 }
 
-absl::StatusOr<std::string> Keys::Bootstrap(std::string secret) {
-  if (secret.empty()) secret = kPrefix + RandomText(kSecretLength);
+absl::StatusOr<std::string> Keys::Bootstrap(const std::string& secret) {
   absl::StatusOr<ProjectId> known = Check(secret);
   if (known.ok()) return secret;
   if (ErrorOf(known.status()) == std::nullopt) return known.status();

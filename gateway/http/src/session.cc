@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -103,7 +104,7 @@ asio::awaitable<void> Session::OnWorker(Work work) {
       asio::post(executor, std::move(handler));
     });
   };
-  return asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate), use_awaitable);
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate), use_awaitable);
 }
 
 void Session::Close(bool only_idle) {
@@ -119,7 +120,8 @@ asio::awaitable<void> Session::Run() {
   while (!shared_.draining) {
     Parser parser;
     parser.header_limit(shared_.options.header_bytes_max);
-    parser.body_limit(boost::none);  // read piece by piece, against limits of our own
+    // Read piece by piece, against limits of our own. (boost::none, in 1.74, is a limit of nothing.)
+    parser.body_limit(std::numeric_limits<uint64_t>::max());
     boost::system::error_code error;
     stream_.expires_after(Chrono(shared_.options.idle_time_max));
     co_await bhttp::async_read_header(stream_, buffer_, parser, redirect_error(use_awaitable, error));

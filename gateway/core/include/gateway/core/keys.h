@@ -23,6 +23,8 @@ class Keys {
  public:
   explicit Keys(Backing backing) : backing_(backing) {}
 
+  // A key that nobody has yet.
+  static std::string NewSecret();
   // `project` empty: the default project.
   absl::StatusOr<IssuedKey> Create(const std::string& name, ProjectId project);
   absl::StatusOr<std::vector<ApiKey>> List();
@@ -30,9 +32,9 @@ class Keys {
   absl::Status Revoke(const KeyId& id);
   // kKeyMissing, kKeyWrong (also for a revoked one), or the project.
   absl::StatusOr<ProjectId> Check(std::string_view secret);
-  // For the first start: keeps `secret` (or a new one, when empty) as the key of the default project. Does nothing when
-  // there is a key with this secret already.
-  absl::StatusOr<std::string> Bootstrap(std::string secret);
+  // For the first start: keeps `secret` as the key of the default project. Does nothing when there is a key with this
+  // secret already.
+  absl::StatusOr<std::string> Bootstrap(const std::string& secret);
 
  private:
   absl::StatusOr<ApiKey> Keep(const std::string& name, ProjectId project, std::string_view secret);
