@@ -265,7 +265,7 @@ class ToolsService final : public v1::Tools::Service {
     }
     std::vector<SearchResult> found;
     if (!wanted.stores.empty()) {
-      GATEWAY_ASSIGN_OR_RETURN(found, ports_.backing.search.Search(wanted));
+      GATEWAY_ASSIGN_OR_RETURN(found, ports_.search.Search(wanted));
     }
     const int number = static_cast<int>(request.search_number());
     v1::Result result;

@@ -116,7 +116,7 @@ class ToolsServiceTest : public ::testing::Test {
     files_ = std::make_unique<Files>(*backing_);
     keys_ = std::make_unique<Keys>(*backing_);
     secret_ = keys_->Create("test", ProjectId("p"))->secret;
-    service_ = MakeToolsService({*backing_, *keys_, *files_, *stores_, *code_});
+    service_ = MakeToolsService({*keys_, *files_, *stores_, *code_, search_});
     const std::string address = "unix:" + directory_ + "/s";
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
