@@ -62,7 +62,7 @@ class SqliteStorageTest : public ::testing::Test {
   static Message NewMessage(const std::string& id, const std::string& thread) {
     return {.id = MessageId(id), .project = kOurs, .thread_id = ThreadId(thread), .content = {{.text = id}}};
   }
-  static Run NewRun(const std::string& id, RunStatus status) {
+  static gateway::Run NewRun(const std::string& id, RunStatus status) {
     return {.id = RunId(id), .project = kOurs, .thread_id = ThreadId("thread_1"), .status = status};
   }
   // A thread and a queued run on it.
@@ -192,7 +192,7 @@ TEST_F(SqliteStorageTest, AWriteThatFailsLeavesNothingAndDisturbsNobody) {
 TEST_F(SqliteStorageTest, OneRunAtATimeHoldsAThread) {
   StartRun("run_1");
   EXPECT_FALSE(Write([](Transaction& t) { return t.PutRun(NewRun("run_2", RunStatus::kQueued)); }).ok());
-  auto active = Read<std::optional<Run>>([](const Snapshot& s) { return s.ActiveRun(kOurs, ThreadId("thread_1")); });
+  auto active = Read<std::optional<gateway::Run>>([](const Snapshot& s) { return s.ActiveRun(kOurs, ThreadId("thread_1")); });
   EXPECT_EQ((*active)->id.value, "run_1");
   EXPECT_TRUE(Write([](Transaction& t) { return t.PutRun(NewRun("run_1", RunStatus::kCompleted)); }).ok());
   EXPECT_TRUE(Write([](Transaction& t) { return t.PutRun(NewRun("run_2", RunStatus::kQueued)); }).ok());
@@ -226,14 +226,14 @@ TEST_F(SqliteStorageTest, ARunsLogIsReadInOrderAndItsEventsAreTheStoredState) {
   EXPECT_THAT(kinds, ElementsAre(RunEventKind::kRunCreated, RunEventKind::kRunInProgress, RunEventKind::kStepCreated,
                                  RunEventKind::kMessageDelta, RunEventKind::kRunCompleted));
   Open();
-  EXPECT_EQ(Read<Run>([](const Snapshot& s) { return s.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1")); })->status,
+  EXPECT_EQ(Read<gateway::Run>([](const Snapshot& s) { return s.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1")); })->status,
             RunStatus::kCompleted);
   EXPECT_TRUE(Read<RunStep>([](const Snapshot& s) {
                 return s.GetStep(kOurs, ThreadId("thread_1"), RunId("run_1"), StepId("step_1"));
               }).ok());
   // Deltas are not stored: the numbers go on after the last event that is.
   EXPECT_EQ(log().NextSequence(RunId("run_1")), 6u);
-  EXPECT_THAT(Read<std::vector<Run>>([](const Snapshot& s) { return s.AllActiveRuns(); }).value(), IsEmpty());
+  EXPECT_THAT(Read<std::vector<gateway::Run>>([](const Snapshot& s) { return s.AllActiveRuns(); }).value(), IsEmpty());
 }
 
 TEST_F(SqliteStorageTest, AReaderIsWokenOnceAndEventsThatWereRolledBackAreNotShown) {
@@ -267,7 +267,7 @@ TEST_F(SqliteStorageTest, ADeletedThreadTakesAllWithItAndCannotComeBackThroughIt
                  done.Notify();
                });
   done.WaitForNotification();
-  EXPECT_THAT(Read<std::vector<Run>>([](const Snapshot& s) { return s.AllActiveRuns(); }).value(), IsEmpty());
+  EXPECT_THAT(Read<std::vector<gateway::Run>>([](const Snapshot& s) { return s.AllActiveRuns(); }).value(), IsEmpty());
 }
 
 TEST_F(SqliteStorageTest, AStoreCountsItsFiles) {
