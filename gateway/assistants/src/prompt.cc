@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/assistants/arguments.h"
+#include "gateway/tools/definitions.h"
 
 namespace carrel::gateway {
 namespace {
@@ -71,22 +71,13 @@ std::vector<FunctionTool> FunctionsOf(const Run& run, const PromptInputs& inputs
         functions.push_back(tool.function);
         break;
       case ToolKind::kCodeInterpreter: {
-        std::string about =
-            "Runs Python code in a sandbox without network, as a notebook cell: variables stay, the last expression is "
-            "shown, open plots are shown to the user. Files are in /mnt/data; to give the user a file, write it there "
-            "and link to it as [name](sandbox:/mnt/data/name).";
-        if (!inputs.files.empty()) about += " The user's files:";
-        for (const MountedFile& file : inputs.files) {
-          absl::StrAppend(&about, " /mnt/data/", file.id.value, " (", file.name, ")");
-        }
-        functions.push_back({.name = kCodeToolName, .description = std::move(about), .parameters = CodeParameters()});
+        std::vector<std::pair<FileId, std::string>> files;
+        for (const MountedFile& file : inputs.files) files.emplace_back(file.id, file.name);
+        functions.push_back(CodeToolDefinition(files));
         break;
       }
       case ToolKind::kFileSearch:
-        functions.push_back({.name = kSearchToolName,
-                             .description = "Finds passages in the user's documents. Cite what you use by the marker "
-                                            "that stands before each passage.",
-                             .parameters = SearchParameters()});
+        functions.push_back(SearchToolDefinition());
         break;
     }
   }

@@ -1,7 +1,7 @@
 // What the model says: text with its annotations, and the tool calls it makes.
 #include <algorithm>
 
-#include "gateway/assistants/tool_text.h"
+#include "gateway/tools/tool_text.h"
 #include "run_stepper.h"
 
 namespace carrel::gateway {

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "gateway/assistants/tool_text.h"
+#include "gateway/tools/tool_text.h"
 #include "gateway/types/error.h"
 #include "run_stepper.h"
 

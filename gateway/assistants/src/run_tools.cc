@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/assistants/tool_text.h"
+#include "gateway/tools/tool_text.h"
 #include "run_stepper.h"
 
 namespace carrel::gateway {

@@ -17,7 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/assistants/answer_scanner.h"
-#include "gateway/assistants/arguments.h"
+#include "gateway/tools/arguments.h"
 #include "gateway/ports/chat_model.h"
 #include "gateway/ports/clock.h"
 #include "gateway/types/run.h"

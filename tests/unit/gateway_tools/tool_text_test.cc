@@ -1,4 +1,4 @@
-#include "gateway/assistants/tool_text.h"
+#include "gateway/tools/tool_text.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

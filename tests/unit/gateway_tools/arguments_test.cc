@@ -1,4 +1,4 @@
-#include "gateway/assistants/arguments.h"
+#include "gateway/tools/arguments.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
