@@ -117,6 +117,9 @@ std::string DisplayText(const pb::Display& display) {
 
 const char* const kImageTypes[] = {"image/png", "image/jpeg"};
 
+// Containers that are given up for a new one, when the interpreter is full.
+constexpr int kEvictionsMax = 4;
+
 class Execution final {
  public:
   Execution(pb::CodeInterpreter::StubInterface& stub, FileStore& files, const CodeToolOptions& options, CallState& call,
@@ -132,18 +135,37 @@ class Execution final {
       message.set_owner(request_.project.value);
       message.set_session_id(request_.container.value);
       pb::Session session;
-      GATEWAY_RETURN_IF_ERROR(create.Result(stub_.CreateSession(&create.context, message, &session)));
+      const absl::Status created = create.Result(stub_.CreateSession(&create.context, message, &session));
+      if (absl::IsResourceExhausted(created) && attempt < kEvictionsMax && EvictOldest()) continue;
+      if (!created.ok()) return created;
       if (session.state() != pb::SESSION_STATE_DEAD || attempt > 0) return session.created_at_ms();
-      GATEWAY_RETURN_IF_ERROR(DeleteSession());
+      GATEWAY_RETURN_IF_ERROR(DeleteSession(request_.container.value));
     }
   }
 
-  absl::Status DeleteSession() {
+  // Gives up the container of the project that has rested longest, as its idle time-out would have done later: a thread
+  // that goes on must not wait for others that will perhaps never be used again. false: all of them are at work.
+  bool EvictOldest() {
+    Rpc list(call_, kShortCall);
+    if (!list.begun()) return false;
+    pb::ListSessionsRequest message;
+    message.set_owner(request_.project.value);
+    pb::ListSessionsResponse reply;
+    if (!list.Result(stub_.ListSessions(&list.context, message, &reply)).ok()) return false;
+    const pb::Session* oldest = nullptr;
+    for (const pb::Session& session : reply.sessions()) {
+      if (session.state() == pb::SESSION_STATE_BUSY || session.session_id() == request_.container.value) continue;
+      if (oldest == nullptr || session.last_used_at_ms() < oldest->last_used_at_ms()) oldest = &session;
+    }
+    return oldest != nullptr && DeleteSession(oldest->session_id()).ok();
+  }
+
+  absl::Status DeleteSession(const std::string& id) {
     Rpc remove(call_, kShortCall);
     if (!remove.begun()) return Cancelled();
     pb::DeleteSessionRequest message;
     message.set_owner(request_.project.value);
-    message.set_session_id(request_.container.value);
+    message.set_session_id(id);
     pb::DeleteSessionResponse reply;
     return remove.Result(stub_.DeleteSession(&remove.context, message, &reply));
   }
