@@ -17,9 +17,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/assistants/answer_scanner.h"
-#include "gateway/tools/arguments.h"
 #include "gateway/ports/chat_model.h"
 #include "gateway/ports/clock.h"
+#include "gateway/tools/arguments.h"
 #include "gateway/types/run.h"
 
 namespace carrel::gateway {
