@@ -267,6 +267,10 @@ void RunDriver::Do(const std::shared_ptr<RunTask>& task, RunSearch effect) {
                         .max_results = effect.max_results,
                         .ranking = std::move(effect.ranking)};
   pool_.Post([self = shared_from_this(), task, op = effect.op, call = effect.call, request = std::move(request)] {
+    {
+      const std::lock_guard lock(task->mutex);
+      if (task->state.IsOver()) return;
+    }
     SearchEnded ended{.op = op, .call = call, .results = std::vector<SearchResult>()};
     if (!request.stores.empty()) {
       ended.results = self->ports_.backing.search.Search(request);

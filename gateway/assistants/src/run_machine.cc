@@ -208,7 +208,8 @@ RunStep RunStepper::NewStep(RunStep::Kind kind) {
 void RunStepper::CompleteStep(RunStep& step) {
   step.status = RunStep::Status::kCompleted;
   step.completed_at = now_;
-  step.usage = s_.turn_usage;
+  // A message that a tool call followed is complete before the model has told the usage; the tools' step then has it.
+  if (s_.turn_usage != TokenUsage{}) step.usage = s_.turn_usage;
   Event(RunEventKind::kStepCompleted, step);
 }
 

@@ -419,6 +419,49 @@ TEST_F(RunExecutorTest, CodeRunsWithTheFilesAndItsOwnAreKept) {
                   .ok());
 }
 
+TEST_F(RunExecutorTest, WaitsForTheThreadsFilesAndSearchesThem) {
+  auto writer = *files_->Create(100);
+  ASSERT_TRUE(writer->Append("text").ok());
+  const StoredBlob stored = *writer->Finish();
+  const FileObject file{
+      .id = ids_.NewFile(), .project = project_, .filename = "a.txt", .purpose = "assistants", .blob = stored.blob};
+  ASSERT_TRUE(backing_->repository.Write([&](Transaction& t) { return t.PutFile(file); }).ok());
+  search_.slow = true;
+  NewMessage message;
+  message.content.push_back({.text = "call file_search {\"query\": \"leave\"}"});
+  message.attachments.push_back({.file_id = file.id, .file_search = true});
+  const ThreadId thread = threads_->Create(project_, {.messages = {message}})->id;
+  const auto run = Start(thread);
+  WaitFor(run, RunStatus::kInProgress);
+  absl::SleepFor(absl::Milliseconds(200));
+  EXPECT_TRUE(model_->requests().empty());
+  search_.slow = false;
+  WaitFor(run, RunStatus::kCompleted);
+  const Message answer = Messages(thread).front();
+  EXPECT_THAT(answer.content.at(0).text, HasSubstr("leave in 1"));
+  ASSERT_THAT(answer.content[0].annotations, SizeIs(1));
+  EXPECT_EQ(answer.content[0].annotations[0].file_id, FileId("file-found"));
+  EXPECT_EQ(answer.content[0].annotations[0].quote, "quote");
+}
+
+TEST_F(RunExecutorTest, AfterTheWaitItStartsWithoutThem) {
+  Close();
+  options_.files_wait_max = absl::Milliseconds(150);
+  Open();
+  auto writer = *files_->Create(100);
+  ASSERT_TRUE(writer->Append("text").ok());
+  const StoredBlob stored = *writer->Finish();
+  const FileObject file{
+      .id = ids_.NewFile(), .project = project_, .filename = "a.txt", .purpose = "assistants", .blob = stored.blob};
+  ASSERT_TRUE(backing_->repository.Write([&](Transaction& t) { return t.PutFile(file); }).ok());
+  search_.slow = true;
+  NewMessage message;
+  message.content.push_back({.text = "hello"});
+  message.attachments.push_back({.file_id = file.id, .file_search = true});
+  const auto run = Start(threads_->Create(project_, {.messages = {message}})->id);
+  WaitFor(run, RunStatus::kCompleted);
+}
+
 TEST_F(RunExecutorTest, FunctionsWaitForTheClient) {
   const ThreadId thread = NewThreadSaying("call f {\"x\": 1}\ncall f {\"x\": 2}");
   const auto run = Start(thread);
