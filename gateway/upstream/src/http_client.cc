@@ -1,5 +1,9 @@
 #include "http_client.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <array>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -67,6 +71,13 @@ absl::Status FromError(const error_code& ec, const std::string& doing, const Can
 
 std::chrono::steady_clock::duration ToChrono(absl::Duration d) {
   return std::chrono::duration_cast<std::chrono::steady_clock::duration>(absl::ToChronoNanoseconds(d));
+}
+
+// A server whose queue of connections is full lets us believe that we are connected and answers nothing; without this
+// the kernel would go on for a quarter of an hour. Where it cannot be set, the time-outs of the answer remain.
+void GiveUpOnUnacknowledged(int fd, absl::Duration after) {
+  const auto milliseconds = static_cast<unsigned>(absl::ToInt64Milliseconds(after));
+  ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }
 
 template <class Fields>
@@ -210,6 +221,7 @@ asio::awaitable<absl::StatusOr<std::unique_ptr<HttpConnection>>> HttpClient::Con
   raw->socket().expires_after(ToChrono(options_.connect_timeout));
   co_await raw->socket().async_connect(addresses, redirect_error(use_awaitable, ec));
   if (!ec) raw->socket().socket().set_option(tcp::no_delay(true), ec);
+  if (!ec) GiveUpOnUnacknowledged(raw->socket().socket().native_handle(), options_.connect_timeout);
   if (!ec && base_.tls && proxy_.has_value()) {
     http::request<http::empty_body> tunnel(http::verb::connect, absl::StrCat(base_.host, ":", base_.port), 11);
     tunnel.set(http::field::host, absl::StrCat(base_.host, ":", base_.port));

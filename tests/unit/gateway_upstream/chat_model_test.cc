@@ -1,6 +1,8 @@
 // The model's client against a server that answers as the test says.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -259,6 +261,38 @@ TEST(ChatModel, SilenceTimesOut) {
   options = OptionsFor(amid);
   options.idle_timeout = absl::Milliseconds(100);
   EXPECT_TRUE(absl::IsDeadlineExceeded(Ask(*MakeModel(options)).status()));
+}
+
+// Connected as far as we can tell, but nobody has taken the connection, nor will: the kernel drops what we send.
+TEST(ChatModel, AServerThatAcceptsNothingIsTriedAgain) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
+  ASSERT_EQ(::listen(listener, 0), 0);
+  ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  UpstreamOptions options{.base_url = absl::StrCat("http://127.0.0.1:", ntohs(address.sin_port), "/v1"),
+                          .connect_timeout = absl::Milliseconds(500)};
+  options.retry.attempts_max = 2;
+  options.retry.wait_first = absl::Milliseconds(2);
+  const auto model = MakeModel(options);
+  std::vector<std::shared_ptr<Listener>> listeners;
+  std::vector<std::unique_ptr<ChatCall>> calls;
+  for (int i = 0; i < 6; ++i) {
+    listeners.push_back(std::make_shared<Listener>());
+    calls.push_back(model->Start({.model = "m"}, listeners.back()));
+  }
+  // The first takes the queue's one place and is acknowledged; the others end.
+  int ended = 0;
+  for (const absl::Time end = absl::Now() + absl::Seconds(15); ended < 5 && absl::Now() < end;) {
+    absl::SleepFor(absl::Milliseconds(50));
+    ended = 0;
+    for (const auto& one : listeners) ended += one->ended();
+  }
+  EXPECT_GE(ended, 4);
+  ::close(listener);
 }
 
 TEST(ChatModel, CancellingClosesTheConnectionAndIsSilent) {
