@@ -22,7 +22,7 @@ using asio::use_awaitable;
 
 constexpr size_t kChunk = 256 << 10;
 // Of a body that nobody wants, to let the client read why; a longer one is cut off.
-constexpr size_t kDiscardMax = 1 << 20;
+constexpr size_t kDiscardMax = 16 << 20;
 constexpr size_t kFormFieldMax = 64 << 10;
 // Events that one write takes at most.
 constexpr size_t kEventsAtOnce = 256;
