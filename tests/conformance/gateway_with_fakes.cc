@@ -65,6 +65,7 @@ class FakeCodeTool final : public CodeTool {
       GATEWAY_ASSIGN_OR_RETURN(std::unique_ptr<BlobWriter> writer, files_.Create(1 << 20));
       GATEWAY_RETURN_IF_ERROR(writer->Append({kPng, sizeof(kPng) - 1}));
       GATEWAY_ASSIGN_OR_RETURN(StoredBlob stored, writer->Finish());
+      result.images.push_back({.path = (*at)[1].str(), .media_type = "image/png", .stored = stored});
       result.files.push_back({.path = (*at)[1].str(), .media_type = "image/png", .stored = std::move(stored)});
     }
     return result;

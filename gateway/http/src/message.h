@@ -45,7 +45,8 @@ struct Upload {
 
 struct Request {
   std::string method;
-  std::string path;  // below the base, "/threads/…"
+  std::string url_path;  // as it came
+  std::string path;      // below the base, "/threads/…"
   std::map<std::string, std::string> ids;
   Query query{""};
   openai::View view;

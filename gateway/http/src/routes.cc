@@ -143,7 +143,7 @@ absl::StatusOr<const Route*> FindRoute(Request& request) {
     return &route;
   }
   return MakeError(known_path ? ErrorKind::kMethodNotAllowed : ErrorKind::kUrlUnknown, "",
-                   {request.method, request.path});
+                   {request.method, request.url_path});
 }
 
 openai::ApiVersion VersionOf(std::string_view beta_header, std::string_view api_version) {

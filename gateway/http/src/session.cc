@@ -22,7 +22,7 @@ using asio::use_awaitable;
 
 constexpr size_t kChunk = 256 << 10;
 // Of a body that nobody wants, to let the client read why; a longer one is cut off.
-constexpr size_t kDiscardMax = 1 << 20;
+constexpr size_t kDiscardMax = 16 << 20;
 constexpr size_t kFormFieldMax = 64 << 10;
 // Events that one write takes at most.
 constexpr size_t kEventsAtOnce = 256;
@@ -53,7 +53,8 @@ Request RequestOf(const bhttp::request_header<>& head, bool admin, std::string r
   target = target.substr(0, target.find('#'));
   size_t question = target.find('?');
   if (question != std::string_view::npos) request.query = Query(target.substr(question + 1));
-  request.path = std::string(BelowBase(target.substr(0, question)));
+  request.url_path = std::string(target.substr(0, question));
+  request.path = std::string(BelowBase(request.url_path));
   request.view.version = VersionOf(View(head["OpenAI-Beta"]), request.query.Get("api-version").value_or(""));
   for (const std::string& include : request.query.All("include")) {
     if (include == "step_details.tool_calls[*].file_search.results[*].content") request.view.search_content = true;
@@ -62,6 +63,35 @@ Request RequestOf(const bhttp::request_header<>& head, bool admin, std::string r
   request.admin = admin;
   return request;
 }
+
+// Errors are made in plain functions: gcc 12 destroys the temporaries of a braced list twice when it stands in a
+// coroutine.
+absl::Status CutShort() {
+  return MakeError(ErrorKind::kInvalidRequest, "", {"The request's body did not come to its end."});
+}
+absl::Status TooLarge(uint64_t bytes_max) { return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(bytes_max)}); }
+absl::Status NoForm() {
+  return MakeError(ErrorKind::kInvalidRequest, "",
+                   {"Expected a body of type multipart/form-data, with a boundary, and in it the part 'file'."});
+}
+// What the reader of a form complains of, as the client's error.
+absl::Status FormError(absl::Status status) {
+  if (!absl::IsInvalidArgument(status) || ErrorOf(status).has_value()) return status;
+  return MakeError(ErrorKind::kInvalidRequest, "", {std::string(status.message())});
+}
+absl::Status NotHttp(const boost::system::error_code& error, uint64_t header_bytes_max) {
+  if (error == bhttp::error::header_limit) {
+    return MakeError(ErrorKind::kInvalidRequest, "",
+                     {absl::StrCat("The request's headers are longer than ", header_bytes_max, " bytes.")});
+  }
+  return MakeError(ErrorKind::kInvalidRequest, "", {absl::StrCat("The request is not HTTP: ", error.message(), ".")});
+}
+std::string LostEventsData() {
+  return openai::RenderErrorData(
+      {.kind = ErrorKind::kInvalidRequest,
+       .args = {"The stream was read too slowly and has lost events; the run goes on and can be retrieved."}});
+}
+Response Fine() { return Response{.status = 200, .body = JsonBody{"{\"status\":\"ok\"}"}}; }
 
 void AppendFrame(std::string& out, std::string_view name, std::string_view data) {
   out += "event: ";
@@ -133,11 +163,7 @@ asio::awaitable<void> Session::Run() {
         nobody.request_id = shared_.api.ids.New("req_");
         bool large = error == bhttp::error::header_limit;
         openai::HttpError answer =
-            openai::RenderError(MakeError(ErrorKind::kInvalidRequest, "",
-                                          {large ? absl::StrCat("The request's headers are longer than ",
-                                                                shared_.options.header_bytes_max, " bytes.")
-                                                 : absl::StrCat("The request is not HTTP: ", error.message(), ".")}),
-                                nobody.request_id);
+            openai::RenderError(NotHttp(error, shared_.options.header_bytes_max), nobody.request_id);
         co_await WriteText(nobody, absl::Now(), large ? 431 : 400, answer.body, false);
       }
       break;
@@ -155,7 +181,9 @@ asio::awaitable<void> Session::Run() {
 asio::awaitable<bool> Session::Serve(Parser& parser) {
   const absl::Time begun = absl::Now();
   Request request = RequestOf(parser.get(), admin_, shared_.api.ids.New("req_"));
-  RequestRecord record{.request_id = request.request_id, .method = request.method};
+  RequestRecord record;
+  record.request_id = request.request_id;
+  record.method = request.method;
   absl::StatusOr<Response> answer = co_await Answer(parser, request, record.route);
   bool keep = parser.get().keep_alive() && !shared_.draining;
   if (!parser.is_done()) keep = co_await Discard(parser) && keep;
@@ -178,15 +206,14 @@ asio::awaitable<absl::StatusOr<Response>> Session::Answer(Parser& parser, Reques
   const bhttp::request_header<>& head = parser.get();
   if (request.path == "/healthz") {
     route_name = request.path;
-    co_return Response{.status = 200, .body = JsonBody{"{\"status\":\"ok\"}"}};
+    co_return Fine();
   }
   absl::StatusOr<Response> answer = absl::InternalError("no answer");
   if (request.path == "/readyz") {
     route_name = request.path;
     co_await OnWorker([&] {
       absl::Status ready = shared_.options.ready ? shared_.options.ready() : absl::OkStatus();
-      answer = ready.ok() ? absl::StatusOr<Response>(Response{.status = 200, .body = JsonBody{"{\"status\":\"ok\"}"}})
-                          : absl::UnavailableError(std::string(ready.message()));
+      answer = ready.ok() ? absl::StatusOr<Response>(Fine()) : absl::UnavailableError(std::string(ready.message()));
     });
     co_return answer;
   }
@@ -210,8 +237,13 @@ asio::awaitable<absl::StatusOr<Response>> Session::Answer(Parser& parser, Reques
     boost::system::error_code ignored;
     co_await bhttp::async_write(stream_, go_on, redirect_error(use_awaitable, ignored));
   }
-  absl::Status read =
-      (*route)->upload ? co_await ReadUpload(parser, request.upload) : co_await ReadBody(parser, request.body);
+  // Not `?:`: gcc 12 destroys what a co_await in it yields twice.
+  absl::Status read;
+  if ((*route)->upload) {
+    read = co_await ReadUpload(parser, request.upload);
+  } else {
+    read = co_await ReadBody(parser, request.body);
+  }
   if (!read.ok()) co_return read;
   co_await OnWorker([&] { answer = (*route)->answer(shared_.api, request); });
   co_return answer;
@@ -225,21 +257,21 @@ asio::awaitable<absl::StatusOr<size_t>> Session::ReadSome(Parser& parser, char* 
   stream_.expires_after(Chrono(shared_.options.read_time_max));
   co_await bhttp::async_read_some(stream_, buffer_, parser, redirect_error(use_awaitable, error));
   if (error == bhttp::error::need_buffer) error = {};
-  if (error) co_return MakeError(ErrorKind::kInvalidRequest, "", {"The request's body did not come to its end."});
+  if (error) co_return CutShort();
   co_return size - parser.get().body().size;
 }
 
 asio::awaitable<absl::Status> Session::ReadBody(Parser& parser, std::string& body) {
   const uint64_t bytes_max = shared_.options.json_bytes_max;
   auto length = parser.content_length();
-  if (length && *length > bytes_max) co_return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(bytes_max)});
+  if (length && *length > bytes_max) co_return TooLarge(bytes_max);
   if (length) body.reserve(*length);
   std::vector<char> chunk(std::min<uint64_t>(kChunk, length ? *length + 1 : kChunk));
   while (!parser.is_done()) {
     absl::StatusOr<size_t> got = co_await ReadSome(parser, chunk.data(), chunk.size());
     if (!got.ok()) co_return got.status();
     body.append(chunk.data(), *got);
-    if (body.size() > bytes_max) co_return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(bytes_max)});
+    if (body.size() > bytes_max) co_return TooLarge(bytes_max);
   }
   co_return absl::OkStatus();
 }
@@ -295,14 +327,9 @@ PartSink SinkFor(Files& files, Upload& upload, std::unique_ptr<BlobWriter>& writ
 
 asio::awaitable<absl::Status> Session::ReadUpload(Parser& parser, Upload& upload) {
   std::string boundary = BoundaryOf(View(parser.get()[bhttp::field::content_type]));
-  if (boundary.empty()) {
-    co_return MakeError(ErrorKind::kInvalidRequest, "",
-                        {"Expected a body of type multipart/form-data, with a boundary, and in it the part 'file'."});
-  }
+  if (boundary.empty()) co_return NoForm();
   auto length = parser.content_length();
-  if (length && *length > kFileBytesMax + kDiscardMax) {
-    co_return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(kFileBytesMax)});
-  }
+  if (length && *length > kFileBytesMax + kDiscardMax) co_return TooLarge(kFileBytesMax);
   std::unique_ptr<BlobWriter> writer;
   MultipartReader form(boundary, SinkFor(shared_.api.files, upload, writer));
   std::vector<char> chunk(kChunk);
@@ -314,10 +341,7 @@ asio::awaitable<absl::Status> Session::ReadUpload(Parser& parser, Upload& upload
     co_await OnWorker([&] { status = form.Feed({chunk.data(), *got}); });
   }
   if (status.ok()) status = form.Finish();
-  if (absl::IsInvalidArgument(status) && !ErrorOf(status).has_value()) {
-    status = MakeError(ErrorKind::kInvalidRequest, "", {std::string(status.message())});
-  }
-  co_return status;
+  co_return FormError(std::move(status));
 }
 
 asio::awaitable<bool> Session::Discard(Parser& parser) {
@@ -414,10 +438,7 @@ asio::awaitable<bool> Session::WriteEvents(const Request& request, absl::Time be
     absl::StatusOr<std::vector<RunEvent>> events = stream.events->Take(kEventsAtOnce);
     std::string frames;
     if (!events.ok()) {
-      AppendFrame(frames, "error",
-                  openai::RenderErrorData({.kind = ErrorKind::kInvalidRequest,
-                                           .args = {"The stream was read too slowly and has lost events; the run goes "
-                                                    "on and can be retrieved."}}));
+      AppendFrame(frames, "error", LostEventsData());
       co_await WriteChunk(frames);
       co_return false;
     }

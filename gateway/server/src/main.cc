@@ -15,6 +15,7 @@
 #include "config/server_flags.h"
 #include "gateway/backends/interpreter_code_tool.h"
 #include "gateway/backends/retrieval_search_tool.h"
+#include "gateway/grpc/tools_service.h"
 #include "gateway/server/assembly.h"
 #include "gateway/storage/blob_directory.h"
 #include "gateway/types/status_macros.h"
@@ -22,6 +23,7 @@
 #include "rpc/address.h"
 #include "rpc/client.h"
 #include "rpc/log.h"
+#include "rpc/server.h"
 #include "rpc/signals.h"
 
 namespace carrel::gateway {
@@ -100,6 +102,27 @@ AssemblyOptions OptionsOf(const config::ServerFlags& flags) {
   return options;
 }
 
+absl::StatusOr<std::unique_ptr<rpc::Server>> ServeTools(const config::ServerFlags& flags, v1::Tools::Service& service) {
+  const config::RpcConfig& config = flags.config.rpc;
+  const config::GatewayConfig& gateway = flags.config.gateway;
+  GATEWAY_ASSIGN_OR_RETURN(
+      rpc::Address listen,
+      rpc::ParseAddress(gateway.grpc_listen.empty() ? absl::StrCat("unix:", flags.data_dir, "/gateway.sock")
+                                                    : gateway.grpc_listen));
+  return rpc::Server::Start(
+      {.listen = std::move(listen),
+       .allowed_uids = {config.allowed_uids.begin(), config.allowed_uids.end()},
+       .tls = {.cert_file = config.tls_cert_file, .key_file = config.tls_key_file, .ca_file = config.tls_ca_file},
+       .services_check_callers = true,
+       .message_bytes_max = config.message_bytes_max,
+       .threads_max = static_cast<uint32_t>(config.threads_max),
+       .call_max = absl::Milliseconds(config.call_ms_max),
+       .drain = absl::Milliseconds(config.drain_ms),
+       .reflection = config.reflection,
+       .metrics_listen = gateway.metrics_listen},
+      {{&service, v1::Tools::service_full_name()}});
+}
+
 int Serve(const config::ServerFlags& flags, rpc::ShutdownSignals& signals) {
   const config::GatewayConfig& gateway = flags.config.gateway;
   auto address = [&](const std::string& configured, const char* socket) {
@@ -126,12 +149,19 @@ int Serve(const config::ServerFlags& flags, rpc::ShutdownSignals& signals) {
   };
   auto assembly = Assembly::Start(std::move(options), {**files, **model, *code, *search});
   if (!assembly.ok()) return Fail(kInternalError, "starting", assembly.status());
+  std::unique_ptr<v1::Tools::Service> tools =
+      MakeToolsService({(*assembly)->keys(), (*assembly)->files(), (*assembly)->stores(), *code, *search});
+  auto grpc_server = ServeTools(flags, *tools);
+  if (!grpc_server.ok()) return Fail(kInternalError, "gateway.grpc_listen", grpc_server.status());
+  (*grpc_server)->SetServing(true);
   // Shown once, on the terminal and never in a log.
   if (!(*assembly)->new_key().empty()) std::cout << "API key: " << (*assembly)->new_key() << std::endl;
-  rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", std::string_view((*assembly)->address())}});
+  rpc::Log(rpc::LogLevel::kInfo, "serving",
+           {{"listen", std::string_view((*assembly)->address())}, {"grpc", (*grpc_server)->listening().ToString()}});
   const int signal = signals.Wait();
   rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
   (*assembly)->Drain(absl::Milliseconds(flags.config.rpc.drain_ms));
+  (*grpc_server)->Shutdown();
   return 0;
 }
 

@@ -36,11 +36,11 @@ TEST(ResponsesTest, AnEmptyListHasNoEnds) {
 }
 
 TEST(ResponsesTest, ARunThatWantsOutputs) {
-  Run run{.id = RunId("run_1"),
-          .status = RunStatus::kRequiresAction,
-          .expires_at = absl::FromUnixSeconds(600),
-          .required_calls = {{.id = CallId("call_1"), .function_name = "f", .arguments = "{}"}},
-          .model = "m"};
+  gateway::Run run{.id = RunId("run_1"),
+                   .status = RunStatus::kRequiresAction,
+                   .expires_at = absl::FromUnixSeconds(600),
+                   .required_calls = {{.id = CallId("call_1"), .function_name = "f", .arguments = "{}"}},
+                   .model = "m"};
   Json json = Json::parse(Render(run, kV2));
   EXPECT_EQ(json["required_action"]["submit_tool_outputs"]["tool_calls"][0],
             Json::parse(R"({"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}})"));
