@@ -221,6 +221,7 @@ absl::Status ApplyFlags(Config& config, const std::vector<Setting>& flags) {
         std::pair<std::string, std::string>(absl::StrSplit(setting.key, absl::MaxSplits('.', 1)));
     const auto key = RequireKey(where, section, name);
     if (!key.ok()) return key.status();
+    if ((*key)->secret) return Refuse(where, "a secret is given by the environment or by a file, never by a flag");
     if (auto status = SetFromText(config, **key, where, setting.value); !status.ok()) return status;
   }
   return absl::OkStatus();
@@ -277,6 +278,7 @@ std::vector<Setting> Changed(const Config& config) {
   Config defaults;
   std::vector<Setting> settings;
   for (const Key& key : Keys()) {
+    if (key.secret) continue;  // never on a command line, which everybody can read
     std::string value = FlagText(key, copy);
     if (value != FlagText(key, defaults)) settings.push_back({FullName(key), std::move(value)});
   }
