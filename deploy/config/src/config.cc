@@ -241,7 +241,8 @@ std::string Quote(std::string_view text) {
 }
 
 std::string ValueText(const Key& key, Config& config) {
-  if (key.secret) return "\"<redacted>\"";
+  // That there is none is no secret.
+  if (key.secret && !std::get<TextKey>(key.type).at(config).empty()) return "\"<redacted>\"";
   if (const auto* text = std::get_if<TextKey>(&key.type)) return Quote(text->at(config));
   if (const auto* number = std::get_if<NumberKey>(&key.type)) return StrCat(number->at(config));
   if (const auto* flag = std::get_if<FlagKey>(&key.type)) return flag->at(config) ? "true" : "false";

@@ -192,7 +192,8 @@ TEST_F(SqliteStorageTest, AWriteThatFailsLeavesNothingAndDisturbsNobody) {
 TEST_F(SqliteStorageTest, OneRunAtATimeHoldsAThread) {
   StartRun("run_1");
   EXPECT_FALSE(Write([](Transaction& t) { return t.PutRun(NewRun("run_2", RunStatus::kQueued)); }).ok());
-  auto active = Read<std::optional<gateway::Run>>([](const Snapshot& s) { return s.ActiveRun(kOurs, ThreadId("thread_1")); });
+  auto active =
+      Read<std::optional<gateway::Run>>([](const Snapshot& s) { return s.ActiveRun(kOurs, ThreadId("thread_1")); });
   EXPECT_EQ((*active)->id.value, "run_1");
   EXPECT_TRUE(Write([](Transaction& t) { return t.PutRun(NewRun("run_1", RunStatus::kCompleted)); }).ok());
   EXPECT_TRUE(Write([](Transaction& t) { return t.PutRun(NewRun("run_2", RunStatus::kQueued)); }).ok());
@@ -226,7 +227,9 @@ TEST_F(SqliteStorageTest, ARunsLogIsReadInOrderAndItsEventsAreTheStoredState) {
   EXPECT_THAT(kinds, ElementsAre(RunEventKind::kRunCreated, RunEventKind::kRunInProgress, RunEventKind::kStepCreated,
                                  RunEventKind::kMessageDelta, RunEventKind::kRunCompleted));
   Open();
-  EXPECT_EQ(Read<gateway::Run>([](const Snapshot& s) { return s.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1")); })->status,
+  EXPECT_EQ(Read<gateway::Run>([](const Snapshot& s) {
+              return s.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1"));
+            })->status,
             RunStatus::kCompleted);
   EXPECT_TRUE(Read<RunStep>([](const Snapshot& s) {
                 return s.GetStep(kOurs, ThreadId("thread_1"), RunId("run_1"), StepId("step_1"));
