@@ -7,8 +7,8 @@
 
 namespace carrel::sandbox {
 
-// The device that gives shared memory without a name when it is mapped, and the one that stands in its place: it reads the
-// same, cannot be mapped, and is full for who writes to it.
+// The device that gives shared memory without a name when it is mapped, and the one that stands in its place: it reads
+// the same, cannot be mapped, and is full for who writes to it.
 inline constexpr char kZeroDevice[] = "/dev/zero";
 inline constexpr char kZeroDeviceThatCannotBeMapped[] = "/dev/full";
 
