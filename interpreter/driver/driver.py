@@ -4,17 +4,28 @@ Started as a program it is a session by itself; the zygote imports it, warms it 
 The engine believes nothing of what it says about the process: exits, signals and limits it sees from outside.
 """
 
+import builtins
 import ctypes
 import os
 import signal
 import sys
 import threading
+from _signal import signal as _signal  # signal.signal is Python, with the builtins of everybody
 
 import frames
+import repair
 import reseed
 import shell as shell_module
 
+# What the functions of this file call is bound before any code of a user's runs, whatever that replaces later.
+__builtins__ = dict(vars(builtins))
+_exit, _getpid, _write = os._exit, os.getpid, os.write
+
 CONTROL_FD = 3
+# More failures in a row than that, and an exception is reported without its description.
+DESCRIBE_TRIES = 3
+UNDESCRIBED = {"status": frames.RAISED, "name": "SystemError",
+               "value": "the cell broke what its end is reported with"}
 
 
 class Driver:
@@ -23,6 +34,7 @@ class Driver:
     def __init__(self):
         self._channel = None
         self._call = 0
+        self._unanswered = False
         self._display_bytes_left = 0
         self._lock = threading.Lock()
         self._pid = 0
@@ -31,6 +43,8 @@ class Driver:
         self._pending = False   # an interrupt came meanwhile
         self._shell = None
         self._generators = []
+        self._snapshot = None
+        self._streams = ()
         self._flush_stdio = ctypes.CDLL(None).fflush
 
     def prepare(self):
@@ -39,6 +53,7 @@ class Driver:
         shell_module.warm_up(self._shell)
         self._generators = reseed.find_generators()
         reseed.reseed(self._generators)  # what it sets up on its first use, it should set up here
+        self._snapshot = repair.Snapshot()
 
     def reseed(self):
         """Once in each child, before it serves."""
@@ -46,10 +61,10 @@ class Driver:
 
     def serve(self):
         """Runs cells until the engine is gone, then ends the process."""
-        self._pid = os.getpid()
+        self._pid = _getpid()
         self._channel = frames.Channel(CONTROL_FD)
-        signal.signal(signal.SIGINT, self._on_interrupt)
-        shell_module.open_streams()
+        _signal(signal.SIGINT, self._on_interrupt)
+        self._streams = shell_module.open_streams()
         try:
             os.chdir(shell_module.WORKSPACE)
         except FileNotFoundError:
@@ -59,25 +74,28 @@ class Driver:
         kind, body = self._channel.receive()
         version, cpus = frames.parse_hello(body)
         if kind != frames.HELLO or version != frames.VERSION:
-            os._exit(70)
+            _exit(70)
         use_cpus(cpus)
         self._channel.send_ready()
         while True:
             try:
+                if self._unanswered:
+                    self._snapshot.repair(self._streams, everything=True)
+                    self._answer(UNDESCRIBED)
                 kind, body = self._channel.receive()
                 if kind == frames.RUN:
                     self._run(*frames.parse_run(body))
             except frames.Closed:
-                os._exit(0)
+                _exit(0)
             except BaseException:
-                # A signal handler that the code left behind raised between two calls. The session goes on; a frame that
-                # was torn by it makes the engine end the session.
+                # A signal handler that the code left behind raised between two calls, or the code broke what we use.
+                # The session goes on; a frame that was torn by it makes the engine end the session.
                 continue
 
     # The sink of the shell.
     def display(self, data, is_result):
         """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code."""
-        if os.getpid() != self._pid:
+        if _getpid() != self._pid:
             return  # a forked child of the code shares the channel, and has nobody at the other end
         bundle = shell_module.bundle_bytes(data)[:frames.BUNDLE_ENTRIES_MAX]
         if not self._channel:
@@ -100,25 +118,32 @@ class Driver:
 
     def _run(self, call, display_bytes_max, code):
         self._call = call
+        self._unanswered = True
         self._display_bytes_left = display_bytes_max
         self._pending = False
-        signal.signal(signal.SIGINT, self._on_interrupt)
+        _signal(signal.SIGINT, self._on_interrupt)
         try:
             error = self._run_cell(code)
         except BaseException as escaped:  # an interrupt on the way in or out of the shell
             self._armed = False
             error = escaped
-        if os.getpid() != self._pid:
-            os._exit(0)  # the code forked, and this is the child at the end of its cell
-        signal.signal(signal.SIGINT, self._on_interrupt)  # the code may have put its own there
-        report = None
-        while report is None:
+        self._snapshot.repair(self._streams, everything=is_of_the_shell(error))
+        if _getpid() != self._pid:
+            _exit(0)  # the code forked, and this is the child at the end of its cell
+        _signal(signal.SIGINT, self._on_interrupt)  # the code may have put its own there
+        report = UNDESCRIBED
+        for _ in range(DESCRIBE_TRIES):
             try:
                 report = summarise(error)
-            except BaseException as broken:  # a signal handler of the code's, or what it did to builtins
+                break
+            except BaseException as broken:  # a signal handler of the code's, or what it did to the library
                 error = broken
         self._flush_stdio(None)
-        self._channel.send_done(call, **report)
+        self._answer(report)
+
+    def _answer(self, report):
+        self._unanswered = False  # before: half an answer must not be followed by another
+        self._channel.send_done(self._call, **report)
 
     def _run_cell(self, code):
         shell = self._shell
@@ -141,7 +166,7 @@ def complain(text):
     try:
         sys.stderr.write(text)
     except BaseException:
-        os.write(2, text.encode("utf-8", "replace"))
+        _write(2, text.encode("utf-8", "replace"))
 
 
 class _Frame:
@@ -166,7 +191,15 @@ class _Frame:
                 if driver._armed:
                     raise KeyboardInterrupt
         if exc and isinstance(exc[1], frames.Closed):
-            os._exit(0)
+            _exit(0)
+
+
+def is_of_the_shell(error):
+    """True when IPython itself failed: it cannot run with what the code did, such as a `len` that raises."""
+    if error is None or isinstance(error, (KeyboardInterrupt, SyntaxError, SystemExit)):
+        return False
+    trace = shell_module.trace_of_cell(error)
+    return trace is None or trace.tb_frame.f_code.co_name != "<module>"
 
 
 def summarise(error):

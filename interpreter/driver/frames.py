@@ -16,8 +16,12 @@ The engine's half is interpreter/engine/frames.h. What the user's code prints go
 through here.
 """
 
-import os
-import struct
+import builtins
+from os import read, set_inheritable, write
+from struct import pack, unpack, unpack_from
+
+# What the functions of this file call is bound before any code of a user's runs, whatever that replaces later.
+__builtins__ = dict(vars(builtins))
 
 VERSION = 1
 
@@ -55,63 +59,63 @@ class Channel:
     def __init__(self, fd):
         self._fd = fd
         self._received = bytearray()  # survives an exception of a signal handler in the middle of a frame
-        os.set_inheritable(fd, False)
+        set_inheritable(fd, False)
 
     def receive(self):
         """Returns (type, body). Raises Closed."""
         self._fill(4)
-        (length,) = struct.unpack_from("<I", self._received)
+        (length,) = unpack_from("<I", self._received)
         self._fill(4 + length)
         frame = bytes(self._received[4:4 + length])
         del self._received[:4 + length]
         return frame[0], frame[1:]
 
     def send_ready(self):
-        self._send(READY, struct.pack("<H", VERSION))
+        self._send(READY, pack("<H", VERSION))
 
     def send_display(self, call, is_result, bundle):
-        parts = [struct.pack("<QBH", call, is_result, len(bundle))]
+        parts = [pack("<QBH", call, is_result, len(bundle))]
         for media_type, data in bundle:
             name = utf8(media_type, NAME_BYTES_MAX)
-            parts += [struct.pack("<H", len(name)), name, struct.pack("<I", len(data)), data]
+            parts += [pack("<H", len(name)), name, pack("<I", len(data)), data]
         self._send(DISPLAY, b"".join(parts))
 
     def send_dropped(self, call, length):
-        self._send(DROPPED, struct.pack("<QQ", call, length))
+        self._send(DROPPED, pack("<QQ", call, length))
 
     def send_done(self, call, status, exit_code=0, errno=0, name="", value="", traceback=""):
         name = utf8(name, NAME_BYTES_MAX)
         value = utf8(value, VALUE_BYTES_MAX)
         traceback = utf8(traceback, TRACEBACK_BYTES_MAX)
         self._send(DONE, b"".join([
-            struct.pack("<QBii", call, status, exit_code, errno),
-            struct.pack("<H", len(name)), name,
-            struct.pack("<I", len(value)), value,
-            struct.pack("<I", len(traceback)), traceback,
+            pack("<QBii", call, status, exit_code, errno),
+            pack("<H", len(name)), name,
+            pack("<I", len(value)), value,
+            pack("<I", len(traceback)), traceback,
         ]))
 
     def _fill(self, length):
         while len(self._received) < length:
-            part = os.read(self._fd, min(length - len(self._received), 1 << 20))
+            part = read(self._fd, min(length - len(self._received), 1 << 20))
             if not part:
                 raise Closed()
             self._received += part
 
     def _send(self, kind, body):
-        frame = memoryview(struct.pack("<IB", len(body) + 1, kind) + body)
+        frame = memoryview(pack("<IB", len(body) + 1, kind) + body)
         try:
             while frame:
-                frame = frame[os.write(self._fd, frame):]
+                frame = frame[write(self._fd, frame):]
         except (BrokenPipeError, ConnectionResetError):
             raise Closed() from None
 
 
 def parse_hello(body):
     """Returns (version, cpus)."""
-    return struct.unpack("<HI", body)
+    return unpack("<HI", body)
 
 
 def parse_run(body):
     """Returns (call, display_bytes_max, code)."""
-    call, display_bytes_max, length = struct.unpack_from("<QQI", body)
+    call, display_bytes_max, length = unpack_from("<QQI", body)
     return call, display_bytes_max, body[20:20 + length].decode("utf-8", "replace")

@@ -19,6 +19,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets.config import Config
 
+# What the functions of this file call is bound before any code of a user's runs, whatever that replaces later.
+__builtins__ = dict(vars(builtins))
+_write = os.write
+_dumps = json.dumps
+
 WORKSPACE = "/mnt/data"
 
 
@@ -43,16 +48,20 @@ class Stream(io.RawIOBase):
         view = memoryview(data).cast("B")
         length = len(view)
         while view:
-            view = view[os.write(self._fd, view):]
+            view = view[_write(self._fd, view):]
         return length
 
 
 def open_streams():
+    """Gives sys the session's stdout and stderr, and returns them."""
+    streams = []
     for fd, name in ((1, "stdout"), (2, "stderr")):
         stream = io.TextIOWrapper(Stream(fd, f"<{name}>"), encoding="utf-8", errors="backslashreplace",
                                   write_through=True)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+        streams.append(stream)
+    return streams
 
 
 class _Results(DisplayHook):
@@ -217,6 +226,14 @@ def _forget_event_loop():
     policy.set_event_loop(None)
 
 
+def trace_of_cell(error):
+    """The part of the exception's traceback that begins in a cell; None when no cell is in it."""
+    trace = error.__traceback__
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("Cell In["):
+        trace = trace.tb_next
+    return trace
+
+
 def describe(error):
     """Returns (class name, str(), traceback) of an exception, whatever its own methods do."""
     name = type(error).__name__
@@ -224,9 +241,7 @@ def describe(error):
         value = str(error)
     except BaseException as broken:  # the user's __str__
         value = f"<str() of the exception raised {type(broken).__name__}>"
-    trace = error.__traceback__
-    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("Cell In["):
-        trace = trace.tb_next
+    trace = trace_of_cell(error)
     if trace is None:
         trace = error.__traceback__ if not isinstance(error, SyntaxError) else None
     try:
@@ -247,7 +262,7 @@ def bundle_bytes(data):
         elif isinstance(value, str):
             raw = value.encode("utf-8", "replace")
         else:
-            raw = json.dumps(value, default=str).encode("utf-8", "replace")
+            raw = _dumps(value, default=str).encode("utf-8", "replace")
         bundle.append((str(media_type), raw))
     return bundle
 

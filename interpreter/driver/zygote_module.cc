@@ -7,8 +7,12 @@
 //                         before it enters, while the jailer still makes the jail: no user code has been seen then.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <malloc.h>
+#include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -45,14 +49,43 @@ PyObject* BecomeSession(ForkOrder* order, PyObject* prepare) {
   Py_RETURN_TRUE;
 }
 
+// What a zygote frees stays in malloc's bins as it came; the first larger request puts them in order and writes to
+// every free chunk on the way. In a child that is a copied page for most of them (1200 faults, 4 ms), so it is done
+// here.
+void SettleHeap() {
+  constexpr size_t kLarge = 64 << 10;
+  void* volatile block = std::malloc(kLarge);
+  std::free(block);
+}
+
+// Takes every free chunk of malloc's that is not at the end of the heap, for good. A child then gets its memory from
+// there, in one piece, instead of from holes on pages that it shares and would have to copy one by one.
+void FillHoles() {
+  constexpr size_t kLargest = 64 << 10;
+  constexpr size_t kSmallest = 16;
+  SettleHeap();
+  const auto end = reinterpret_cast<uintptr_t>(::sbrk(0));
+  const uintptr_t top = end - ::mallinfo2().keepcost;
+  for (size_t size = kLargest; size >= kSmallest; size /= 2) {
+    while (true) {
+      void* volatile block = std::malloc(size);
+      if (block != nullptr && reinterpret_cast<uintptr_t>(block) < top) continue;
+      std::free(block);
+      break;
+    }
+  }
+}
+
 PyObject* Serve(PyObject* /*module*/, PyObject* prepare) {
   if (zygote == nullptr) return Raise(absl::FailedPreconditionError("connect() first"));
+  FillHoles();
   if (absl::Status ready = zygote->Ready(); !ready.ok()) return Raise(ready);
   while (true) {
     std::optional<ForkOrder> order = zygote->Next();
     if (!order) Py_RETURN_FALSE;
     // Kept for good in the child, see above.
     auto* kept = new ForkOrder(*std::move(order));
+    SettleHeap();
     PyOS_BeforeFork();
     if (zygote->Fork(*kept) == 0) return BecomeSession(kept, prepare);
     PyOS_AfterFork_Parent();

@@ -20,7 +20,7 @@ constexpr int64_t kAttemptsMax = 5;  // that ended with an error of ours
 constexpr int64_t kStartsMax = 20;   // that were begun, by processes which died at it
 constexpr int64_t kBackoffMillis = 500;
 constexpr int64_t kBackoffMillisMax = 60'000;
-constexpr absl::Duration kIdle = absl::Seconds(5);
+constexpr absl::Duration kIdle = absl::Milliseconds(500);  // until it is looked again for what was postponed
 
 // As much of the end of `heading` as fits: the innermost heading says the most.
 std::string ClipHeading(const std::string& heading, const Embedder& embedder) {

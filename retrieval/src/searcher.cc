@@ -190,10 +190,9 @@ class Run {
             .text_score = candidate.bm25,
             .text_rank = candidate.text_rank};
     {
-      Statement q(db_, "SELECT begin, \"end\", heading FROM passages WHERE row = ?1", candidate.passage);
+      Statement q(db_, "SELECT begin, \"end\" FROM passages WHERE row = ?1", candidate.passage);
       if (!q.Step()) return q.ok() ? absl::DataLossError("a passage is missing") : q.status();
       hit.passage_span = {static_cast<uint32_t>(q.Int(0)), static_cast<uint32_t>(q.Int(1))};
-      hit.heading = q.Text(2);
     }
     ASSIGN_OR_RETURN(hit.passage, ReadText(db_, candidate.content, hit.passage_span));
     std::vector<const SubPassageRow*> subs;
@@ -201,6 +200,11 @@ class Run {
     if (candidate.text_rank != 0) subs.push_back(&candidate.text_sub);
     if (subs.size() == 2 && candidate.text_rank < candidate.vector_rank) std::swap(subs[0], subs[1]);
     if (subs.size() == 2 && subs[0]->row == subs[1]->row) subs.pop_back();
+    {
+      Statement q(db_, "SELECT heading FROM sub_passages WHERE row = ?1", subs.front()->row);
+      if (!q.Step()) return q.ok() ? absl::DataLossError("a sub-passage is missing") : q.status();
+      hit.heading = q.Text(0);
+    }
     for (const SubPassageRow* sub : subs) {
       ASSIGN_OR_RETURN(Citation citation, MakeCitation(*sub));
       hit.citations.push_back(std::move(citation));

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "cgroup_files.h"
+#include "sandbox/base/message_socket.h"
 #include "text.h"
 
 namespace carrel::sandbox {
@@ -132,10 +133,14 @@ absl::Status EnableAll(const CgroupPlaces& places, bool kernel) {
   return absl::OkStatus();
 }
 
-// A child that waits to be killed. -1: fork failed.
-pid_t StartIdle() {
+// A child that goes through the entrances and waits to be killed; it ends at once if it is refused. -1: fork failed.
+pid_t StartIdle(const std::vector<UniqueFd>& entrances, int entered) {
   const pid_t child = fork();
   if (child != 0) return child;
+  for (const UniqueFd& entrance : entrances) {
+    if (const int error = EnterCgroup(entrance.get()); error != 0) _exit(error);
+  }
+  close(entered);
   while (true) pause();
 }
 
@@ -167,6 +172,14 @@ Cgroup::~Cgroup() {
 
 std::vector<std::string> Cgroup::Directories() const { return DirectoriesOf(places_); }
 
+std::vector<std::string> Cgroup::Directories(bool unified) const {
+  CgroupPlaces places = places_;
+  for (CgroupPlace* place : {&places.memory, &places.pids, &places.cpu, &places.cpuacct}) {
+    if (place->unified != unified) place->directory.clear();
+  }
+  return DirectoriesOf(places);
+}
+
 absl::Status Cgroup::SetLimits(const JailLimits& limits) const {
   if (absl::Status status = SetMemory(places_.memory, limits.memory_bytes, kernel_); !status.ok()) return status;
   if (absl::Status status = SetNumber(places_.pids.directory, "pids.max", limits.processes, kernel_); !status.ok()) {
@@ -175,13 +188,28 @@ absl::Status Cgroup::SetLimits(const JailLimits& limits) const {
   return SetCpu(places_.cpu, limits.cpu_millis, kernel_);
 }
 
-absl::Status Cgroup::Add(pid_t pid) {
-  for (const std::string& directory : Directories()) {
+absl::Status Cgroup::AddToUnified(pid_t pid) {
+  for (const std::string& directory : Directories(true)) {
     if (absl::Status status = WriteGroupFile(directory, "cgroup.procs", Concat(pid), kernel_); !status.ok()) {
       return status;
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<UniqueFd>> Cgroup::OpenEntrances() const {
+  std::vector<UniqueFd> entrances;
+  for (const std::string& directory : Directories(false)) {
+    const std::string path = directory + "/tasks";
+    entrances.emplace_back(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!entrances.back()) return absl::ErrnoToStatus(errno, path);
+  }
+  return entrances;
+}
+
+int EnterCgroup(int entrance) noexcept {
+  // 0: whoever writes.
+  return write(entrance, "0", 1) == 1 ? 0 : errno;
 }
 
 uint64_t Cgroup::OomKills() const {
@@ -261,9 +289,16 @@ absl::Status CgroupTree::TryIt() {
   absl::StatusOr<Cgroup> group = Create("trial", limits);
   if (!group.ok()) return group.status();
   if (!options_.kernel) return absl::OkStatus();
-  const pid_t child = StartIdle();
+  const absl::StatusOr<std::vector<UniqueFd>> entrances = group->OpenEntrances();
+  if (!entrances.ok()) return entrances.status();
+  absl::StatusOr<Pipe> entered = MakePipe();
+  if (!entered.ok()) return entered.status();
+  const pid_t child = StartIdle(*entrances, entered->write.get());
   if (child < 0) return absl::ErrnoToStatus(errno, "fork");
-  absl::Status status = group->Add(child);
+  entered->write.reset();
+  char byte;
+  (void)!read(entered->read.get(), &byte, 1);  // the end of the file: it is in, or it has ended
+  absl::Status status = group->AddToUnified(child);
   const std::vector<pid_t> members = group->Processes();
   if (status.ok() && std::find(members.begin(), members.end(), child) == members.end()) {
     status = absl::FailedPreconditionError("a process that was moved into a group is not in it");

@@ -99,6 +99,8 @@ const char* EnterStageName(EnterStage stage) noexcept {
       return "none";
     case EnterStage::kGate:
       return "gate";
+    case EnterStage::kCgroup:
+      return "cgroup";
     case EnterStage::kNamespaces:
       return "namespaces";
     case EnterStage::kDescriptors:

@@ -10,6 +10,7 @@
 #include "sandbox/base/error.h"
 #include "sandbox/enter.h"
 #include "sandbox/seccomp.h"
+#include "uncounted_memory.h"
 
 namespace carrel::sandbox {
 namespace {
@@ -29,7 +30,10 @@ constexpr size_t kPlanBytesMax = 4 << 20;
 
 absl::StatusOr<EnterPlan> EnterPlan::FromPolicy(const Policy& policy) {
   EnterPlan plan;
-  auto filter = CompileSyscallPolicy(policy.syscalls);
+  absl::StatusOr<SyscallPolicy> syscalls =
+      policy.memory_is_watched ? RefuseUncountedMemory(policy.syscalls) : policy.syscalls;
+  if (!syscalls.ok()) return syscalls.status();
+  auto filter = CompileSyscallPolicy(*syscalls);
   if (!filter.ok()) return filter.status();
   plan.filter_ = *std::move(filter);
   plan.stored_ = std::make_unique<std::vector<StoredRule>>();

@@ -22,6 +22,7 @@
 #include "porter.h"
 #include "process_setup.h"
 #include "sandbox/base/message_socket.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/zygote_protocol.h"
 
 namespace carrel::sandbox {
@@ -82,8 +83,11 @@ class Init final {
   SetupError MakeRoot() {
     if (::setsid() < 0) return {SetupStage::kInitIdentity, errno};
     if (::sethostname("carrel", 6) != 0) return {SetupStage::kInitIdentity, errno};
-    if (const SetupError error = EnterSessionRoot(
-            {.policy = order_.policy, .limits = order_.limits, .uid = order_.identity.uid, .gid = order_.identity.gid});
+    if (const SetupError error = EnterSessionRoot({.policy = order_.policy,
+                                                   .limits = order_.limits,
+                                                   .uid = order_.identity.uid,
+                                                   .gid = order_.identity.gid,
+                                                   .home = HomeOf(policy_)});
         error.stage != SetupStage::kNone) {
       return error;
     }
@@ -96,6 +100,9 @@ class Init final {
     const auto received = ReceiveMessage(control(), WritableBytesOf(message));
     // An end of file: the jailer gave the session up.
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
+    for (const UniqueFd& entrance : received->fds) {
+      if (const int error = EnterCgroup(entrance.get()); error != 0) return {SetupStage::kCgroup, error};
+    }
     return ::unshare(CLONE_NEWCGROUP) == 0 ? SetupError{} : SetupError{SetupStage::kCgroupNamespace, errno};
   }
 
@@ -175,7 +182,9 @@ class Init final {
     const auto received = ReceiveMessage(control(), WritableBytesOf(message));
     // The jailer closed: the end of the session, and of everything in our namespace with us.
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
-    if (message.kind == InitMessageKind::kKillAll) ::kill(-1, SIGKILL);  // ESRCH: nobody is left
+    // ESRCH: nobody is left. A pid below 2 would be ourselves or a group.
+    if (message.kind == InitMessageKind::kKillAll) ::kill(-1, SIGKILL);
+    if (message.kind == InitMessageKind::kKillOne && message.pid > 1) ::kill(message.pid, SIGKILL);
   }
 
   [[noreturn]] void Serve() {

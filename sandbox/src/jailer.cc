@@ -148,12 +148,14 @@ class Jailer final {
     auto policies = LoadAllPolicies(options_);
     if (!policies.ok()) return policies.status();
     policies_ = *std::move(policies);
+    doctor_ = ExamineMachine();
+    if (absl::Status s = CheckLayers(doctor_); !s.ok()) return s;
+    if (absl::Status s = FindCgroups(); !s.ok()) return s;
+    for (Policy& policy : policies_) policy.memory_is_watched = !cgroups_.has_value();
     auto plans = MakePlans(policies_);
     if (!plans.ok()) return plans.status();
     plans_ = *std::move(plans);
-    doctor_ = ExamineMachine();
-    if (absl::Status s = CheckLayers(doctor_); !s.ok()) return s;
-    return FindCgroups();
+    return absl::OkStatus();
   }
 
   absl::Status FindCgroups() {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "sandbox/base/error.h"
 #include "sandbox/base/unique_fd.h"
+#include "uncounted_memory.h"
 
 // <linux/mount.h> and <sys/mount.h> cannot be included together with this glibc.
 extern "C" {
@@ -92,8 +93,9 @@ absl::StatusOr<std::vector<OpenBind>> OpenBinds(const Policy& policy) {
     if (!opened.ok()) return opened.status();
     binds.push_back(*std::move(opened));
   }
-  for (const char* path : kDevices) {
-    auto opened = OpenBindSource(path, path, true);
+  for (const std::string path : kDevices) {
+    const std::string source = policy.memory_is_watched && path == kZeroDevice ? kZeroDeviceThatCannotBeMapped : path;
+    auto opened = OpenBindSource(source, path, true);
     if (!opened.ok()) return opened.status();
     binds.push_back(*std::move(opened));
   }
@@ -159,17 +161,15 @@ struct EtcFile {
   const char* path;
   const char* text;
 };
-// The accounts of a machine that has nobody. Sessions run under numbers of their own; HOME and USER come from the
-// policy.
+// A network and names of nobody.
 constexpr EtcFile kSyntheticEtc[] = {
-    {"/etc/passwd",
-     "root:x:0:0:root:/:/usr/sbin/nologin\nuser:x:1000:1000:user:/mnt/data:/bin/sh\n"
-     "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
-    {"/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
     {"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
     {"/etc/hostname", "carrel\n"},
     {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"},
 };
+// Every session has a number of its own, and so accounts of its own: a small tmpfs to which the template's links lead.
+constexpr char kAccountsPlace[] = "/etc/session";
+constexpr EtcFile kAccountLinks[] = {{"/etc/passwd", "session/passwd"}, {"/etc/group", "session/group"}};
 
 absl::Status FillTemplate(const std::string& root, const std::vector<OpenBind>& binds,
                           const std::vector<MergedLink>& links) {
@@ -191,6 +191,11 @@ absl::Status FillTemplate(const std::string& root, const std::vector<OpenBind>& 
     for (const EtcFile& file : kSyntheticEtc) {
       if (bound.contains(file.path)) continue;
       if (absl::Status s = MakeFile(root + file.path, file.text); !s.ok()) return s;
+    }
+    if (absl::Status s = MakeDirectories(root + kAccountsPlace); !s.ok()) return s;
+    for (const EtcFile& link : kAccountLinks) {
+      if (bound.contains(link.path)) continue;
+      if (absl::Status s = MakeLink(link.text, root + link.path); !s.ok()) return s;
     }
   }
   for (const OpenBind& bind : binds) {
@@ -227,7 +232,34 @@ absl::Status MountStage() {
   return absl::FailedPreconditionError("none of /run, /mnt, /tmp, /var is there to mount on");
 }
 
+// The accounts of a machine that has nobody but the session.
+absl::Status WriteAccounts(const SessionRoot& root, const std::string& place) {
+  std::string users = "root:x:0:0:root:/:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n";
+  std::string groups = "root:x:0:\nnogroup:x:65534:\n";
+  if (root.uid != 0) absl::StrAppend(&users, "user:x:", root.uid, ":", root.gid, ":user:", root.home, ":/bin/sh\n");
+  if (root.gid != 0) absl::StrAppend(&groups, "user:x:", root.gid, ":\n");
+  if (absl::Status s = MakeFile(place + "/passwd", users); !s.ok()) return s;
+  return MakeFile(place + "/group", groups);
+}
+
+int MountAccounts(const SessionRoot& root) {
+  const std::string place = absl::StrCat("/root", kAccountsPlace);
+  constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  if (::mount("carrel", place.c_str(), "tmpfs", kFlags, "mode=0755,size=16k,nr_inodes=8") != 0) {
+    return errno == ENOENT ? 0 : errno;  // the policy shows an /etc of its own
+  }
+  if (!WriteAccounts(root, place).ok()) return EIO;
+  return ::mount(nullptr, place.c_str(), nullptr, kFlags | MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0 ? 0 : errno;
+}
+
 }  // namespace
+
+std::string HomeOf(const Policy& policy) {
+  for (const std::string& variable : policy.env) {
+    if (variable.starts_with("HOME=") && variable.find_first_of(":\n") == std::string::npos) return variable.substr(5);
+  }
+  return "/mnt/data";
+}
 
 absl::Status BuildNurseryRoot(std::span<const Policy> policies) {
   ::umask(022);
@@ -276,6 +308,7 @@ SetupError EnterSessionRoot(const SessionRoot& root) {
   for (const char* target : {"/root/tmp", "/root/dev/shm"}) {
     if (::mount("carrel", target, "tmpfs", kFlags, tmp.c_str()) != 0) return {SetupStage::kTmp, errno};
   }
+  if (const int error = MountAccounts(root); error != 0) return {SetupStage::kAccounts, error};
   if (::mount("proc", "/root/proc", "proc", kFlags | MS_NOEXEC, nullptr) != 0) return {SetupStage::kProc, errno};
   if (const int error = PivotTo("/root"); error != 0) return {SetupStage::kPivot, error};
   return {};

@@ -31,7 +31,11 @@ struct SessionRoot {
   JailLimits limits;  // workspace_bytes, workspace_files, tmp_bytes
   uint32_t uid = 0;   // the owner of /mnt/data
   uint32_t gid = 0;
+  std::string home;  // of the account `user`, which /etc/passwd has for the uid
 };
+
+// The HOME of the policy's environment; without one, the workspace.
+[[nodiscard]] std::string HomeOf(const Policy& policy);
 
 // In a process cloned from the nursery with CLONE_NEWNS (and NEWPID for a /proc of its own): makes the session's root
 // and enters it. Afterwards nothing of the nursery's root can be named.

@@ -189,7 +189,8 @@ class NurseryProcess final {
     limits.workspace_bytes = kZygoteWorkspaceBytes;
     limits.workspace_files = kZygoteFiles;
     limits.tmp_bytes = kZygoteWorkspaceBytes;
-    const SessionRoot root{.policy = order.policy, .limits = limits, .uid = ::getuid(), .gid = ::getgid()};
+    const SessionRoot root{
+        .policy = order.policy, .limits = limits, .uid = ::getuid(), .gid = ::getgid(), .home = HomeOf(policy)};
     if (const SetupError error = EnterSessionRoot(root); error.stage != SetupStage::kNone) {
       fail(SetupStageName(error.stage), error.error);
     }
@@ -292,10 +293,14 @@ const char* SetupStageName(SetupStage stage) noexcept {
       return "workspace";
     case SetupStage::kTmp:
       return "tmp";
+    case SetupStage::kAccounts:
+      return "accounts";
     case SetupStage::kProc:
       return "proc";
     case SetupStage::kPivot:
       return "pivot_root";
+    case SetupStage::kCgroup:
+      return "cgroup";
     case SetupStage::kCgroupNamespace:
       return "cgroup namespace";
     case SetupStage::kNamespaceFds:

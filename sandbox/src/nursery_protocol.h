@@ -22,8 +22,10 @@ enum class SetupStage : uint32_t {
   kRoot,       // a copy of the template
   kWorkspace,  // the tmpfs at /mnt/data
   kTmp,        // at /tmp and /dev/shm
+  kAccounts,   // /etc/passwd and /etc/group
   kProc,
   kPivot,
+  kCgroup,  // into the session's
   kCgroupNamespace,
   kNamespaceFds,
   kInitIdentity,
@@ -74,18 +76,29 @@ static_assert(std::is_trivially_copyable_v<NurseryMessage>);
 
 // jailer <-> a session's init.
 //   <- BORN [pid ns]
-//   -> JOINED                    init is in its cgroup
+//   -> JOIN [entrances of the cgroup]   go through them; as far as it is v2, init is in it already
 //   <- READY [mnt, net, ipc, uts, cgroup namespaces; then O_PATH of /mnt/data, /tmp, /dev/shm]
 //   <- MAIN_STARTED [pidfd]      exec policies: the program runs, everything given up
 //   <- MAIN_EXITED{status}
 //   <- FAILED{stage, error, enter}
+//   -> KILL_ONE{pid}             SIGKILL to one process, by its number in the session
 //   -> KILL_ALL                  SIGKILL to everything in the session but the init
 // The init ends when the socket closes.
-enum class InitMessageKind : uint32_t { kBorn = 1, kJoined, kReady, kMainStarted, kMainExited, kFailed, kKillAll };
+enum class InitMessageKind : uint32_t {
+  kBorn = 1,
+  kJoin,
+  kReady,
+  kMainStarted,
+  kMainExited,
+  kFailed,
+  kKillOne,
+  kKillAll
+};
 
 struct InitMessage {
   InitMessageKind kind = InitMessageKind::kBorn;
   int32_t status = 0;
+  int32_t pid = 0;
   SetupStage stage = SetupStage::kNone;
   int32_t error = 0;
   EnterReport enter;

@@ -26,8 +26,9 @@ constexpr uint64_t kLockedBytes = 64 * kKiB;
 // Less than the kernel writes to a file; and to a core pattern that pipes into a program of the host 1 means "do not",
 // where 0 means nothing (do_coredump).
 constexpr uint64_t kCoreBytes = 1;
-// Kernel memory of POSIX message queues, and queued signals: what a default system gives, and no more.
-constexpr uint64_t kMessageQueueBytes = 800 * kKiB;
+// POSIX message queues: Landlock lets nobody open one (no path leads to their file system), so they need no memory.
+constexpr uint64_t kMessageQueueBytes = 0;
+// Queued signals: what a default system gives, and no more.
 constexpr uint64_t kPendingSignals = 4096;
 
 }  // namespace

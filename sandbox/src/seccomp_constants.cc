@@ -9,6 +9,7 @@
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
 
@@ -103,6 +104,10 @@ constexpr Named kConstants[] = {
     CARREL_NAMED(ADDR_NO_RANDOMIZE),
     // memfd_create
     CARREL_NAMED(MFD_HUGETLB),
+    // mmap
+    CARREL_NAMED(MAP_SHARED),
+    CARREL_NAMED(MAP_ANONYMOUS),
+    CARREL_NAMED(MAP_HUGETLB),
 };
 
 // Calls that are younger than the libseccomp of Debian 12 (2.5.4). Their numbers are the same on every architecture.

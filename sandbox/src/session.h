@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -35,11 +36,12 @@ struct Session {
   absl::Time created;
 
   std::optional<Cgroup> cgroup;
+  std::vector<UniqueFd> entrances;  // of it, while the session starts
   UniqueFd init_socket;
   UniqueFd init_pidfd;
   pid_t init_pid = -1;  // as the host sees it
   bool born = false;    // init said so
-  bool joined = false;  // init is in the cgroup
+  bool joined = false;  // init was let into the cgroup
 
   // A zygote's session while it starts.
   std::vector<UniqueFd> standard;  // stdin, stdout, stderr, control?
@@ -58,7 +60,8 @@ struct Session {
   std::array<UniqueFd, 3> tmpfs;
   uint64_t memory_bytes = 0;
   uint64_t memory_peak_bytes = 0;
-  bool watchdog_killed = false;
+  std::set<pid_t> dying;  // ended by the watchdog, and perhaps still there
+  uint64_t watchdog_kills = 0;
 };
 
 }  // namespace carrel::sandbox

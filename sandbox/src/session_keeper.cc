@@ -1,5 +1,6 @@
 #include "session_keeper.h"
 
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,11 @@ constexpr size_t kUnsentMax = 10'000;
 void SendSignal(const UniqueFd& pidfd, int signal) {
   // ESRCH: it ended on its own.
   if (pidfd) ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
+}
+
+bool IsReadable(const UniqueFd& fd) {
+  pollfd polled{.fd = fd.get(), .events = POLLIN, .revents = 0};  // a negative one is passed over
+  return ::poll(&polled, 1, 0) > 0;
 }
 
 std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
@@ -240,6 +246,9 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
   auto cgroup = family_.cgroups->Create(absl::StrCat("session-", session->id), session->limits);
   if (!cgroup.ok()) return absl::UnavailableError(absl::StrCat("cgroup: ", cgroup.status().message()));
   session->cgroup = *std::move(cgroup);
+  auto entrances = session->cgroup->OpenEntrances();
+  if (!entrances.ok()) return absl::UnavailableError(absl::StrCat("cgroup: ", entrances.status().message()));
+  session->entrances = *std::move(entrances);
   return absl::OkStatus();
 }
 
@@ -269,7 +278,7 @@ void SessionKeeper::OnStats(const JailerMessage& message) {
   } else {
     answer.stats = {.memory_bytes = session->memory_bytes,
                     .memory_peak_bytes = session->memory_peak_bytes,
-                    .oom_kills = session->watchdog_killed ? 1U : 0U};
+                    .oom_kills = session->watchdog_kills};
   }
   SendServer(answer);
 }
@@ -318,18 +327,19 @@ void SessionKeeper::OnInitStarted(uint64_t id, UniqueFd pidfd) {
   JoinIfPossible(session);
 }
 
-// Puts init into the cgroup, but not before the zygote was told to fork: with cgroup v1 the first write waits for an RCU
-// grace period (5 ms), in which the zygote can do its part.
+// Lets init into the cgroup, after the zygote was told to fork: that takes longest.
 void SessionKeeper::JoinIfPossible(Session* session) {
   if (session->state != Session::State::kStarting || session->joined || !session->born || session->init_pid < 0) return;
   session->joined = true;
   if (session->cgroup) {
-    if (absl::Status s = session->cgroup->Add(session->init_pid); !s.ok()) {
+    if (absl::Status s = session->cgroup->AddToUnified(session->init_pid); !s.ok()) {
       return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", s.message())));
     }
   }
   // A broken pipe means that it died, which its pidfd says.
-  SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kJoined})).IgnoreError();
+  SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kJoin}),
+              Numbers(session->entrances))
+      .IgnoreError();
 }
 
 void SessionKeeper::OnReaped(pid_t pid, int status) {
@@ -372,7 +382,8 @@ void SessionKeeper::OnInit(uint64_t id) {
     case InitMessageKind::kFailed:
       if (message.stage == SetupStage::kEnter) return Fail(session, EnterError(message.enter));
       return Fail(session, SetupFailure(message.stage, message.error));
-    case InitMessageKind::kJoined:
+    case InitMessageKind::kJoin:
+    case InitMessageKind::kKillOne:
     case InitMessageKind::kKillAll:
       break;
   }
@@ -424,7 +435,7 @@ void SessionKeeper::OnZygote(const ZygoteMessage& message, UniqueFd pidfd) {
   if (!pid.ok()) return Fail(session, absl::UnavailableError("the session's process died while it was made"));
   session->main_pid = *pid;
   if (session->cgroup) {
-    if (absl::Status s = session->cgroup->Add(*pid); !s.ok()) {
+    if (absl::Status s = session->cgroup->AddToUnified(*pid); !s.ok()) {
       return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", s.message())));
     }
   }
@@ -436,13 +447,15 @@ void SessionKeeper::LetGoIfPossible(Session* session) {
       !session->gate) {
     return;
   }
-  const std::byte go{1};
-  const std::vector<int> fds = Numbers(session->namespaces);
+  const auto go = static_cast<std::byte>(session->entrances.size());
+  std::vector<int> fds = Numbers(session->namespaces);
+  for (const UniqueFd& entrance : session->entrances) fds.push_back(entrance.get());
   if (absl::Status s = SendMessage(session->gate.get(), std::span(&go, 1), fds); !s.ok()) {
     return Fail(session, absl::UnavailableError("the session's process died while it was made"));
   }
   session->let_go = true;
   session->namespaces.clear();
+  session->entrances.clear();
   const uint64_t id = session->id;
   if (absl::Status s = loop_->Watch(session->gate.get(), [this, id] { OnGate(id); }); !s.ok()) Fail(session, s);
 }
@@ -476,6 +489,7 @@ void SessionKeeper::OnZygoteLost(uint32_t policy, bool given_up) {
 void SessionKeeper::Created(Session* session) {
   if (session->state != Session::State::kStarting) return;
   session->state = Session::State::kRunning;
+  session->entrances.clear();
   SendServer({.kind = JailerMessageKind::kCreated,
               .policy = session->policy,
               .request = session->request,
@@ -493,7 +507,7 @@ void SessionKeeper::OnMainExited(Session* session, int status) {
   session->state = Session::State::kEnded;
   session->main_pid_in_nursery = -1;
   const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-  const bool by_limit = session->watchdog_killed || (session->cgroup && session->cgroup->OomKills() > 0);
+  const bool by_limit = session->watchdog_kills > 0 || (session->cgroup && session->cgroup->OomKills() > 0);
   SendServer({.kind = JailerMessageKind::kExited,
               .session = session->id,
               .status = status,
@@ -521,6 +535,8 @@ void SessionKeeper::Kill(Session* session) {
 void SessionKeeper::OnInitGone(uint64_t id) {
   Session* session = Find(id);
   if (session == nullptr) return;
+  // Pidfd and socket are two descriptors: what it said came before its end.
+  while (session->state == Session::State::kStarting && IsReadable(session->init_socket)) OnInit(id);
   if (session->state == Session::State::kStarting) {
     Refuse(session->request, absl::UnavailableError("the session's init died while it was made"));
   }
@@ -540,12 +556,26 @@ void SessionKeeper::OnInitGone(uint64_t id) {
 
 void SessionKeeper::Measure(Session* session) {
   if (session->state != Session::State::kRunning && session->state != Session::State::kEnded) return;
-  session->memory_bytes = MeasureSession(*session, session->limits.memory_bytes / 2);
+  const SessionMemory memory = MeasureSession(*session, session->limits.memory_bytes / 2);
+  session->memory_bytes = memory.Total();
   session->memory_peak_bytes = std::max(session->memory_peak_bytes, session->memory_bytes);
-  if (session->memory_bytes <= session->limits.memory_bytes || session->watchdog_killed) return;
-  session->watchdog_killed = true;
-  // All of it, not only the first process: the memory may be its children's.
-  SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kKillAll})).IgnoreError();
+  std::erase_if(session->dying, [&memory](pid_t pid) {
+    return std::none_of(memory.processes.begin(), memory.processes.end(),
+                        [pid](const ProcessMemory& process) { return process.pid == pid; });
+  });
+  const Victims victims = ChooseVictims(*session, memory, session->limits.memory_bytes);
+  if (victims.hopeless) {
+    if (!memory.processes.empty()) ++session->watchdog_kills;
+    SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kKillAll})).IgnoreError();
+    return;
+  }
+  // The init does it: in its namespace a number that was given anew meanwhile can only be one of the session's.
+  for (const ProcessMemory& victim : victims.processes) {
+    ++session->watchdog_kills;
+    session->dying.insert(victim.pid);
+    const InitMessage order{.kind = InitMessageKind::kKillOne, .pid = victim.pid_in_session};
+    SendMessage(session->init_socket.get(), BytesOf(order)).IgnoreError();
+  }
 }
 
 }  // namespace carrel::sandbox

@@ -1,22 +1,31 @@
 #include "watchdog.h"
 
 #include <sys/vfs.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <string>
 #include <system_error>
-#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "sandbox/base/process_info.h"
 
 namespace carrel::sandbox {
 namespace {
+
+// What a pipe can hold once a user has 64 MiB in pipes (pipe-user-pages-soft): two pages. Before, it is 64 KiB.
+constexpr uint64_t kPipeBytes = 8192;
+// The smallest table of descriptors; its pipes are not worth counting.
+constexpr uint64_t kSmallTable = 64;
+// The kernel's own number where it does not say (net.core.wmem_max).
+constexpr uint64_t kSocketBytesUsual = 212992;
+// A session that holds this much more than it may grows faster than its processes end.
+constexpr uint64_t kHopelessFactor = 2;
 
 // The process and everything below it. Somebody may fork while we look; the next round sees him.
 void AddTree(pid_t pid, std::set<pid_t>* found) {
@@ -33,43 +42,123 @@ void AddTree(pid_t pid, std::set<pid_t>* found) {
   }
 }
 
-uint64_t ResidentBytes(pid_t pid) {
-  auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/statm"));
-  if (!text.ok()) return 0;
-  const std::vector<std::string> words = absl::StrSplit(*text, ' ');
-  uint64_t pages = 0;
-  if (words.size() < 2 || !absl::SimpleAtoi(words[1], &pages)) return 0;
-  return pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+// Proportional: what a process shares with its zygote is mostly the zygote's.
+void MakeExact(ProcessMemory* process, uint64_t resident_bytes) {
+  auto text = ReadSmallFile(absl::StrCat("/proc/", process->pid, "/smaps_rollup"));
+  if (!text.ok()) return;  // it just ended, or we may not look: the careful number
+  const size_t at = text->find("\nPss:");
+  if (at == std::string::npos) return;
+  process->bytes -= resident_bytes;
+  process->bytes += std::strtoull(text->c_str() + at + 5, nullptr, 10) * 1024;
 }
 
-// Proportional: what a process shares with its zygote is mostly the zygote's.
-uint64_t ProportionalBytes(pid_t pid) {
-  auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/smaps_rollup"));
-  if (!text.ok()) return ResidentBytes(pid);  // it just ended, or we may not look: the careful number
-  const size_t at = text->find("\nPss:");
-  if (at == std::string::npos) return 0;
-  return std::strtoull(text->c_str() + at + 5, nullptr, 10) * 1024;
+// A sender may double what the kernel allows (setsockopt: SO_SNDBUF).
+uint64_t SocketBytes() {
+  static const uint64_t bytes = [] {
+    uint64_t most = kSocketBytesUsual;
+    const auto text = ReadSmallFile("/proc/sys/net/core/wmem_max");
+    if (text.ok()) (void)absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &most);
+    return 2 * most;
+  }();
+  return bytes;
+}
+
+// In the session's network namespace there are only sockets of its own; those on their way inside others are listed
+// too.
+uint64_t SocketsBytes(pid_t pid) {
+  const auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/net/unix"));
+  if (absl::IsResourceExhausted(text.status())) return uint64_t{1} << 62;  // tens of thousands of them
+  if (!text.ok()) return 0;
+  const auto lines = static_cast<uint64_t>(std::count(text->begin(), text->end(), '\n'));
+  return lines > 1 ? (lines - 1) * SocketBytes() : 0;  // the first is a heading
 }
 
 }  // namespace
 
-uint64_t MeasureSession(const Session& session, uint64_t enough) {
-  uint64_t files = 0;
+StatusFacts ReadStatusFacts(std::string_view status) {
+  StatusFacts facts;
+  const auto number = [](absl::string_view text) {
+    uint64_t value = 0;
+    const std::vector<absl::string_view> words = absl::StrSplit(text, absl::ByAnyChar(" \t"), absl::SkipWhitespace());
+    if (words.empty() || !absl::SimpleAtoi(words[0], &value)) return uint64_t{0};
+    return value;
+  };
+  for (absl::string_view line : absl::StrSplit(absl::string_view(status.data(), status.size()), '\n')) {
+    if (absl::ConsumePrefix(&line, "VmRSS:")) {
+      facts.resident_bytes = number(line) * 1024;
+    } else if (absl::ConsumePrefix(&line, "VmPTE:") || absl::ConsumePrefix(&line, "VmSwap:")) {
+      facts.kernel_bytes += number(line) * 1024;
+    } else if (absl::ConsumePrefix(&line, "FDSize:")) {
+      const uint64_t slots = number(line);
+      if (slots > kSmallTable) facts.kernel_bytes += slots * kPipeBytes;
+    } else if (absl::ConsumePrefix(&line, "NSpid:")) {
+      const std::vector<absl::string_view> pids = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipWhitespace());
+      if (!pids.empty() && !absl::SimpleAtoi(pids.back(), &facts.innermost_pid)) facts.innermost_pid = -1;
+    }
+  }
+  return facts;
+}
+
+uint64_t SessionMemory::Total() const {
+  uint64_t total = shared_bytes;
+  for (const ProcessMemory& process : processes) total += process.bytes;
+  return total;
+}
+
+SessionMemory MeasureSession(const Session& session, uint64_t enough) {
+  SessionMemory memory;
   for (const UniqueFd& fd : session.tmpfs) {
     struct statfs about {};
     if (fd && ::fstatfs(fd.get(), &about) == 0) {
-      files += (about.f_blocks - about.f_bfree) * static_cast<uint64_t>(about.f_bsize);
+      memory.shared_bytes += (about.f_blocks - about.f_bfree) * static_cast<uint64_t>(about.f_bsize);
     }
   }
+  memory.shared_bytes += SocketsBytes(session.init_pid);
   std::set<pid_t> processes;
   AddTree(session.main_pid, &processes);
   AddTree(session.init_pid, &processes);
-  uint64_t resident = files;
-  for (const pid_t pid : processes) resident += ResidentBytes(pid);
-  if (resident < enough) return resident;
-  uint64_t proportional = files;
-  for (const pid_t pid : processes) proportional += ProportionalBytes(pid);
-  return proportional;
+  processes.erase(session.init_pid);
+  std::vector<uint64_t> resident;
+  for (const pid_t pid : processes) {
+    const auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/status"));
+    if (!text.ok()) continue;  // it just ended
+    const StatusFacts facts = ReadStatusFacts(*text);
+    memory.processes.push_back(
+        {.pid = pid, .pid_in_session = facts.innermost_pid, .bytes = facts.resident_bytes + facts.kernel_bytes});
+    resident.push_back(facts.resident_bytes);
+  }
+  if (memory.Total() < enough) return memory;
+  for (size_t i = 0; i < resident.size(); ++i) MakeExact(&memory.processes[i], resident[i]);
+  return memory;
+}
+
+Victims ChooseVictims(const Session& session, const SessionMemory& memory, uint64_t limit) {
+  Victims victims;
+  uint64_t left = memory.Total();
+  if (left <= limit) return victims;
+  if (left > kHopelessFactor * limit) {
+    victims.hopeless = true;
+    return victims;
+  }
+  std::vector<ProcessMemory> living;
+  for (const ProcessMemory& process : memory.processes) {
+    if (session.dying.contains(process.pid)) {
+      left -= process.bytes;
+    } else {
+      living.push_back(process);
+    }
+  }
+  std::sort(living.begin(), living.end(), [&session](const ProcessMemory& a, const ProcessMemory& b) {
+    if (a.bytes != b.bytes) return a.bytes > b.bytes;
+    return a.pid != session.main_pid && b.pid == session.main_pid;
+  });
+  for (const ProcessMemory& process : living) {
+    if (left <= limit) return victims;
+    left -= process.bytes;
+    victims.processes.push_back(process);
+  }
+  victims.hopeless = left > limit;
+  return victims;
 }
 
 }  // namespace carrel::sandbox

@@ -1,9 +1,15 @@
 // What stands in for the memory cgroup where there is none: somebody who counts.
+//
+// Counted are the session's file systems; of each process what it maps, has swapped out and has in page tables; and for
+// its sockets and pipes, whose content nobody can see, what they could hold. What could not be counted is refused
+// (uncounted_memory.h).
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 #include "session.h"
 
@@ -11,8 +17,36 @@ namespace carrel::sandbox {
 
 inline constexpr int kWatchdogPeriodMillis = 50;
 
-// Bytes that the session's processes and its tmpfs hold now. Pages that several processes share count once. Where the
-// exact number is dear and an upper bound already lies below `enough`, gives that bound.
-[[nodiscard]] uint64_t MeasureSession(const Session& session, uint64_t enough);
+struct ProcessMemory {
+  pid_t pid = -1;             // as the host sees it
+  pid_t pid_in_session = -1;  // as the session's init sees it
+  uint64_t bytes = 0;
+};
+
+struct SessionMemory {
+  uint64_t shared_bytes = 0;             // file systems and sockets: of no process alone
+  std::vector<ProcessMemory> processes;  // without the init
+  [[nodiscard]] uint64_t Total() const;
+};
+
+// What the session holds now. Pages that several processes share count once. Where the exact number is dear and an
+// upper bound already lies below `enough`, gives that bound.
+[[nodiscard]] SessionMemory MeasureSession(const Session& session, uint64_t enough);
+
+// Who must end so that the session holds at most `limit`: the largest first, the session's first process last among
+// equals, those in `session.dying` counted as gone. Empty: nobody must, or (see `hopeless`) it would not help.
+struct Victims {
+  std::vector<ProcessMemory> processes;
+  bool hopeless = false;  // even without all of them it is too much, or it grows faster than they end
+};
+[[nodiscard]] Victims ChooseVictims(const Session& session, const SessionMemory& memory, uint64_t limit);
+
+// The facts in a /proc/PID/status that are counted.
+struct StatusFacts {
+  uint64_t resident_bytes = 0;
+  uint64_t kernel_bytes = 0;  // swapped out, page tables, and what pipes could hold
+  pid_t innermost_pid = -1;
+};
+[[nodiscard]] StatusFacts ReadStatusFacts(std::string_view status);
 
 }  // namespace carrel::sandbox

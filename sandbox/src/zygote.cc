@@ -17,6 +17,7 @@
 
 #include "sandbox/base/error.h"
 #include "sandbox/base/message_socket.h"
+#include "sandbox/cgroup.h"
 
 namespace carrel::sandbox {
 namespace {
@@ -25,11 +26,11 @@ namespace {
 constexpr std::array<int, kGoFdsMax> kGoKinds = {CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS,
                                                  CLONE_NEWCGROUP};
 
-// Waits for "go" and enters the namespaces that come with it. Async-signal-safe.
+// Waits for "go" and enters the cgroup and the namespaces that come with it. Async-signal-safe.
 EnterReport PassGate(int gate) noexcept {
-  char byte;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kGoFdsMax)> control{};
+  uint8_t entrances;
+  iovec part{&entrances, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * (kGoFdsMax + kCgroupEntrancesMax))> control{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -43,11 +44,17 @@ EnterReport PassGate(int gate) noexcept {
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {EnterStage::kGate, EPROTO};
   const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-  if (count < kGoCgroupNs || count > kGoFdsMax) return {EnterStage::kGate, EPROTO};
-  for (size_t i = 0; i < count; ++i) {
+  if (count != kGoFdsMax + entrances) return {EnterStage::kGate, EPROTO};
+  const auto fd_at = [header](size_t i) noexcept {
     int fd;
     std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-    if (::setns(fd, kGoKinds[i]) != 0) return {EnterStage::kNamespaces, errno};
+    return fd;
+  };
+  for (size_t i = kGoFdsMax; i < count; ++i) {
+    if (const int error = EnterCgroup(fd_at(i)); error != 0) return {EnterStage::kCgroup, error};
+  }
+  for (size_t i = 0; i < kGoFdsMax; ++i) {
+    if (::setns(fd_at(i), kGoKinds[i]) != 0) return {EnterStage::kNamespaces, errno};
   }
   return {};
 }

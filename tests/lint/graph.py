@@ -33,6 +33,7 @@ THIRD_PARTY = [
         (r"ICU.*|PkgConfig::ICU.*|icu.*", "icu"),
         (r".*stemmer.*", "stemmer"),
         (r"OpenSSL.*|crypto|ssl", "openssl"),
+        (r"Boost::.*", "boost"),
         (r"ZLIB.*", "zlib"),
         (r"PkgConfig::POPPLER.*|poppler.*", "poppler"),
         (r"Python.*", "python"),

@@ -95,9 +95,9 @@ void ExpectOutcome(const Victim& victim, const Reply& reply, Tier tier) {
   if (const auto most = victim.One("stdout-max")) {
     EXPECT_LE(reply.out.size(), std::stoull(*most));
   }
-  // Processes and memory are counted by the control group.
+  // Processes are counted by the control group.
   for (const std::string& name : victim.All("touched")) {
-    if (tier == Tier::kUserns && (name == "LIMIT_PROCESSES" || name == "LIMIT_MEMORY")) continue;
+    if (tier == Tier::kUserns && name == "LIMIT_PROCESSES") continue;
     const auto& touched = outcome.limits_touched();
     const bool there = std::any_of(touched.begin(), touched.end(),
                                    [&name](int limit) {
@@ -109,8 +109,8 @@ void ExpectOutcome(const Victim& victim, const Reply& reply, Tier tier) {
   ExpectFiles(victim, reply);
 }
 
-// The server that the cases of one process share: with ctest every case is a process, and has its own. Started when it
-// is first needed, again for another tier and after a case that failed.
+// The server that the cases share. Started when it is first needed, again for another tier and after a case that
+// failed.
 class SharedServer final : public ::testing::Environment {
  public:
   absl::StatusOr<JailedServer*> For(Tier tier) {

@@ -221,6 +221,7 @@ absl::Status ApplyFlags(Config& config, const std::vector<Setting>& flags) {
         std::pair<std::string, std::string>(absl::StrSplit(setting.key, absl::MaxSplits('.', 1)));
     const auto key = RequireKey(where, section, name);
     if (!key.ok()) return key.status();
+    if ((*key)->secret) return Refuse(where, "a secret is given by the environment or by a file, never by a flag");
     if (auto status = SetFromText(config, **key, where, setting.value); !status.ok()) return status;
   }
   return absl::OkStatus();
@@ -240,7 +241,8 @@ std::string Quote(std::string_view text) {
 }
 
 std::string ValueText(const Key& key, Config& config) {
-  if (key.secret) return "\"<redacted>\"";
+  // That there is none is no secret.
+  if (key.secret && !std::get<TextKey>(key.type).at(config).empty()) return "\"<redacted>\"";
   if (const auto* text = std::get_if<TextKey>(&key.type)) return Quote(text->at(config));
   if (const auto* number = std::get_if<NumberKey>(&key.type)) return StrCat(number->at(config));
   if (const auto* flag = std::get_if<FlagKey>(&key.type)) return flag->at(config) ? "true" : "false";
@@ -277,6 +279,7 @@ std::vector<Setting> Changed(const Config& config) {
   Config defaults;
   std::vector<Setting> settings;
   for (const Key& key : Keys()) {
+    if (key.secret) continue;  // never on a command line, which everybody can read
     std::string value = FlagText(key, copy);
     if (value != FlagText(key, defaults)) settings.push_back({FullName(key), std::move(value)});
   }

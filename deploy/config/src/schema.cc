@@ -53,6 +53,24 @@ const std::vector<Key>& Table() {
       {"retrieval", "queue_length_max", NumberKey{AT(retrieval, queue_length_max), 1, 1'000'000}},
       {"retrieval", "embed_threads", NumberKey{AT(retrieval, embed_threads), 0, 1024}},
 
+      {"gateway", "listen", TextKey{AT(gateway, listen), {}}},
+      {"gateway", "grpc_listen", TextKey{AT(gateway, grpc_listen), {}}},
+      {"gateway", "interpreter", TextKey{AT(gateway, interpreter), {}}},
+      {"gateway", "retrieval", TextKey{AT(gateway, retrieval), {}}},
+      {"gateway", "metrics_listen", TextKey{AT(gateway, metrics_listen), {}}},
+      {"gateway", "runs_in_flight_max", NumberKey{AT(gateway, runs_in_flight_max), 1, 100'000}},
+      {"gateway", "connections_max", NumberKey{AT(gateway, connections_max), 1, 1'000'000}},
+
+      {"model", "base_url", TextKey{AT(model, base_url), {}}},
+      {"model", "api_key", TextKey{AT(model, api_key), {}}, true},
+      {"model", "api_key_file", TextKey{AT(model, api_key_file), {}}},
+      {"model", "aliases", TextKey{AT(model, aliases), {}}},
+      {"model", "ca_file", TextKey{AT(model, ca_file), {}}},
+      {"model", "proxy_url", TextKey{AT(model, proxy_url), {}}},
+      {"model", "window_tokens", NumberKey{AT(model, window_tokens), 1024, 100'000'000}},
+      {"model", "first_byte_ms_max", NumberKey{AT(model, first_byte_ms_max), 100, kDayMs}},
+      {"model", "idle_ms_max", NumberKey{AT(model, idle_ms_max), 100, kDayMs}},
+
       {"storage", "sync", TextKey{AT(storage, sync), {"full", "normal"}}},
 
       {"serve", "start_ms_max", NumberKey{AT(serve, start_ms_max), 1000, 3'600'000}},

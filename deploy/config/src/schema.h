@@ -32,7 +32,7 @@ struct Key {
   std::string_view section;
   std::string_view name;
   std::variant<TextKey, NumberKey, FlagKey, UidListKey> type;
-  // Printed as "<redacted>". (No key holds a secret today: they are named by file.)
+  // Printed as "<redacted>", refused as a flag, and handed on to children by the environment only.
   bool secret = false;
 };
 

@@ -100,7 +100,9 @@ ServerFlags ParseServerFlags(int argc, const char* const* argv, std::string_view
   ServerFlags flags;
   flags.listen = raw.values["--listen"];
   if (flags.listen.empty()) {
-    flags.listen = section == "interpreter" ? config->interpreter.listen : config->retrieval.listen;
+    flags.listen = section == "interpreter" ? config->interpreter.listen
+                   : section == "gateway"   ? config->gateway.listen
+                                            : config->retrieval.listen;
   }
   flags.data_dir = raw.values["--data"];
   flags.config = *std::move(config);

@@ -88,9 +88,12 @@ std::string StatusWord(const v1::Document& document) {
   }
 }
 
+// "1 page", "2 pages".
+std::string Counted(uint64_t count, const char* noun) { return StrCat(count, " ", noun, count == 1 ? "" : "s"); }
+
 std::string StoreLine(const v1::Store& store) {
   return StrCat(store.store_id(), "  ", SafeText(store.name(), false), "  ", store.documents().completed(), " of ",
-                store.documents().total(), " documents, ", store.passages(), " passages, ",
+                Counted(store.documents().total(), "document"), ", ", Counted(store.passages(), "passage"), ", ",
                 HumanBytes(store.usage_bytes()));
 }
 
@@ -98,8 +101,7 @@ std::string DocumentLine(const v1::Document& document) {
   std::string line =
       StrCat(document.document_id(), "  ", SafeText(document.file_name(), false), "  ", StatusWord(document));
   if (document.status() == v1::COMPLETED) {
-    StrAppend(&line, ", ", document.pages(), document.pages() == 1 ? " page, " : " pages, ", document.passages(),
-              " passages");
+    StrAppend(&line, ", ", Counted(document.pages(), "page"), ", ", Counted(document.passages(), "passage"));
   }
   if (!document.message().empty()) StrAppend(&line, ": ", SafeText(document.message(), false));
   return line;

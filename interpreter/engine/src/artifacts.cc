@@ -15,8 +15,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_split.h"
 #include "interpreter/engine/errors.h"
-#include "interpreter/engine/utf8.h"
 #include "interpreter/engine/text.h"
+#include "interpreter/engine/utf8.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -217,8 +217,7 @@ bool Collect(sandbox::Workspace& workspace, const Limits& limits, ReturnFiles re
       artifact.media_type = MediaType(entry.path, ReadHead(file->fd.get()));
       if (return_files == ReturnFiles::kBytes) changes.skipped.push_back({EscapePath(entry.path), "too large"});
     } else {
-      std::optional<FileFacts> facts =
-          ReadFile(file->fd.get(), file->size_bytes, return_files == ReturnFiles::kBytes);
+      std::optional<FileFacts> facts = ReadFile(file->fd.get(), file->size_bytes, return_files == ReturnFiles::kBytes);
       if (!facts) {
         changes.skipped.push_back({EscapePath(entry.path), "changed"});
         continue;
@@ -263,7 +262,9 @@ std::string MediaType(std::string_view path, std::string_view head) {
 }
 
 absl::Status CheckPath(std::string_view field, std::string_view path) {
-  const auto refuse = [&](std::string_view expected) { return InvalidField(field, EscapePath(path.substr(0, 200)), expected); };
+  const auto refuse = [&](std::string_view expected) {
+    return InvalidField(field, EscapePath(path.substr(0, 200)), expected);
+  };
   if (path.empty() || path.size() > kPathBytesMax) return refuse("1 to 1024 bytes, relative to /mnt/data");
   if (!IsUtf8(path) || std::any_of(path.begin(), path.end(), IsControl)) {
     return refuse("UTF-8 without control characters");
@@ -271,7 +272,8 @@ absl::Status CheckPath(std::string_view field, std::string_view path) {
   const std::vector<absl::string_view> parts = absl::StrSplit(ToAbsl(path), '/');
   if (parts.size() > kPartsMax) return refuse("at most 16 parts");
   for (const absl::string_view part : parts) {
-    if (part.empty() || part == "." || part == "..") return refuse("a relative path without empty, \".\" or \"..\" parts");
+    if (part.empty() || part == "." || part == "..")
+      return refuse("a relative path without empty, \".\" or \"..\" parts");
     if (part.size() > kNameBytesMax) return refuse("parts of at most 255 bytes");
   }
   return absl::OkStatus();

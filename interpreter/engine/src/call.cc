@@ -14,8 +14,8 @@
 #include <utility>
 #include <variant>
 
-#include "interpreter/engine/utf8.h"
 #include "interpreter/engine/text.h"
+#include "interpreter/engine/utf8.h"
 
 namespace carrel::interpreter {
 namespace {

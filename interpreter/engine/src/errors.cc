@@ -34,9 +34,8 @@ absl::Status TryLater(std::string_view message, absl::Duration delay) {
 }
 
 std::optional<ErrorFacts> FactsOf(const absl::Status& status) {
-  ErrorFacts facts{.field = Payload(status, kField),
-                   .value = Payload(status, kValue),
-                   .expected = Payload(status, kExpected)};
+  ErrorFacts facts{
+      .field = Payload(status, kField), .value = Payload(status, kValue), .expected = Payload(status, kExpected)};
   const std::string retry = Payload(status, kRetryAfterMs);
   int64_t retry_ms = 0;
   if (absl::SimpleAtoi(retry, &retry_ms)) facts.retry_after = absl::Milliseconds(retry_ms);

@@ -61,9 +61,7 @@ class Fields final {
     bytes_.remove_prefix(count);
     return taken;
   }
-  std::string TakeText(size_t count, size_t count_max) {
-    return RepairUtf8(TakeBytes(count).substr(0, count_max));
-  }
+  std::string TakeText(size_t count, size_t count_max) { return RepairUtf8(TakeBytes(count).substr(0, count_max)); }
   // Everything was there, and nothing else.
   [[nodiscard]] bool Whole() const { return ok_ && bytes_.empty(); }
 

@@ -69,8 +69,7 @@ absl::StatusOr<Limits> ResolveCallLimits(const Limits& requested, const Limits& 
     const uint64_t value = requested.*field.field;
     if (!field.per_call && value != 0 && value != session.*field.field) {
       return InvalidField(StrCat("limits.", field.name), StrCat(value),
-                          StrCat("0, for it was fixed to ", session.*field.field,
-                                       " when the session was made"));
+                          StrCat("0, for it was fixed to ", session.*field.field, " when the session was made"));
     }
   }
   return ResolveSessionLimits(requested, session, maxima);

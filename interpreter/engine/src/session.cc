@@ -21,7 +21,8 @@ namespace {
 constexpr auto kTurnPoll = std::chrono::milliseconds(25);
 constexpr absl::Duration kRetryAfterFullQueue = absl::Seconds(1);
 // Every entry of a full workspace must fit into one listing.
-constexpr sandbox::ListOptions kListOptions = {.entries_max = 10'000, .depth_max = 16, .time_max = absl::Milliseconds(250)};
+constexpr sandbox::ListOptions kListOptions = {
+    .entries_max = 10'000, .depth_max = 16, .time_max = absl::Milliseconds(250)};
 // A workspace with less than a page left refuses the next write.
 constexpr uint64_t kPageBytes = 4096;
 
@@ -46,9 +47,7 @@ absl::StatusOr<Ends> MakeControl() {
 }
 
 WorkspaceFile ToFile(const sandbox::WorkspaceEntry& entry) {
-  return {.path = entry.path,
-          .size_bytes = entry.size_bytes,
-          .modified_at = absl::FromUnixNanos(entry.modified_ns)};
+  return {.path = entry.path, .size_bytes = entry.size_bytes, .modified_at = absl::FromUnixNanos(entry.modified_ns)};
 }
 
 bool WorkspaceFull(const sandbox::WorkspaceListing& listing, const Limits& limits) {
@@ -119,8 +118,8 @@ absl::StatusOr<std::shared_ptr<Session>> Session::Start(SessionOptions options, 
       new Session(std::move(options), *std::move(jail), std::move(pipes), report.tier, report.weakened));
 }
 
-Session::Session(SessionOptions options, std::unique_ptr<sandbox::Jail> jail, SessionPipes pipes,
-                 std::string isolation, std::vector<std::string> weakened)
+Session::Session(SessionOptions options, std::unique_ptr<sandbox::Jail> jail, SessionPipes pipes, std::string isolation,
+                 std::vector<std::string> weakened)
     : options_(std::move(options)),
       jail_(std::move(jail)),
       pipes_(std::move(pipes)),
@@ -133,8 +132,7 @@ Session::Session(SessionOptions options, std::unique_ptr<sandbox::Jail> jail, Se
 Session::~Session() = default;
 
 absl::Status Session::DeadStatus() const {
-  return absl::FailedPreconditionError(
-      StrCat("session ", options_.session_id, " is dead: ", death_reason_));
+  return absl::FailedPreconditionError(StrCat("session ", options_.session_id, " is dead: ", death_reason_));
 }
 
 void Session::NoticeExit() {
@@ -143,8 +141,8 @@ void Session::NoticeExit() {
   if (!exit) return;
   death_reason_ = exit->memory_limit ? "its memory limit ended it between two calls"
                                      : StrCat("the interpreter ended between two calls (",
-                                                    exit->signal != 0 ? "signal " : "exit code ",
-                                                    exit->signal != 0 ? exit->signal : exit->exit_code, ")");
+                                              exit->signal != 0 ? "signal " : "exit code ",
+                                              exit->signal != 0 ? exit->signal : exit->exit_code, ")");
 }
 
 absl::StatusOr<std::unique_ptr<Session::Turn>> Session::TakeTurn(const EventSink& sink) {
@@ -159,7 +157,7 @@ absl::StatusOr<std::unique_ptr<Session::Turn>> Session::TakeTurn(const EventSink
   if (turns_.size() > options_.calls_waiting_max) {
     lock.unlock();
     return TryLater(StrCat("session ", options_.session_id, " has ", options_.calls_waiting_max,
-                                 " calls waiting for their turn already"),
+                           " calls waiting for their turn already"),
                     kRetryAfterFullQueue);
   }
   turns_.push_back(turn.get());
@@ -271,10 +269,9 @@ absl::StatusOr<Session::OpenFile> Session::OpenRead(const std::string& path) {
   if (!opened.ok()) return opened.status();
   struct ::stat facts {};
   if (::fstat(opened->fd.get(), &facts) != 0) return ErrnoStatus(errno, "fstat");
-  return OpenFile{.file = {.path = path,
-                           .size_bytes = opened->size_bytes,
-                           .modified_at = absl::TimeFromTimespec(facts.st_mtim)},
-                  .fd = std::move(opened->fd)};
+  return OpenFile{
+      .file = {.path = path, .size_bytes = opened->size_bytes, .modified_at = absl::TimeFromTimespec(facts.st_mtim)},
+      .fd = std::move(opened->fd)};
 }
 
 absl::StatusOr<bool> Session::RemoveFile(const std::string& path) {

@@ -119,7 +119,7 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
     std::vector<std::string> names;
     for (const sandbox::PolicyInfo& known : policies) names.push_back(known.name);
     return absl::NotFoundError(StrCat("no runtime \"", absl::CHexEscape(runtime.substr(0, 100)),
-                                            "\"; there are: ", absl::StrJoin(names, ", ")));
+                                      "\"; there are: ", absl::StrJoin(names, ", ")));
   }
   const Limits maxima = MaximumLimits(*policy);
   absl::StatusOr<Limits> limits = ResolveSessionLimits(options.limits, DefaultLimits(*policy), maxima);
@@ -148,16 +148,14 @@ absl::Status SessionTable::Admit(const SessionOptions& options) const {
     memory += reservation.memory_bytes;
   }
   if (sessions >= options_.sessions_max) {
-    return TryLater(StrCat("there are ", sessions, " sessions already, the most this server has"),
-                    kRetryWhenFull);
+    return TryLater(StrCat("there are ", sessions, " sessions already, the most this server has"), kRetryWhenFull);
   }
   if (of_owner >= options_.sessions_per_owner_max) {
-    return TryLater(StrCat("the owner has ", of_owner, " sessions already, the most one may have"),
-                    kRetryWhenFull);
+    return TryLater(StrCat("the owner has ", of_owner, " sessions already, the most one may have"), kRetryWhenFull);
   }
   if (memory > options_.memory_bytes_total_max) {
     return TryLater(StrCat("the memory limits of all sessions together would be ", memory, " bytes, over ",
-                                 options_.memory_bytes_total_max),
+                           options_.memory_bytes_total_max),
                     kRetryWhenFull);
   }
   return absl::OkStatus();
@@ -249,8 +247,8 @@ absl::StatusOr<Outcome> SessionTable::ExecuteOnce(const ExecuteOptions& options,
   const absl::Duration linger =
       options.return_files == ReturnFiles::kReferences ? options_.linger : absl::ZeroDuration();
   CountingSink counting(sink);
-  absl::StatusOr<Outcome> outcome = (*session)->Execute(
-      {.code = options.code, .return_files = options.return_files, .linger = linger}, counting);
+  absl::StatusOr<Outcome> outcome =
+      (*session)->Execute({.code = options.code, .return_files = options.return_files, .linger = linger}, counting);
   if (linger > absl::ZeroDuration() && counting.artifacts() > 0 && !sink.Cancelled()) {
     (*session)->SetIdleTimeout(linger);
     (*session)->Kill("it was made for one call, and that has ended; its files stay for a while");

@@ -11,10 +11,10 @@
 #include "event_stream.h"
 #include "interpreter/engine/artifacts.h"
 #include "interpreter/engine/errors.h"
+#include "interpreter/engine/text.h"
 #include "mapping.h"
 #include "rpc/status.h"
 #include "spool.h"
-#include "interpreter/engine/text.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -32,8 +32,8 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
         table_.Create({.owner = request->owner(),
                        .runtime = request->runtime(),
                        .limits = FromProto(request->limits()),
-                       .idle_timeout = absl::Milliseconds(static_cast<int64_t>(
-                           std::min<uint64_t>(request->idle_timeout_ms(), INT64_MAX))),
+                       .idle_timeout = absl::Milliseconds(
+                           static_cast<int64_t>(std::min<uint64_t>(request->idle_timeout_ms(), INT64_MAX))),
                        .session_id = request->session_id()});
     if (!session.ok()) return Refuse(session.status(), *context);
     *response = ToProto((*session)->Info());
@@ -162,7 +162,8 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     }
   }
 
-  absl::StatusOr<WorkspaceFile> Upload(grpc::ServerContext& context, grpc::ServerReader<v1::UploadFileRequest>& reader) {
+  absl::StatusOr<WorkspaceFile> Upload(grpc::ServerContext& context,
+                                       grpc::ServerReader<v1::UploadFileRequest>& reader) {
     v1::UploadFileRequest part;
     if (!reader.Read(&part) || !part.has_header()) {
       return InvalidField("part", "missing", "a header as the first message");
@@ -197,8 +198,7 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     return (*session)->WriteFile(header.path(), *std::move(whole), header.replace());
   }
 
-  absl::Status Download(const v1::DownloadFileRequest& request,
-                        grpc::ServerWriter<v1::DownloadFileResponse>& writer) {
+  absl::Status Download(const v1::DownloadFileRequest& request, grpc::ServerWriter<v1::DownloadFileResponse>& writer) {
     if (absl::Status path = CheckPath("path", request.path()); !path.ok()) return path;
     const absl::StatusOr<std::shared_ptr<Session>> session = table_.Find(request.owner(), request.session_id());
     if (!session.ok()) return session.status();

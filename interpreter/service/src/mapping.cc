@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "interpreter/engine/errors.h"
-#include "rpc/status.h"
 #include "interpreter/engine/text.h"
+#include "rpc/status.h"
 
 namespace carrel::interpreter {
 

@@ -1,5 +1,4 @@
 #include "spool.h"
-#include "interpreter/engine/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "interpreter/engine/text.h"
 
 namespace carrel::interpreter {
 namespace {

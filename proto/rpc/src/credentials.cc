@@ -130,7 +130,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TcpServerCredentials(co
   if (options.tls.cert_file.empty() != options.tls.key_file.empty()) {
     return absl::InvalidArgumentError("TLS takes both rpc.tls_cert_file and rpc.tls_key_file: only one of them is set");
   }
-  if (!mutual && !token) {
+  if (!mutual && !token && !options.services_check_callers) {
     return absl::InvalidArgumentError(
         StrCat("refusing to listen on ", where,
                ": anyone who reaches the port could run code. Set rpc.tls_cert_file, "
@@ -138,7 +138,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TcpServerCredentials(co
   }
   if (!encrypted && !options.listen.loopback()) {
     return absl::InvalidArgumentError(StrCat("refusing to listen on ", where,
-                                             " with a token but without TLS: the token would travel in clear. Set "
+                                             " without TLS: the token or the keys would travel in clear. Set "
                                              "rpc.tls_cert_file and rpc.tls_key_file, or listen on 127.0.0.1"));
   }
   std::shared_ptr<grpc::ServerCredentials> credentials;

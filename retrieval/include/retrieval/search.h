@@ -54,7 +54,7 @@ struct Hit {
   uint32_t text_rank = 0;
   std::string passage;
   Span passage_span;
-  std::string heading;
+  std::string heading;              // that the first citation stands under
   std::vector<Citation> citations;  // at least one, the best first
 };
 

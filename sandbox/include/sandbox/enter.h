@@ -29,6 +29,7 @@ namespace carrel::sandbox {
 enum class EnterStage : uint32_t {
   kNone = 0,
   kGate,           // the jailer did not let us go on
+  kCgroup,         // into the session's
   kNamespaces,     // setns into the session's
   kDescriptors,    // 0 to 3, and no other
   kDirectory,      // chdir("/mnt/data"), a session of its own, umask

@@ -65,6 +65,9 @@ struct Policy {
   std::vector<PolicyPackage> packages;
   JailLimits defaults;
   JailLimits caps;
+  // Not of the file: the jailer says so where there is no memory cgroup. What the watchdog could not count is then
+  // refused (src/uncounted_memory.cc).
+  bool memory_is_watched = false;
 };
 
 struct PolicyOptions {

@@ -8,8 +8,9 @@
 //                                              setns(pid ns, CLONE_NEWPID); fork; setns back; close all of these
 //                                    <-        FORKED{session, pid}  [pidfd of the child]
 //                                    or        FAILED{session, error}: nothing was forked
-//   through the gate, to the child: one byte [mnt ns, net ns, ipc ns, uts ns, cgroup ns?]: the child is in the cgroup
-//   and the session's mounts stand. The child enters the namespaces in this order and gives up everything (EnterJail).
+//   through the gate, to the child: one byte, N [mnt ns, net ns, ipc ns, uts ns, cgroup ns, N entrances of the cgroup]:
+//   the session's mounts stand, and the child is in the cgroup as far as that is v2. The child goes through the
+//   entrances, enters the namespaces in this order and gives up everything (EnterJail).
 //   From the child, through the gate: an EnterReport if it fails, and the end of file either way.
 //                                    <-        EXITED{session, status}: the child was reaped; status as of waitpid
 //
@@ -32,7 +33,7 @@ enum class ZygoteMessageKind : uint32_t { kSetup = 1, kReady, kFork, kForked, kF
 // Descriptors of FORK, by index. kForkControl is there only when the message has kForkFdsMax of them.
 enum ForkFd : uint32_t { kForkPidNs, kForkGate, kForkStdin, kForkStdout, kForkStderr, kForkControl, kForkFdsMax };
 
-// Descriptors of the byte that opens the gate. kGoCgroupNs is there only when there are kGoFdsMax.
+// Descriptors of the byte that opens the gate; the entrances of the cgroup follow.
 enum GoFd : uint32_t { kGoMntNs, kGoNetNs, kGoIpcNs, kGoUtsNs, kGoCgroupNs, kGoFdsMax };
 
 struct ZygoteMessage {

@@ -157,11 +157,39 @@ TEST_F(OutcomesTest, SysExitIsExitedAndKeepsTheSession) {
 TEST_F(OutcomesTest, AForeignSystemCallIsDenied) {
   // mov eax, 20 (getpid of i386); int 0x80; ret
   const Ran ran =
-      Run("import ctypes, mmap\nm = mmap.mmap(-1, 4096, prot=7)\nm.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')\n"
+      Run("import ctypes, mmap\nm = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE, "
+          "7)\nm.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')\n"
           "ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))()");
   EXPECT_EQ(ran.outcome.kind(), v1::DENIED_SYSCALL) << ran.outcome.DebugString();
   EXPECT_FALSE(ran.outcome.state_kept());
   ExpectDead();
+}
+
+TEST_F(OutcomesTest, BrokenBuiltinsDoNotEndTheSession) {
+  const Ran broken =
+      Run("import builtins, json, os, struct, sys\n"
+          "for name in ('open', 'print', 'len', 'isinstance', 'repr', 'str', 'getattr', 'Exception'):\n"
+          "    setattr(builtins, name, None)\n"
+          "os.write = os.read = os.getpid = json.dumps = struct.pack = None\n"
+          "sys.stdout = sys.stderr = sys.excepthook = sys.displayhook = None\n"
+          "sys.modules.clear()");
+  EXPECT_TRUE(broken.outcome.state_kept()) << broken.outcome.DebugString();
+  EXPECT_LT(broken.outcome.usage().wall_ms(), 5000u);
+  ExpectKept();
+  const Ran next = Run("import json\nprint(json.loads('[1]'), len('ab'))\nopen('f', 'w').write('x'), 1 / 0");
+  EXPECT_EQ(next.out, "[1] 2\n");
+  EXPECT_EQ(next.outcome.exception().name(), "ZeroDivisionError") << next.outcome.DebugString();
+}
+
+TEST_F(OutcomesTest, BuiltinsReplacedOnPurposeStay) {
+  EXPECT_EQ(Run("import builtins\nreal = print\nbuiltins.print = lambda *a: real('mine', *a)\nprint(1)").out,
+            "mine 1\n");
+  EXPECT_EQ(Run("print(2)").out, "mine 2\n");
+  // But what breaks the shell itself is put back.
+  EXPECT_TRUE(Run("builtins.len = builtins.isinstance = lambda *a: 1 / 0").outcome.state_kept());
+  Run("1");
+  EXPECT_EQ(Run("len('ab')").result(), "2");
+  ExpectKept();
 }
 
 TEST_F(OutcomesTest, CpuTimeOfAllProcessesIsLimited) {

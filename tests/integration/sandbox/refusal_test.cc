@@ -88,24 +88,40 @@ TEST(RefusalTest, TheWatchdogKillsInTheCgroupsStead) {
   if (!IsRoot() && UsualArguments().empty()) GTEST_SKIP() << "this user has cgroups";
   auto jailer = JailerUnderTest::Start(WithoutCgroups({"--allow-no-cgroup"}));
   ASSERT_TRUE(jailer.ok()) << jailer.status();
-  // By several processes, none of which is over the limit alone, and partly in files.
+  // By several processes, none of which is over the limit alone, and partly in files: one of them goes, not the first.
   auto running = StartJail((*jailer)->maker(), "python", {.memory_bytes = 128 << 20});
   ASSERT_TRUE(running.ok()) << running.status();
-  running->Finish(
-      "import os, time\n"
-      "for i in range(3):\n"
-      "  if os.fork() == 0: break\n"
-      "x = bytearray(b'x') * (40 << 20)\n"
-      "open(f'f{os.getpid()}', 'wb').write(b'y' * (2 << 20))\n"
-      "time.sleep(20)\n");
+  EXPECT_EQ(running->Finish("import os, time\n"
+                            "children = []\n"
+                            "for i in range(3):\n"
+                            "  children.append(os.fork())\n"
+                            "  if children[-1] == 0:\n"
+                            "    x = bytearray(b'x') * (50 << 20)\n"
+                            "    open(f'f{os.getpid()}', 'wb').write(b'y' * (2 << 20))\n"
+                            "    time.sleep(20)\n"
+                            "    os._exit(0)\n"
+                            "ended, status = os.wait()\n"
+                            "print(status)\n"
+                            "for child in children:\n"
+                            "  if child != ended: os.kill(child, 9)\n"),
+            "9\n");
   const auto end = running->jail->WaitForExit(absl::Seconds(10));
   ASSERT_TRUE(end.has_value());
-  EXPECT_EQ(end->signal, SIGKILL);
-  EXPECT_TRUE(end->memory_limit);
+  EXPECT_EQ(end->signal, 0);
+  EXPECT_FALSE(end->memory_limit);
   const auto stats = running->jail->Stats();
   ASSERT_TRUE(stats.ok()) << stats.status();
   EXPECT_FALSE(stats->counted);
   EXPECT_GT(stats->memory_peak_bytes, 128 << 20);
+  EXPECT_GT(stats->oom_kills, 0);
+
+  auto greedy = StartJail((*jailer)->maker(), "python", {.memory_bytes = 128 << 20});
+  ASSERT_TRUE(greedy.ok()) << greedy.status();
+  greedy->Finish("import time\nx = bytearray(b'x') * (150 << 20)\ntime.sleep(20)\n");
+  const auto killed = greedy->jail->WaitForExit(absl::Seconds(10));
+  ASSERT_TRUE(killed.has_value());
+  EXPECT_EQ(killed->signal, SIGKILL);
+  EXPECT_TRUE(killed->memory_limit);
 }
 
 }  // namespace

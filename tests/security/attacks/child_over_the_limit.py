@@ -1,6 +1,5 @@
 # A child of the code takes too much; only it may die of that.
 # limits: memory_bytes=268435456
-# tiers: full
 # verdict: COMPLETED
 # state: kept
 # touched: LIMIT_MEMORY

@@ -1,4 +1,5 @@
 # Writes its own frames and rubbish into the driver's channel.
+# limits: wall_ms=4000
 # verdict: any
 import os
 os.write(3, b"\x00" * 64)

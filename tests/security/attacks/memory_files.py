@@ -1,6 +1,5 @@
 # Fills files that have no name.
 # limits: memory_bytes=268435456
-# tiers: full
 # verdict: MEMORY_LIMIT | RAISED OSError
 import os
 files = []

@@ -1,6 +1,5 @@
 # Keeps memory in SysV message queues and shared memory segments, outside of every process.
 # limits: memory_bytes=268435456
-# tiers: full
 # verdict: COMPLETED | MEMORY_LIMIT
 # prints-if-completed: refused
 import ctypes

@@ -1,7 +1,6 @@
 # Maps 2 TiB read-only and touches one page in every 2 MiB: all of the cost is in the kernel's page tables.
 # limits: memory_bytes=268435456
 # verdict: MEMORY_LIMIT | RAISED MemoryError | RAISED OSError
-# tiers: full
 import mmap
 maps = []
 for _ in range(2):

@@ -1,6 +1,5 @@
 # Keeps memory in the buffers of pipes.
 # limits: memory_bytes=268435456
-# tiers: full
 # verdict: RAISED OSError | RAISED BlockingIOError | MEMORY_LIMIT
 import fcntl, os
 pipes = []

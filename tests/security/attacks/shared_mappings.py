@@ -1,6 +1,7 @@
 # Takes memory by shared anonymous mappings, which are files to the kernel.
 # limits: memory_bytes=268435456
 # verdict: MEMORY_LIMIT | RAISED OSError | RAISED MemoryError
+# userns-verdict: RAISED PermissionError
 import mmap
 maps = []
 while True:

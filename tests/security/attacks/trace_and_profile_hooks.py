@@ -1,4 +1,5 @@
 # Leaves hooks in the interpreter that run inside the driver.
+# limits: wall_ms=4000
 # verdict: any
 import gc, sys, threading
 def hook(*_):

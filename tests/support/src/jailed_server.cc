@@ -37,7 +37,7 @@ for file in $(cd "$share" && find . -mindepth 3 -maxdepth 3 -path './*/*/*'); do
     install -m 644 "$share/$file" "$top/share/carrel/$file"
   fi
 done
-exec setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
+exec setpriv --pdeathsig KILL --reuid "$uid" --regid "$uid" --clear-groups "$@"
 )sh";
 
 std::vector<std::string> CommandOf(const JailedServerOptions& options, const std::string& top, const std::string& data,
@@ -81,6 +81,8 @@ absl::StatusOr<std::unique_ptr<JailedServer>> JailedServer::Start(const JailedSe
   }
   SpawnOptions spawn;
   spawn.argv = CommandOf(options, top, data, socket);
+  // A test that is killed leaves no server.
+  spawn.dies_with_parent = true;
   absl::StatusOr<ChildProcess> jailer = ChildProcess::Spawn(spawn);
   if (!jailer.ok()) return jailer.status();
   auto server = std::unique_ptr<JailedServer>(

@@ -103,7 +103,7 @@ TEST_F(SupervisorTest, GivesUpOnWhatDiesAgainAndAgain) {
 TEST_F(SupervisorTest, KillsWhatNeverGetsHealthy) {
   SupervisorLimits limits = Quick();
   limits.start_max = absl::Milliseconds(200);
-  const absl::Status status = Run({Shell("silent", "sleep 100")}, limits);
+  const absl::Status status = Run({Shell("silent", "exec sleep 100")}, limits);
   EXPECT_THAT(std::string(status.message().data(), status.message().size()), HasSubstr("no file yet"));
 }
 

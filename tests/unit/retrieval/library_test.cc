@@ -334,6 +334,7 @@ TEST_F(LibraryTest, StoresTakeTurns) {
   ASSERT_TRUE(Wait(quiet, one).ok());
   // The quiet store's only document did not wait for all of the busy one's.
   EXPECT_EQ(library_->GetDocument({kOwner, busy, ids.back()})->status, DocumentStatus::kInProgress);
+  library_.reset();  // its workers wait at our latch, which ends with this function
 }
 
 TEST_F(LibraryTest, AcknowledgedDocumentsSurviveKill) {

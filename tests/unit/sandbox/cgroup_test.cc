@@ -1,5 +1,6 @@
 #include "sandbox/cgroup.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -73,7 +74,7 @@ TEST_F(FakeHierarchy, UnifiedGetsTheLimitsOfV2) {
     EXPECT_EQ(Read(own + "/session-1/pids.max"), "10");
     EXPECT_EQ(Read(own + "/session-1/cpu.max"), "50000 100000");
     EXPECT_FALSE(fs::exists(Path(own + "/session-1/memory.oom.group")));
-    ASSERT_TRUE(group->Add(4242).ok());
+    ASSERT_TRUE(group->AddToUnified(4242).ok());
     EXPECT_EQ(Read(own + "/session-1/cgroup.procs"), "4242");
 
     Write(own + "/session-1/memory.current", "1000\n");
@@ -151,21 +152,33 @@ class RealHierarchy : public ::testing::Test {
     tree_ = CgroupTree::Detect();
     if (!tree_.ok()) GTEST_SKIP() << tree_.status();
   }
-  // A child that waits for `go`, then does it; in the group.
+  // A child that waits for `go`, then does it; in the group, as sessions come into theirs.
   template <typename Body>
   pid_t Start(Cgroup& group, const Body& body) {
     int go[2];
+    int entered[2];
     EXPECT_EQ(pipe(go), 0);
+    EXPECT_EQ(pipe(entered), 0);
+    const absl::StatusOr<std::vector<UniqueFd>> entrances = group.OpenEntrances();
+    EXPECT_TRUE(entrances.ok()) << entrances.status();
     const pid_t child = fork();
     if (child == 0) {
       char byte = 0;
       if (read(go[0], &byte, 1) != 1) _exit(99);
+      // The rights of who opened them count, not ours.
+      if (unshare(CLONE_NEWUSER) != 0) _exit(98);
+      for (const UniqueFd& entrance : *entrances) {
+        if (EnterCgroup(entrance.get()) != 0) _exit(97);
+      }
+      if (write(entered[1], "x", 1) != 1) _exit(96);
       _exit(body());
     }
-    EXPECT_TRUE(group.Add(child).ok());
+    EXPECT_TRUE(group.AddToUnified(child).ok());
     EXPECT_EQ(write(go[1], "x", 1), 1);
-    close(go[0]);
-    close(go[1]);
+    close(entered[1]);
+    char byte = 0;
+    EXPECT_EQ(read(entered[0], &byte, 1), 1);
+    for (const int fd : {go[0], go[1], entered[0]}) close(fd);
     return child;
   }
   static int Wait(pid_t child) {

@@ -63,6 +63,28 @@ struct RetrievalConfig {
   uint64_t embed_threads = 0;
 };
 
+struct GatewayConfig {
+  std::string listen = "127.0.0.1:8080";
+  std::string grpc_listen;
+  std::string interpreter;
+  std::string retrieval;
+  std::string metrics_listen;
+  uint64_t runs_in_flight_max = 512;
+  uint64_t connections_max = 4096;
+};
+
+struct ModelConfig {
+  std::string base_url;
+  std::string api_key;
+  std::string api_key_file;
+  std::string aliases;
+  std::string ca_file;
+  std::string proxy_url;
+  uint64_t window_tokens = 128'000;
+  uint64_t first_byte_ms_max = 300'000;
+  uint64_t idle_ms_max = 120'000;
+};
+
 struct StorageConfig {
   std::string sync = "full";
 };
@@ -78,6 +100,8 @@ struct Config {
   JailConfig jail;
   InterpreterConfig interpreter;
   RetrievalConfig retrieval;
+  GatewayConfig gateway;
+  ModelConfig model;
   StorageConfig storage;
   ServeConfig serve;
 };

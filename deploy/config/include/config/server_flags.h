@@ -22,7 +22,7 @@ struct ServerFlags {
 };
 
 // Reads argv and the environment and loads the configuration; what is asked for is printed on stdout, complaints on
-// stderr (then exit_code is 2). `section` is "interpreter" or "retrieval": whose `listen` counts.
+// stderr (then exit_code is 2). `section` is "interpreter", "retrieval" or "gateway": whose `listen` counts.
 [[nodiscard]] ServerFlags ParseServerFlags(int argc, const char* const* argv, std::string_view section,
                                            std::string_view version);
 

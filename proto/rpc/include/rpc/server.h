@@ -44,6 +44,9 @@ struct ServerOptions {
   TlsFiles tls;
   // First line of the file; at least 16 bytes.
   std::string token_file;
+  // Every service checks the key of every call itself: TCP then needs neither mutual TLS nor a token, on loopback or
+  // with tls.cert_file. Beyond loopback without TLS it is refused still, as the keys would travel in clear.
+  bool services_check_callers = false;
   // A request message over it is RESOURCE_EXHAUSTED.
   uint64_t message_bytes_max = 8 << 20;
   // Threads that gRPC may use; calls beyond wait or are RESOURCE_EXHAUSTED.

@@ -50,14 +50,14 @@ struct CallOptions {
 // What the call came to, before the session adds the workspace and the usage.
 struct CallResult {
   Outcome outcome;
-  bool done = false;           // the driver reported the end of the cell
-  int32_t error_number = 0;    // errno of an OSError that ended the cell
-  std::string death_reason;    // set: the interpreter is gone (or was killed), and why
+  bool done = false;         // the driver reported the end of the cell
+  int32_t error_number = 0;  // errno of an OSError that ended the cell
+  std::string death_reason;  // set: the interpreter is gone (or was killed), and why
 };
 
 // Runs one cell. `deleted` tells that the session is being deleted.
-[[nodiscard]] CallResult RunCall(const CallOptions& options, sandbox::Jail& jail, SessionPipes& pipes,
-                                 EventSink& sink, const std::atomic<bool>& deleted);
+[[nodiscard]] CallResult RunCall(const CallOptions& options, sandbox::Jail& jail, SessionPipes& pipes, EventSink& sink,
+                                 const std::atomic<bool>& deleted);
 
 // Says HELLO and waits for READY. UNAVAILABLE: the driver ended or did not answer.
 [[nodiscard]] absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl::Time deadline);

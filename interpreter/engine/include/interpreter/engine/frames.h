@@ -54,7 +54,8 @@ class FrameReader final {
   explicit FrameReader(uint64_t frame_bytes_max) : frame_bytes_max_(frame_bytes_max) {}
 
   void Append(std::string_view bytes);
-  // The next whole frame; nullopt: more bytes are needed. A frame that was thrown away comes as a DroppedFrame of call 0.
+  // The next whole frame; nullopt: more bytes are needed. A frame that was thrown away comes as a DroppedFrame of call
+  // 0.
   [[nodiscard]] std::optional<absl::StatusOr<Frame>> Next();
 
  private:

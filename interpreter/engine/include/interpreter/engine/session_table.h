@@ -36,10 +36,10 @@ struct TableOptions {
 
 struct CreateOptions {
   std::string owner;
-  std::string runtime;     // "": python
-  Limits limits;           // 0: the default
+  std::string runtime;                                 // "": python
+  Limits limits;                                       // 0: the default
   absl::Duration idle_timeout = absl::ZeroDuration();  // 0: the default
-  std::string session_id;  // "": one is made
+  std::string session_id;                              // "": one is made
 };
 
 struct ExecuteOptions {

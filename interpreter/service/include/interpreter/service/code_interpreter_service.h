@@ -27,6 +27,6 @@ struct ServiceOptions {
 
 // Thread-safe. `table` must outlive the service.
 [[nodiscard]] std::unique_ptr<v1::CodeInterpreter::Service> MakeCodeInterpreterService(ServiceOptions options,
-                                                                                      SessionTable& table);
+                                                                                       SessionTable& table);
 
 }  // namespace carrel::interpreter

@@ -1,0 +1,294 @@
+#include "gateway/backends/retrieval_search_tool.h"
+
+#include <grpcpp/client_context.h>
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "carrel/retrieval/v1/retrieval.grpc.pb.h"
+#include "gateway/types/status_macros.h"
+#include "rpc/status.h"
+
+namespace carrel::gateway {
+namespace {
+
+namespace pb = carrel::retrieval::v1;
+
+constexpr std::size_t kPieceBytes = 256 * 1024;
+constexpr int kHandOverFactor = 10;
+
+void Write(const AttributeValue& value, pb::AttributeValue& out) {
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    out.set_text(*text);
+  } else if (const auto* number = std::get_if<double>(&value)) {
+    out.set_number(*number);
+  } else {
+    out.set_flag(std::get<bool>(value));
+  }
+}
+
+AttributeValue Read(const pb::AttributeValue& value) {
+  switch (value.value_case()) {
+    case pb::AttributeValue::kNumber:
+      return value.number();
+    case pb::AttributeValue::kFlag:
+      return value.flag();
+    case pb::AttributeValue::kText:
+    case pb::AttributeValue::VALUE_NOT_SET:
+      break;
+  }
+  return value.text();
+}
+
+void Write(const Chunking& chunking, pb::Chunking& out) {
+  out.set_max_chunk_size_tokens(chunking.max_chunk_size_tokens);
+  out.set_chunk_overlap_tokens(chunking.chunk_overlap_tokens);
+}
+
+void Write(const SearchFilter& filter, pb::Filter& out) {
+  using Op = SearchFilter::Op;
+  if (filter.op == Op::kAnd || filter.op == Op::kOr) {
+    out.mutable_compound()->set_op(filter.op == Op::kAnd ? pb::Compound::AND : pb::Compound::OR);
+    for (const SearchFilter& inner : filter.filters) Write(inner, *out.mutable_compound()->add_filters());
+    return;
+  }
+  pb::Comparison& comparison = *out.mutable_comparison();
+  comparison.set_key(filter.key);
+  for (const AttributeValue& value : filter.values) Write(value, *comparison.add_values());
+  switch (filter.op) {
+    case Op::kEq:
+      comparison.set_op(pb::Comparison::EQ);
+      break;
+    case Op::kNe:
+      comparison.set_op(pb::Comparison::NE);
+      break;
+    case Op::kGt:
+      comparison.set_op(pb::Comparison::GT);
+      break;
+    case Op::kGte:
+      comparison.set_op(pb::Comparison::GTE);
+      break;
+    case Op::kLt:
+      comparison.set_op(pb::Comparison::LT);
+      break;
+    case Op::kLte:
+      comparison.set_op(pb::Comparison::LTE);
+      break;
+    case Op::kIn:
+      comparison.set_op(pb::Comparison::IN);
+      break;
+    case Op::kNin:
+      comparison.set_op(pb::Comparison::NIN);
+      break;
+    case Op::kAnd:
+    case Op::kOr:
+      break;
+  }
+}
+
+StoreFileError::Code CodeOf(pb::Verdict verdict) {
+  switch (verdict) {
+    case pb::UNSUPPORTED:
+      return StoreFileError::Code::kUnsupportedFile;
+    case pb::ENCRYPTED:
+    case pb::DAMAGED:
+    case pb::EMPTY:
+    case pb::NO_TEXT:
+    case pb::LIMIT:
+    case pb::CRASHED:
+      return StoreFileError::Code::kInvalidFile;
+    default:
+      return StoreFileError::Code::kServerError;
+  }
+}
+
+StoreFileState StateOf(const pb::Document& document) {
+  StoreFileState state{.usage_bytes = document.usage_bytes()};
+  switch (document.status()) {
+    case pb::COMPLETED:
+      state.status = StoreFileStatus::kCompleted;
+      break;
+    case pb::FAILED:
+      state.status = StoreFileStatus::kFailed;
+      state.error = StoreFileError{.code = CodeOf(document.verdict()), .message = document.message()};
+      break;
+    case pb::CANCELLED:
+      state.status = StoreFileStatus::kCancelled;
+      break;
+    default:
+      break;
+  }
+  return state;
+}
+
+// One RPC with its deadline and its error.
+struct Rpc {
+  explicit Rpc(absl::Duration timeout) { context.set_deadline(absl::ToChronoTime(absl::Now() + timeout)); }
+  absl::Status Result(const grpc::Status& status) const {
+    return status.ok() ? absl::OkStatus() : rpc::FromGrpc(status, context);
+  }
+  grpc::ClientContext context;
+};
+
+class RetrievalSearchTool final : public SearchTool {
+ public:
+  RetrievalSearchTool(std::shared_ptr<grpc::Channel> channel, FileStore& files, SearchToolOptions options)
+      : stub_(pb::Retrieval::NewStub(std::move(channel))), files_(files), options_(options) {}
+
+  absl::Status EnsureStore(const ProjectId& project, const StoreId& store, const Chunking& chunking) override {
+    Rpc call(options_.call_max);
+    pb::CreateStoreRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    Write(chunking, *request.mutable_chunking());
+    pb::Store reply;
+    return call.Result(stub_->CreateStore(&call.context, request, &reply));
+  }
+
+  absl::Status DeleteStore(const ProjectId& project, const StoreId& store) override {
+    Rpc call(options_.call_max);
+    pb::DeleteStoreRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    pb::DeleteStoreResponse reply;
+    return call.Result(stub_->DeleteStore(&call.context, request, &reply));
+  }
+
+  absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile& file, const FileObject& object) override {
+    GATEWAY_ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, files_.Open(object.blob.sha256));
+    Rpc call(options_.call_max * kHandOverFactor);
+    pb::Document reply;
+    const auto writer = stub_->AddDocument(&call.context, &reply);
+    pb::AddDocumentRequest message;
+    pb::AddDocumentHeader& header = *message.mutable_header();
+    header.set_owner(file.project.value);
+    header.set_store_id(file.store_id.value);
+    header.set_file_name(object.filename);
+    header.set_document_id(file.file_id.value);
+    for (const auto& [key, value] : file.attributes) Write(value, (*header.mutable_attributes())[key]);
+    Write(file.chunking, *header.mutable_chunking());
+    bool open = writer->Write(message);
+    std::string piece(kPieceBytes, '\0');
+    while (open) {
+      const auto got = reader->Read(piece);
+      if (!got.ok()) {
+        call.context.TryCancel();
+        (void)writer->Finish();  // cancelled; the reader's error is the cause
+        return got.status();
+      }
+      if (*got == 0) break;
+      message.set_data(piece.data(), *got);
+      open = writer->Write(message);
+    }
+    writer->WritesDone();
+    GATEWAY_RETURN_IF_ERROR(call.Result(writer->Finish()));
+    return StateOf(reply);
+  }
+
+  absl::StatusOr<StoreFileState> FileState(const ProjectId& project, const StoreId& store,
+                                           const FileId& file) override {
+    Rpc call(options_.call_max);
+    pb::GetDocumentRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    request.set_document_id(file.value);
+    pb::Document reply;
+    GATEWAY_RETURN_IF_ERROR(call.Result(stub_->GetDocument(&call.context, request, &reply)));
+    return StateOf(reply);
+  }
+
+  absl::Status SetAttributes(const ProjectId& project, const StoreId& store, const FileId& file,
+                             const Attributes& attributes) override {
+    Rpc call(options_.call_max);
+    pb::UpdateDocumentRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    request.set_document_id(file.value);
+    for (const auto& [key, value] : attributes) Write(value, (*request.mutable_attributes())[key]);
+    pb::Document reply;
+    return call.Result(stub_->UpdateDocument(&call.context, request, &reply));
+  }
+
+  absl::Status DeleteFile(const ProjectId& project, const StoreId& store, const FileId& file) override {
+    Rpc call(options_.call_max);
+    pb::DeleteDocumentRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    request.set_document_id(file.value);
+    pb::DeleteDocumentResponse reply;
+    return call.Result(stub_->DeleteDocument(&call.context, request, &reply));
+  }
+
+  absl::StatusOr<std::string> FileText(const ProjectId& project, const StoreId& store, const FileId& file) override {
+    Rpc call(options_.call_max);
+    pb::GetContentRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    request.set_document_id(file.value);
+    const auto reader = stub_->GetContent(&call.context, request);
+    std::string text;
+    pb::GetContentResponse part;
+    while (reader->Read(&part)) text += part.text();
+    GATEWAY_RETURN_IF_ERROR(call.Result(reader->Finish()));
+    return text;
+  }
+
+  absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
+    Rpc call(options_.call_max);
+    pb::SearchRequest message;
+    message.set_owner(request.project.value);
+    for (const StoreId& store : request.stores) message.add_store_ids(store.value);
+    for (const std::string& query : request.queries) message.add_queries(Shorten(query));
+    message.set_max_results(request.max_results);
+    if (request.filter.has_value()) Write(*request.filter, *message.mutable_filter());
+    message.mutable_ranking()->set_ranker(request.ranking.ranker);
+    message.mutable_ranking()->set_score_threshold(request.ranking.score_threshold);
+    if (request.ranking.embedding_weight.has_value()) {
+      message.mutable_ranking()->set_embedding_weight(*request.ranking.embedding_weight);
+    }
+    if (request.ranking.text_weight.has_value()) {
+      message.mutable_ranking()->set_text_weight(*request.ranking.text_weight);
+    }
+    pb::SearchResponse reply;
+    GATEWAY_RETURN_IF_ERROR(call.Result(stub_->Search(&call.context, message, &reply)));
+    std::vector<SearchResult> results;
+    for (const pb::Hit& hit : reply.hits()) {
+      SearchResult result{.file_id = FileId(hit.document_id()),
+                          .file_name = hit.file_name(),
+                          .score = hit.score(),
+                          .passage = hit.passage()};
+      for (const auto& [key, value] : hit.attributes()) result.attributes[key] = Read(value);
+      if (hit.citations_size() > 0) {
+        const pb::Citation& citation = hit.citations(0);
+        result.quote = citation.quote();
+        result.first_page = static_cast<int>(citation.first_page());
+        result.last_page = static_cast<int>(citation.last_page());
+      }
+      results.push_back(std::move(result));
+    }
+    return results;
+  }
+
+ private:
+  // The service takes queries of at most 4096 bytes; models write longer ones.
+  static std::string Shorten(const std::string& query) {
+    constexpr std::size_t kLongest = 4096;
+    if (query.size() <= kLongest) return query;
+    std::size_t end = kLongest;
+    while (end > 0 && (static_cast<unsigned char>(query[end]) & 0xC0) == 0x80) --end;
+    return query.substr(0, end);
+  }
+
+  const std::unique_ptr<pb::Retrieval::Stub> stub_;
+  FileStore& files_;
+  const SearchToolOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<SearchTool> MakeRetrievalSearchTool(std::shared_ptr<grpc::Channel> channel, FileStore& files,
+                                                    SearchToolOptions options) {
+  return std::make_unique<RetrievalSearchTool>(std::move(channel), files, options);
+}
+
+}  // namespace carrel::gateway

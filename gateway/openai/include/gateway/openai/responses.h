@@ -1,0 +1,59 @@
+// Objects as clients see them, with exactly the fields of the reference, in its order.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "gateway/openai/version.h"
+#include "gateway/types/assistant.h"
+#include "gateway/types/file.h"
+#include "gateway/types/run.h"
+#include "gateway/types/thread.h"
+
+namespace carrel::gateway::openai {
+
+// What a request may ask to see more of.
+struct View {
+  ApiVersion version = ApiVersion::kV2;
+  // include[]=step_details.tool_calls[*].file_search.results[*].content
+  bool search_content = false;
+};
+
+// Text of a JSON object. T: Assistant, Thread, Message, Run, RunStep, FileObject, VectorStore, VectorStoreFile,
+// FileBatch.
+template <typename T>
+std::string Render(const T& object, const View& view = {});
+
+// {"object": "list", "data", "first_id", "last_id", "has_more"}
+template <typename T>
+std::string RenderList(const std::vector<T>& items, bool has_more, const View& view = {});
+
+// {"id", "object": <object>, "deleted": true}
+std::string RenderDeleted(const std::string& id, const std::string& object);
+
+// v1's files of assistants and messages.
+std::string RenderAssistantFile(const AssistantFile& file, const AssistantId& assistant);
+std::string RenderAssistantFiles(std::span<const AssistantFile> files, const AssistantId& assistant, bool has_more);
+std::string RenderMessageFile(const FileId& file, const Message& message);
+std::string RenderMessageFiles(std::span<const FileId> files, const Message& message, bool has_more);
+
+std::string RenderFileText(const std::string& text);
+std::string RenderSearchPage(const std::vector<std::string>& queries, const std::vector<SearchResult>& results);
+
+struct EventText {
+  std::string_view name;  // "thread.run.created"
+  std::string data;       // one line
+};
+EventText RenderEvent(const RunEvent& event, const View& view);
+
+// The one model of {"object": "list", "data": […]} with this id; "" when there is none, or the text is not such a list.
+std::string FindModel(const std::string& models, const std::string& id);
+
+// One line a key; `secret` is shown only when it is given.
+std::string RenderKey(const ApiKey& key, const std::string& secret);
+std::string RenderKeys(std::span<const ApiKey> keys);
+
+}  // namespace carrel::gateway::openai

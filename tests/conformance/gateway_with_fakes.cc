@@ -1,0 +1,187 @@
+// The gateway as it is, over a real model endpoint, with a code tool and a search tool that are only as clever as the
+// client suites need: for machines without a jail, and for answers that do not depend on Python.
+//
+// usage: gateway_with_fakes DATA_DIR MODEL_BASE_URL [HOST:PORT]; prints "listening HOST:PORT" and "key KEY", ends on
+// SIGTERM or SIGINT.
+#include <csignal>
+#include <iostream>
+#include <map>
+#include <mutex>
+#include <regex>
+#include <thread>
+
+#include "absl/strings/ascii.h"
+#include "gateway/server/assembly.h"
+#include "gateway/storage/blob_directory.h"
+#include "gateway/types/status_macros.h"
+#include "gateway/upstream/openai_chat_model.h"
+
+namespace carrel::gateway {
+namespace {
+
+constexpr char kPng[] =
+    "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\b\6\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9c\x63\x60\0\0\0\2\0\1"
+    "\xe5\x27\xde\xfc\0\0\0\0IEND\xae\x42\x60\x82";
+
+absl::StatusOr<std::string> ReadAll(FileStore& files, const Blob& blob) {
+  GATEWAY_ASSIGN_OR_RETURN(std::unique_ptr<BlobReader> reader, files.Open(blob.sha256));
+  std::string text(reader->size_bytes(), '\0');
+  GATEWAY_ASSIGN_OR_RETURN(size_t got, reader->Read({text.data(), text.size()}));
+  text.resize(got);
+  return text;
+}
+
+// "Runs" print('…') by printing what stands in the quotes, and makes a picture of savefig('/mnt/data/NAME').
+class FakeCodeTool final : public CodeTool {
+ public:
+  explicit FakeCodeTool(FileStore& files) : files_(files) {}
+
+  std::unique_ptr<CodeCall> Start(CodeRequest request, std::shared_ptr<CodeListener> listener) override {
+    class Call final : public CodeCall {
+     public:
+      explicit Call(std::thread thread) : thread_(std::move(thread)) {}
+      ~Call() override { thread_.join(); }
+
+     private:
+      std::thread thread_;
+    };
+    return std::make_unique<Call>(std::thread([this, request = std::move(request), listener = std::move(listener)] {
+      absl::StatusOr<CodeResult> result = Run(request.code);
+      if (result.ok()) listener->OnLogs(result->text);
+      listener->OnEnd(std::move(result));
+    }));
+  }
+  absl::Status Delete(const ProjectId&, const ContainerId&) override { return absl::OkStatus(); }
+
+ private:
+  absl::StatusOr<CodeResult> Run(const std::string& code) {
+    CodeResult result{.succeeded = true};
+    static const std::regex kPrint(R"(print\('([^']*)'\))");
+    static const std::regex kSave(R"(savefig\('/mnt/data/([^']*)'\))");
+    for (std::sregex_iterator at(code.begin(), code.end(), kPrint), end; at != end; ++at) {
+      result.text += (*at)[1].str() + "\n";
+    }
+    for (std::sregex_iterator at(code.begin(), code.end(), kSave), end; at != end; ++at) {
+      GATEWAY_ASSIGN_OR_RETURN(std::unique_ptr<BlobWriter> writer, files_.Create(1 << 20));
+      GATEWAY_RETURN_IF_ERROR(writer->Append({kPng, sizeof(kPng) - 1}));
+      GATEWAY_ASSIGN_OR_RETURN(StoredBlob stored, writer->Finish());
+      result.images.push_back({.path = (*at)[1].str(), .media_type = "image/png", .stored = stored});
+      result.files.push_back({.path = (*at)[1].str(), .media_type = "image/png", .stored = std::move(stored)});
+    }
+    return result;
+  }
+
+  FileStore& files_;
+};
+
+// Finds the files in which a word of the query stands; the passage is the whole text.
+class FakeSearchTool final : public SearchTool {
+ public:
+  explicit FakeSearchTool(FileStore& files) : files_(files) {}
+
+  absl::Status EnsureStore(const ProjectId&, const StoreId&, const Chunking&) override { return absl::OkStatus(); }
+  absl::Status DeleteStore(const ProjectId&, const StoreId& store) override {
+    std::lock_guard lock(mutex_);
+    documents_.erase(store.value);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile& file, const FileObject& object) override {
+    GATEWAY_ASSIGN_OR_RETURN(std::string text, ReadAll(files_, object.blob));
+    std::lock_guard lock(mutex_);
+    documents_[file.store_id.value][file.file_id.value] = {object.filename, text, file.attributes};
+    return StoreFileState{.status = StoreFileStatus::kInProgress, .error = std::nullopt, .usage_bytes = 0};
+  }
+  absl::StatusOr<StoreFileState> FileState(const ProjectId&, const StoreId& store, const FileId& file) override {
+    std::lock_guard lock(mutex_);
+    auto& documents = documents_[store.value];
+    auto found = documents.find(file.value);
+    if (found == documents.end()) return absl::NotFoundError("no such document");
+    return StoreFileState{
+        .status = StoreFileStatus::kCompleted, .error = std::nullopt, .usage_bytes = found->second.text.size()};
+  }
+  absl::Status SetAttributes(const ProjectId&, const StoreId& store, const FileId& file,
+                             const Attributes& attributes) override {
+    std::lock_guard lock(mutex_);
+    documents_[store.value][file.value].attributes = attributes;
+    return absl::OkStatus();
+  }
+  absl::Status DeleteFile(const ProjectId&, const StoreId& store, const FileId& file) override {
+    std::lock_guard lock(mutex_);
+    documents_[store.value].erase(file.value);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> FileText(const ProjectId&, const StoreId& store, const FileId& file) override {
+    std::lock_guard lock(mutex_);
+    return documents_[store.value][file.value].text;
+  }
+  absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
+    std::lock_guard lock(mutex_);
+    std::vector<SearchResult> results;
+    for (const StoreId& store : request.stores) {
+      for (const auto& [id, document] : documents_[store.value]) {
+        if (!Mentions(document.text, request.queries)) continue;
+        results.push_back({.file_id = FileId(id),
+                           .file_name = document.name,
+                           .score = 0.9,
+                           .attributes = document.attributes,
+                           .passage = document.text,
+                           .quote = document.text});
+      }
+    }
+    return results;
+  }
+
+ private:
+  struct Document {
+    std::string name;
+    std::string text;
+    Attributes attributes;
+  };
+
+  static bool Mentions(const std::string& text, const std::vector<std::string>& queries) {
+    static const std::regex kWord(R"(\w{4,})");
+    for (const std::string& query : queries) {
+      for (std::sregex_iterator at(query.begin(), query.end(), kWord), end; at != end; ++at) {
+        if (text.find(at->str()) != std::string::npos) return true;
+      }
+    }
+    return false;
+  }
+
+  FileStore& files_;
+  std::mutex mutex_;
+  std::map<std::string, std::map<std::string, Document>> documents_;
+};
+
+int Main(int argc, char** argv) {
+  if (argc < 3) {
+    std::cerr << "usage: gateway_with_fakes DATA_DIR MODEL_BASE_URL [HOST:PORT]\n";
+    return 2;
+  }
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::string data = argv[1];
+  auto files = OpenBlobDirectory(data + "/files");
+  if (!files.ok()) return std::cerr << files.status() << "\n", 1;
+  auto model = MakeOpenAiChatModel({.base_url = argv[2]});
+  if (!model.ok()) return std::cerr << model.status() << "\n", 1;
+  FakeCodeTool code(**files);
+  FakeSearchTool search(**files);
+  AssemblyOptions options{.data_dir = data, .bootstrap_key = "sk-test-of-the-client-suites"};
+  options.http.listen = argc > 3 ? argv[3] : "127.0.0.1:0";
+  auto assembly = Assembly::Start(std::move(options), {**files, **model, code, search});
+  if (!assembly.ok()) return std::cerr << assembly.status() << "\n", 1;
+  std::cout << "listening " << (*assembly)->address() << "\nkey sk-test-of-the-client-suites" << std::endl;
+  int signal = 0;
+  sigwait(&signals, &signal);
+  (*assembly)->Drain(absl::Seconds(2));
+  return 0;
+}
+
+}  // namespace
+}  // namespace carrel::gateway
+
+int main(int argc, char** argv) { return carrel::gateway::Main(argc, argv); }

@@ -1,0 +1,140 @@
+#include "gateway/backends/retrieval_search_tool.h"
+
+#include <gmock/gmock.h>
+
+#include "carrel/retrieval/v1/retrieval.grpc.pb.h"
+#include "in_process_server.h"
+
+namespace carrel::gateway {
+namespace {
+
+namespace pb = carrel::retrieval::v1;
+using ::testing::SizeIs;
+
+class FakeRetrieval final : public pb::Retrieval::Service {
+ public:
+  grpc::Status CreateStore(grpc::ServerContext*, const pb::CreateStoreRequest* request, pb::Store*) override {
+    created = *request;
+    return grpc::Status::OK;
+  }
+  grpc::Status AddDocument(grpc::ServerContext*, grpc::ServerReader<pb::AddDocumentRequest>* reader,
+                           pb::Document* reply) override {
+    pb::AddDocumentRequest message;
+    bytes.clear();
+    while (reader->Read(&message)) {
+      if (message.has_header()) header = message.header();
+      bytes += message.data();
+    }
+    reply->set_status(pb::IN_PROGRESS);
+    return grpc::Status::OK;
+  }
+  grpc::Status GetDocument(grpc::ServerContext*, const pb::GetDocumentRequest* request, pb::Document* reply) override {
+    if (request->document_id() == "file-none") return {grpc::StatusCode::NOT_FOUND, "no such document"};
+    *reply = document;
+    return grpc::Status::OK;
+  }
+  grpc::Status GetContent(grpc::ServerContext*, const pb::GetContentRequest*,
+                          grpc::ServerWriter<pb::GetContentResponse>* writer) override {
+    pb::GetContentResponse part;
+    for (const char* text : {"one ", "two"}) {
+      part.set_text(text);
+      writer->Write(part);
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status Search(grpc::ServerContext*, const pb::SearchRequest* request, pb::SearchResponse* reply) override {
+    searched = *request;
+    pb::Hit& hit = *reply->add_hits();
+    hit.set_document_id("file-1");
+    hit.set_file_name("a.pdf");
+    hit.set_score(0.5);
+    hit.set_passage("passage");
+    (*hit.mutable_attributes())["n"].set_number(2);
+    hit.add_citations()->set_quote("quote");
+    hit.mutable_citations(0)->set_first_page(3);
+    return grpc::Status::OK;
+  }
+
+  pb::CreateStoreRequest created;
+  pb::AddDocumentHeader header;
+  std::string bytes;
+  pb::Document document;
+  pb::SearchRequest searched;
+};
+
+class RetrievalSearchToolTest : public ::testing::Test {
+ protected:
+  const ProjectId project_{"p"};
+  FakeRetrieval retrieval_;
+  InProcessServer server_{retrieval_};
+  std::unique_ptr<SearchTool> tool_ = MakeRetrievalSearchTool(server_.channel, *server_.files, {});
+};
+
+TEST_F(RetrievalSearchToolTest, StoresAndFiles) {
+  ASSERT_TRUE(
+      tool_->EnsureStore(project_, StoreId("vs_1"), {.max_chunk_size_tokens = 200, .chunk_overlap_tokens = 50}).ok());
+  EXPECT_EQ(retrieval_.created.owner(), "p");
+  EXPECT_EQ(retrieval_.created.store_id(), "vs_1");
+  EXPECT_EQ(retrieval_.created.chunking().chunk_overlap_tokens(), 50U);
+
+  const std::string bytes(1'000'000, 'x');
+  const VectorStoreFile file{.store_id = StoreId("vs_1"),
+                             .file_id = FileId("file-1"),
+                             .project = project_,
+                             .attributes = {{"flag", true}, {"text", std::string("t")}}};
+  const auto state = tool_->AddFile(file, {.filename = "a.pdf", .blob = server_.Keep(bytes)});
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_EQ(state->status, StoreFileStatus::kInProgress);
+  EXPECT_EQ(retrieval_.header.document_id(), "file-1");
+  EXPECT_TRUE(retrieval_.header.attributes().at("flag").flag());
+  EXPECT_EQ(retrieval_.bytes, bytes);
+  EXPECT_EQ(*tool_->FileText(project_, StoreId("vs_1"), FileId("file-1")), "one two");
+}
+
+TEST_F(RetrievalSearchToolTest, VerdictsBecomeErrors) {
+  using Code = StoreFileError::Code;
+  for (const auto& [verdict, code] :
+       std::vector<std::pair<pb::Verdict, Code>>{{pb::UNSUPPORTED, Code::kUnsupportedFile},
+                                                 {pb::ENCRYPTED, Code::kInvalidFile},
+                                                 {pb::NO_TEXT, Code::kInvalidFile},
+                                                 {pb::INTERNAL, Code::kServerError}}) {
+    retrieval_.document.set_status(pb::FAILED);
+    retrieval_.document.set_verdict(verdict);
+    retrieval_.document.set_message("why");
+    const auto state = tool_->FileState(project_, StoreId("vs_1"), FileId("file-1"));
+    ASSERT_TRUE(state.ok());
+    EXPECT_EQ(state->status, StoreFileStatus::kFailed);
+    EXPECT_EQ(state->error, (StoreFileError{code, "why"}));
+  }
+  EXPECT_TRUE(absl::IsNotFound(tool_->FileState(project_, StoreId("vs_1"), FileId("file-none")).status()));
+}
+
+TEST_F(RetrievalSearchToolTest, SearchesWithFilters) {
+  using Op = SearchFilter::Op;
+  const auto results =
+      tool_->Search({.project = project_,
+                     .stores = {StoreId("vs_1"), StoreId("vs_2")},
+                     .queries = {"q", std::string(5000, 'x')},
+                     .max_results = 7,
+                     .filter = SearchFilter{.op = Op::kOr,
+                                            .filters = {{.op = Op::kEq, .key = "k", .values = {std::string("v")}},
+                                                        {.op = Op::kIn, .key = "n", .values = {1.0, 2.0}}}},
+                     .ranking = {.score_threshold = 0.25, .text_weight = 0.5}});
+  ASSERT_TRUE(results.ok()) << results.status();
+  ASSERT_THAT(*results, SizeIs(1));
+  EXPECT_EQ(results->at(0).file_id, FileId("file-1"));
+  EXPECT_EQ(results->at(0).quote, "quote");
+  EXPECT_EQ(results->at(0).first_page, 3);
+  EXPECT_EQ(results->at(0).attributes.at("n"), AttributeValue(2.0));
+  const pb::SearchRequest& asked = retrieval_.searched;
+  EXPECT_EQ(asked.store_ids_size(), 2);
+  EXPECT_EQ(asked.queries(1).size(), 4096U);
+  EXPECT_EQ(asked.filter().compound().op(), pb::Compound::OR);
+  EXPECT_EQ(asked.filter().compound().filters(1).comparison().op(), pb::Comparison::IN);
+  EXPECT_EQ(asked.ranking().score_threshold(), 0.25);
+  EXPECT_TRUE(asked.ranking().has_text_weight());
+  EXPECT_FALSE(asked.ranking().has_embedding_weight());
+}
+
+}  // namespace
+}  // namespace carrel::gateway
