@@ -268,9 +268,8 @@ absl::StatusOr<CgroupTree> CgroupTree::Detect(const CgroupOptions& options) {
   tree.options_ = options;
   tree.places_ = Below(*own, Concat(kPrefix, getpid()));
   const auto refused = [](const absl::Status& status) {
-    return absl::FailedPreconditionError(Concat(
-        "cgroup: ", status.message(), "; run as root, or with a delegated group (systemd: Delegate=yes), or allow ",
-        "weaker memory limits with --allow-no-cgroup"));
+    return absl::FailedPreconditionError(
+        Concat("cgroup: ", status.message(), "; run as root, or with a delegated group (systemd: Delegate=yes)"));
   };
   for (const std::string& directory : DirectoriesOf(*own)) RemoveStale(directory, options.kernel);
   if (absl::Status status = EnableAll(*own, options.kernel); !status.ok()) return refused(status);
