@@ -59,6 +59,7 @@ pip_tree() {
 
 runtime_dir() { printf '%s/python-runtime-%s' "$store" "$(python_key "$root/interpreter/runtimes/python/packages.lock")"; }
 tests_dir() { printf '%s/python-tests-%s' "$store" "$(python_key "$here/test-packages.lock")"; }
+clients_dir() { printf '%s/openai-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/*.lock)"; }
 openvino_dir() { printf '%s/openvino-%s' "$store" "$(key_of "$here/openvino.lock")"; }
 models_dir() { printf '%s/models-%s' "$store" "$(key_of "$here/models.lock")"; }
 
@@ -84,6 +85,18 @@ fetch_models() {
   done <"$here/models.lock"
   chmod -R a+rX,go-w "$target.partial"
   mv "$target.partial" "$target"
+}
+
+# Every version of the official client that the conformance tests take, each in a directory of its own.
+fetch_clients() {
+  local target=$1 lock version
+  rm -rf "$target.whole"
+  for lock in "$root"/tests/conformance/clients/openai-*.lock; do
+    version=$(basename "$lock" .lock)
+    pip_tree "$lock" "$target.whole/${version#openai-}"
+  done
+  rm -rf "$target"
+  mv "$target.whole" "$target"
 }
 
 link() { mkdir -p "$deps"; ln -sfn "$1" "$deps/$2"; }
@@ -148,6 +161,7 @@ step "embedding models" models_present fetch_models "$(models_dir)"
 step "the Python runtime's packages" '[[ -d $(runtime_dir) ]]' \
   pip_tree "$root/interpreter/runtimes/python/packages.lock" "$(runtime_dir)"
 step "the tests' Python packages" '[[ -d $(tests_dir) ]]' pip_tree "$here/test-packages.lock" "$(tests_dir)"
+step "the OpenAI clients that the tests use" '[[ -d $(clients_dir) ]]' fetch_clients "$(clients_dir)"
 
 if $check; then
   if ((${#missing_steps[@]})); then
@@ -159,4 +173,5 @@ else
   link "$(models_dir)" models
   link "$(runtime_dir)" python-runtime
   link "$(tests_dir)" python-tests
+  link "$(clients_dir)" openai-clients
 fi

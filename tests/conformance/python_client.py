@@ -3,7 +3,7 @@
 usage: python_client.py GATEWAY CLIENT_DIR [unittest arguments]
 
 GATEWAY is gateway_with_fakes; CLIENT_DIR a directory with one version of `openai` and what it needs. Clients before 1.21
-speak v1. Exits with 77 (skipped) when CLIENT_DIR is not there.
+speak v1. Exits with 1 when CLIENT_DIR is not there.
 """
 
 import http.client
@@ -20,8 +20,7 @@ import unittest
 
 GATEWAY, CLIENT_DIR = sys.argv[1:3]
 if not os.path.isdir(CLIENT_DIR):
-    print(f"skipped: {CLIENT_DIR} is not there; ./dev setup installs the clients")
-    sys.exit(77)
+    sys.exit(f"{CLIENT_DIR} is not there; ./dev setup installs the clients")
 sys.path.insert(0, CLIENT_DIR)
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 
