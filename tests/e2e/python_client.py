@@ -42,6 +42,9 @@ def interpreter(channel):
         return list(service.Execute(api.ExecuteRequest(owner="tests", session_id="from-python", code=code, **fields),
                                     timeout=60))
 
+    def printed(code):
+        return "".join(event.stdout for event in execute(code))
+
     events = execute("x = 41\nprint('hello')\nopen('note.txt', 'w').write('kept')\nx + 1",
                      return_files=api.RETURN_FILES_BYTES)
     kinds = [event.WhichOneof("event") for event in events]
@@ -51,14 +54,14 @@ def interpreter(channel):
     artifacts = {event.artifact.path: event.artifact.content for event in events if event.HasField("artifact")}
     check(artifacts == {"note.txt": b"kept"}, artifacts)
     check(events[-1].finished.kind == api.COMPLETED, events[-1])
-    check(execute("print(x)")[1].stdout == "41\n", "variables live between calls")
+    check(printed("print(x)") == "41\n", "variables live between calls")
     failed = execute("1 / 0")[-1].finished
     check(failed.kind == api.RAISED and failed.exception.name == "ZeroDivisionError" and failed.state_kept, failed)
     upload = iter([api.UploadFileRequest(header=api.UploadFileHeader(owner="tests", session_id="from-python",
                                                                      path="in/data.csv")),
                    api.UploadFileRequest(data=b"a,b\n1,2\n")])
     check(service.UploadFile(upload, timeout=60).size_bytes == 8, "upload")
-    check(execute("print(open('in/data.csv').read())")[1].stdout.startswith("a,b"), "the upload is there")
+    check(printed("print(open('in/data.csv').read())").startswith("a,b"), "the upload is there")
     check(service.DeleteSession(api.DeleteSessionRequest(owner="tests", session_id="from-python")).existed, "delete")
 
 
