@@ -154,6 +154,13 @@ esac
 [[ ${ID:-} == debian && ${VERSION_ID:-} == 12 ]] ||
   say "setup: this is ${PRETTY_NAME:-an unknown system}; made for and tried on Debian 12: expect differences"
 
+if ! $check; then
+  # One at a time: checkouts share the cache.
+  mkdir -p "$cache"
+  exec {lock}>"$cache/setup.lock"
+  flock "$lock"
+fi
+
 missing=$(missing_debian_packages | tr '\n' ' ')
 step "Debian packages (${missing:-none})" '[[ -z ${missing// /} ]]' install_debian
 step "OpenVINO, which computes embeddings" '[[ -d $(openvino_dir) ]]' pip_tree "$here/openvino.lock" "$(openvino_dir)"
