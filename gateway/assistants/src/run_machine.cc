@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "gateway/tools/tool_text.h"
 #include "gateway/types/error.h"
+#include "gateway/types/run_status_name.h"
 #include "run_stepper.h"
 
 namespace carrel::gateway {
@@ -379,30 +380,6 @@ absl::Status CheckOutputs(const Run& run, const std::vector<ToolOutput>& outputs
 absl::Status CheckCancellable(const Run& run) {
   if (IsActive(run.status) && run.status != RunStatus::kCancelling) return absl::OkStatus();
   return MakeError(ErrorKind::kRunNotCancellable, "", {RunStatusName(run.status)});
-}
-
-std::string RunStatusName(RunStatus status) {
-  switch (status) {
-    case RunStatus::kQueued:
-      return "queued";
-    case RunStatus::kInProgress:
-      return "in_progress";
-    case RunStatus::kRequiresAction:
-      return "requires_action";
-    case RunStatus::kCancelling:
-      return "cancelling";
-    case RunStatus::kCancelled:
-      return "cancelled";
-    case RunStatus::kFailed:
-      return "failed";
-    case RunStatus::kCompleted:
-      return "completed";
-    case RunStatus::kIncomplete:
-      return "incomplete";
-    case RunStatus::kExpired:
-      return "expired";
-  }
-  return "";
 }
 
 }  // namespace carrel::gateway

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "gateway/openai/errors.h"
+#include "gateway/types/run_status_name.h"
 
 namespace carrel::gateway::openai {
 namespace {
@@ -280,30 +281,6 @@ Json Of(const Message& m, const View& view) {
 
 // --- runs ---
 
-const char* NameOf(RunStatus status) {
-  switch (status) {
-    case RunStatus::kQueued:
-      return "queued";
-    case RunStatus::kInProgress:
-      return "in_progress";
-    case RunStatus::kRequiresAction:
-      return "requires_action";
-    case RunStatus::kCancelling:
-      return "cancelling";
-    case RunStatus::kCancelled:
-      return "cancelled";
-    case RunStatus::kFailed:
-      return "failed";
-    case RunStatus::kCompleted:
-      return "completed";
-    case RunStatus::kIncomplete:
-      return "incomplete";
-    case RunStatus::kExpired:
-      break;
-  }
-  return "expired";
-}
-
 Json Of(const std::optional<LastError>& error) {
   if (!error.has_value()) return nullptr;
   const char* code = error->code == LastError::Code::kServerError         ? "server_error"
@@ -345,7 +322,7 @@ Json Of(const Run& r, const View& view) {
                {"created_at", Seconds(r.created_at)},
                {"assistant_id", r.assistant_id.value},
                {"thread_id", r.thread_id.value},
-               {"status", NameOf(r.status)},
+               {"status", RunStatusName(r.status)},
                {"started_at", Seconds(r.started_at)},
                {"expires_at", Seconds(r.expires_at)},
                {"cancelled_at", Seconds(r.cancelled_at)},

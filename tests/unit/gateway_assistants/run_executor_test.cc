@@ -21,6 +21,7 @@
 #include "gateway/storage/blob_directory.h"
 #include "gateway/storage/sqlite_storage.h"
 #include "gateway/types/error.h"
+#include "gateway/types/run_status_name.h"
 #include "machine_fixture.h"
 
 namespace carrel::gateway {

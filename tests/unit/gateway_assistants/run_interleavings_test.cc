@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "gateway/types/run_status_name.h"
 #include "machine_fixture.h"
 
 namespace carrel::gateway {

@@ -210,7 +210,4 @@ struct Restored {
 // kRunNotCancellable.
 [[nodiscard]] absl::Status CheckCancellable(const Run& run);
 
-// As clients write it: "in_progress".
-[[nodiscard]] std::string RunStatusName(RunStatus status);
-
 }  // namespace carrel::gateway
