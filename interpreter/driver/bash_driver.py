@@ -111,6 +111,8 @@ class Driver:
             if kind == frames.RUN:
                 call, _, _, code = frames.parse_run(body)
                 self._channel.send_done(call, **self._run(code))
+            elif kind != frames.ACK:
+                self._channel.send_ready()  # an order to get ready: it is
 
     def _on_interrupt(self, signum, frame):
         self._interrupted = True

@@ -112,7 +112,7 @@ class InterruptionPhaseTest : public InterruptionTest, public ::testing::WithPar
 
 TEST_P(InterruptionPhaseTest, ByTheTimeLimit) {
   const Phase& phase = GetParam();
-  const Ran ran = RunUntilThere(phase, 700, true, [](auto&) {});
+  const Ran ran = RunUntilThere(phase, 1500, true, [](auto&) {});
   EXPECT_EQ(ran.outcome.kind(), v1::TIME_LIMIT) << ran.outcome.ShortDebugString();
   EXPECT_EQ(ran.outcome.state_kept(), phase.kept) << ran.outcome.message();
   EXPECT_THAT(ran.outcome.message(), HasSubstr(phase.kept ? "state is kept" : "the session was ended"));
