@@ -17,6 +17,7 @@ constexpr size_t kBundleEntriesMax = 64;
 
 enum Type : uint8_t {
   kHello = 0x01,
+  kWarm = 0x04,
   kRun = 0x02,
   kAck = 0x03,
   kReady = 0x81,
@@ -118,6 +119,12 @@ std::string EncodeHello(uint32_t cpus) {
   Put(body, static_cast<uint8_t>(kHello));
   Put(body, kFramesVersion);
   Put(body, cpus);
+  return WithLength(body);
+}
+
+std::string EncodeWarm() {
+  std::string body;
+  Put(body, static_cast<uint8_t>(kWarm));
   return WithLength(body);
 }
 

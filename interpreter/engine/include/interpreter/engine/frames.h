@@ -41,6 +41,7 @@ struct DoneFrame {
 using Frame = std::variant<ReadyFrame, DisplayFrame, DroppedFrame, DoneFrame>;
 
 [[nodiscard]] std::string EncodeHello(uint32_t cpus);
+[[nodiscard]] std::string EncodeWarm();
 [[nodiscard]] std::string EncodeRun(uint64_t call, uint64_t display_bytes_max, std::string_view code);
 [[nodiscard]] std::string EncodeAck(uint64_t call);
 
