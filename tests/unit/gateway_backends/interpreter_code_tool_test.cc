@@ -82,6 +82,7 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
     if (request->code() == "hang") {
       event.set_stdout("hanging");
       writer->Write(event);
+      hanging.Notify();
       while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
       cancelled.Notify();
       return grpc::Status::CANCELLED;
@@ -126,6 +127,7 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
   int64_t clock = 0;
   int uploads = 0;
   int calls = 0;
+  absl::Notification hanging;
   absl::Notification cancelled;
 };
 
@@ -220,7 +222,7 @@ TEST_F(InterpreterCodeToolTest, AnAnswerWithoutAnEndIsAnError) { EXPECT_FALSE(Ru
 TEST_F(InterpreterCodeToolTest, CancelInterruptsAndIsSilent) {
   auto listener = std::make_shared<Listener>();
   auto call = tool_->Start({.container = ContainerId("c"), .code = "hang"}, listener);
-  absl::SleepFor(absl::Milliseconds(100));
+  ASSERT_TRUE(interpreter_.hanging.WaitForNotificationWithTimeout(absl::Seconds(20)));
   call.reset();
   EXPECT_TRUE(interpreter_.cancelled.WaitForNotificationWithTimeout(absl::Seconds(5)));
   EXPECT_FALSE(listener->done.HasBeenNotified());
@@ -229,7 +231,7 @@ TEST_F(InterpreterCodeToolTest, CancelInterruptsAndIsSilent) {
 TEST_F(InterpreterCodeToolTest, EndingTheToolEndsItsCalls) {
   auto listener = std::make_shared<Listener>();
   auto call = tool_->Start({.container = ContainerId("c"), .code = "hang"}, listener);
-  absl::SleepFor(absl::Milliseconds(50));
+  ASSERT_TRUE(interpreter_.hanging.WaitForNotificationWithTimeout(absl::Seconds(20)));
   tool_.reset();
   EXPECT_TRUE(interpreter_.cancelled.WaitForNotificationWithTimeout(absl::Seconds(5)));
 }

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <mutex>
+
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "in_process_server.h"
 
@@ -19,6 +21,7 @@ class FakeRetrieval final : public pb::Retrieval::Service {
   }
   grpc::Status AddDocument(grpc::ServerContext*, grpc::ServerReader<pb::AddDocumentRequest>* reader,
                            pb::Document* reply) override {
+    const std::lock_guard lock(mutex);
     pb::AddDocumentRequest message;
     bytes.clear();
     while (reader->Read(&message)) {
@@ -30,6 +33,7 @@ class FakeRetrieval final : public pb::Retrieval::Service {
   }
   grpc::Status GetDocument(grpc::ServerContext*, const pb::GetDocumentRequest* request, pb::Document* reply) override {
     if (request->document_id() == "file-none") return {grpc::StatusCode::NOT_FOUND, "no such document"};
+    const std::lock_guard lock(mutex);
     *reply = document;
     return grpc::Status::OK;
   }
@@ -43,6 +47,7 @@ class FakeRetrieval final : public pb::Retrieval::Service {
     return grpc::Status::OK;
   }
   grpc::Status Search(grpc::ServerContext*, const pb::SearchRequest* request, pb::SearchResponse* reply) override {
+    const std::lock_guard lock(mutex);
     searched = *request;
     pb::Hit& hit = *reply->add_hits();
     hit.set_document_id("file-1");
@@ -55,6 +60,7 @@ class FakeRetrieval final : public pb::Retrieval::Service {
     return grpc::Status::OK;
   }
 
+  std::mutex mutex;  // of what follows
   pb::CreateStoreRequest created;
   pb::AddDocumentHeader header;
   std::string bytes;
@@ -98,9 +104,12 @@ TEST_F(RetrievalSearchToolTest, VerdictsBecomeErrors) {
                                                  {pb::ENCRYPTED, Code::kInvalidFile},
                                                  {pb::NO_TEXT, Code::kInvalidFile},
                                                  {pb::INTERNAL, Code::kServerError}}) {
-    retrieval_.document.set_status(pb::FAILED);
-    retrieval_.document.set_verdict(verdict);
-    retrieval_.document.set_message("why");
+    {
+      const std::lock_guard lock(retrieval_.mutex);
+      retrieval_.document.set_status(pb::FAILED);
+      retrieval_.document.set_verdict(verdict);
+      retrieval_.document.set_message("why");
+    }
     const auto state = tool_->FileState(project_, StoreId("vs_1"), FileId("file-1"));
     ASSERT_TRUE(state.ok());
     EXPECT_EQ(state->status, StoreFileStatus::kFailed);
