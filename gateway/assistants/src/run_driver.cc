@@ -215,14 +215,27 @@ void RunDriver::OnNotStored(const std::shared_ptr<RunTask>& task) {
 }
 
 void RunDriver::Do(const std::shared_ptr<RunTask>& task, KeepStep effect) {
-  ports_.backing.repository.WriteAsync([step = std::move(effect.step)](Transaction& t) { return t.PutStep(step); },
-                                       [self = weak_from_this(), weak = std::weak_ptr(task)](absl::Status status) {
-                                         if (status.ok()) return;
-                                         const auto driver = self.lock();
-                                         const auto failed = weak.lock();
-                                         if (driver == nullptr || failed == nullptr) return;
-                                         driver->pool_.Post([driver, failed] { driver->OnNotStored(failed); });
-                                       });
+  ++task->keeping;
+  ports_.backing.repository.WriteAsync(
+      [step = std::move(effect.step)](Transaction& t) { return t.PutStep(step); },
+      [self = weak_from_this(), weak = std::weak_ptr(task)](absl::Status status) {
+        const auto driver = self.lock();
+        const auto kept = weak.lock();
+        if (driver == nullptr || kept == nullptr) return;
+        driver->pool_.Post([driver, kept, status = std::move(status)] { driver->OnKept(kept, status); });
+      });
+}
+
+void RunDriver::OnKept(const std::shared_ptr<RunTask>& task, const absl::Status& status) {
+  if (!status.ok()) {
+    OnNotStored(task);
+    return;
+  }
+  const std::lock_guard lock(task->mutex);
+  --task->keeping;
+  if (task->keeping > 0 || !task->code_when_kept.has_value()) return;
+  RunCode waiting = *std::exchange(task->code_when_kept, std::nullopt);
+  if (waiting.op == task->state.op) Do(task, std::move(waiting));
 }
 
 int64_t RunDriver::WindowOf(const std::string& model) const {
@@ -249,6 +262,10 @@ void RunDriver::Do(const std::shared_ptr<RunTask>& task, AskModel effect) {
 
 void RunDriver::Do(const std::shared_ptr<RunTask>& task, RunCode effect) {
   StopCalls(*task);
+  if (task->keeping > 0) {
+    task->code_when_kept = std::move(effect);
+    return;
+  }
   CodeRequest request{
       .project = task->state.run.project, .container = ContainerOf(task->thread), .code = std::move(effect.code)};
   if (task->inputs != nullptr) {
@@ -284,6 +301,7 @@ void RunDriver::Do(const std::shared_ptr<RunTask>& task, RunSearch effect) {
 }
 
 void RunDriver::StopCalls(RunTask& task) {
+  task.code_when_kept.reset();
   if (task.chat == nullptr && task.code == nullptr) return;
   pool_.Post([chat = std::move(task.chat), code = std::move(task.code)]() mutable {
     chat.reset();

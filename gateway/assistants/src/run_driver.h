@@ -29,6 +29,10 @@ struct RunTask {
   std::unique_ptr<CodeCall> code;
   int64_t prompt_tokens_estimate = 0;
   bool holds_worker = false;
+  // Steps on their way into the storage, and the code that must not begin before they are there: a restart that does
+  // not know of it would have it run twice.
+  int keeping = 0;
+  std::optional<RunCode> code_when_kept;
   WorkPool::TimerId expiry = 0;
 };
 
@@ -84,6 +88,7 @@ class RunDriver final : public std::enable_shared_from_this<RunDriver> {
   void GiveWorkerTo(const std::shared_ptr<RunTask>& task);
   void PrepareInputs(const std::shared_ptr<RunTask>& task, absl::Time deadline, absl::Duration pause);
   void KeepOutputs(const std::shared_ptr<RunTask>& task, uint64_t op, std::size_t call, CodeResult result);
+  void OnKept(const std::shared_ptr<RunTask>& task, const absl::Status& status);
   void OnNotStored(const std::shared_ptr<RunTask>& task);
   int64_t WindowOf(const std::string& model) const;
 
