@@ -110,7 +110,10 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
     outcome.set_kind(pb::COMPLETED);
     if (request->code() == "raise") {
       outcome.set_kind(pb::RAISED);
+      outcome.mutable_exception()->set_name("ZeroDivisionError");
       outcome.mutable_exception()->set_traceback("Traceback: ZeroDivisionError");
+      outcome.add_limits_touched(pb::LIMIT_OUTPUT);
+      outcome.mutable_usage()->set_wall_ms(3);
     } else if (request->code() == "die") {
       outcome.set_kind(pb::MEMORY_LIMIT);
       outcome.set_message("The code used more than 1 GiB of memory.");
@@ -164,7 +167,7 @@ TEST_F(InterpreterCodeToolTest, GathersAllThatCodeMade) {
   std::string logs;
   const auto result = Run("all", {}, &logs);
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_TRUE(result->succeeded);
+  EXPECT_TRUE(result->succeeded());
   EXPECT_EQ(result->text, "out err\n42\n");
   EXPECT_EQ(logs, result->text);
   ASSERT_THAT(result->images, SizeIs(1));
@@ -178,8 +181,12 @@ TEST_F(InterpreterCodeToolTest, GathersAllThatCodeMade) {
 TEST_F(InterpreterCodeToolTest, HowItEndedIsInTheText) {
   const auto raised = Run("raise");
   ASSERT_TRUE(raised.ok());
-  EXPECT_FALSE(raised->succeeded);
+  EXPECT_FALSE(raised->succeeded());
   EXPECT_FALSE(raised->state_lost);
+  EXPECT_EQ(raised->ending.kind, Outcome::Kind::kRaised);
+  EXPECT_EQ(raised->ending.exception, (CodeException{.name = "ZeroDivisionError"})) << "the traceback is in the text";
+  EXPECT_EQ(raised->ending.limits_touched, std::vector<LimitKind>{LimitKind::kOutput});
+  EXPECT_EQ(raised->ending.usage.wall_ms, 3U);
   EXPECT_THAT(raised->text, HasSubstr("ZeroDivisionError"));
   const auto died = Run("die");
   ASSERT_TRUE(died.ok());

@@ -52,6 +52,11 @@ class FakeRetrieval final : public pb::Retrieval::Service {
     (*hit.mutable_attributes())["n"].set_number(2);
     hit.add_citations()->set_quote("quote");
     hit.mutable_citations(0)->set_first_page(3);
+    hit.mutable_citations(0)->set_first_page_label("iii");
+    hit.mutable_citations(0)->mutable_span()->set_end(5);
+    hit.mutable_citations(0)->add_boxes()->set_x_max(4.5);
+    hit.mutable_passage_span()->set_begin(2);
+    hit.set_text_rank(6);
     return grpc::Status::OK;
   }
 
@@ -101,10 +106,13 @@ TEST_F(RetrievalSearchToolTest, VerdictsBecomeErrors) {
     retrieval_.document.set_status(pb::FAILED);
     retrieval_.document.set_verdict(verdict);
     retrieval_.document.set_message("why");
+    retrieval_.document.set_pages(4);
     const auto state = tool_->FileState(project_, StoreId("vs_1"), FileId("file-1"));
     ASSERT_TRUE(state.ok());
     EXPECT_EQ(state->status, StoreFileStatus::kFailed);
     EXPECT_EQ(state->error, (StoreFileError{code, "why"}));
+    EXPECT_EQ(state->facts.pages, 4U);
+    EXPECT_EQ(state->facts.verdict, pb::Verdict_Name(verdict));
   }
   EXPECT_TRUE(absl::IsNotFound(tool_->FileState(project_, StoreId("vs_1"), FileId("file-none")).status()));
 }
@@ -123,8 +131,13 @@ TEST_F(RetrievalSearchToolTest, SearchesWithFilters) {
   ASSERT_TRUE(results.ok()) << results.status();
   ASSERT_THAT(*results, SizeIs(1));
   EXPECT_EQ(results->at(0).file_id, FileId("file-1"));
-  EXPECT_EQ(results->at(0).quote, "quote");
-  EXPECT_EQ(results->at(0).first_page, 3);
+  EXPECT_EQ(results->at(0).BestCitation().quote, "quote");
+  EXPECT_EQ(results->at(0).BestCitation().first_page, 3);
+  EXPECT_EQ(results->at(0).citations.at(0).first_page_label, "iii");
+  EXPECT_EQ(results->at(0).citations.at(0).span, (TextSpan{.begin = 0, .end = 5}));
+  EXPECT_EQ(results->at(0).citations.at(0).boxes.at(0).x_max, 4.5);
+  EXPECT_EQ(results->at(0).passage_span.begin, 2U);
+  EXPECT_EQ(results->at(0).parts.text_rank, 6U);
   EXPECT_EQ(results->at(0).attributes.at("n"), AttributeValue(2.0));
   const pb::SearchRequest& asked = retrieval_.searched;
   EXPECT_EQ(asked.store_ids_size(), 2);
