@@ -1,5 +1,5 @@
-// Only in builds with sanitizers, whose run times abort the process at a dlopen with RTLD_DEEPBIND. OpenVINO's tbb asks
-// for libtbbbind that way, which we do not even bring; without the flag the answer is the same: it is not there.
+// The sanitizers' run times abort the process at a dlopen with RTLD_DEEPBIND. OpenVINO's tbb asks for libtbbbind that
+// way, which we do not even bring; without the flag the answer is the same: it is not there.
 #include <dlfcn.h>
 
 #include <cstdlib>
