@@ -77,7 +77,7 @@ class FakeCodeTool final : public CodeTool {
   }
 
   absl::StatusOr<CodeResult> Run(const std::string& code) {
-    CodeResult result{.succeeded = true};
+    CodeResult result;
     static const std::regex kPrint(R"(print\('([^']*)'\))");
     static const std::regex kSave(R"(savefig\('/mnt/data/([^']*)'\))");
     for (std::sregex_iterator at(code.begin(), code.end(), kPrint), end; at != end; ++at) {
@@ -149,7 +149,7 @@ class FakeSearchTool final : public SearchTool {
                            .score = 0.9,
                            .attributes = document.attributes,
                            .passage = document.text,
-                           .quote = document.text});
+                           .citations = {{.quote = document.text}}});
       }
     }
     return results;

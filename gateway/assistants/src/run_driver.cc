@@ -71,10 +71,11 @@ class RunDriver::CodeOutputListener final : public CodeListener {
     if (!result.ok()) {
       driver->Feed(task, CodeEnded{.op = op_, .call = call_, .outcome = result.status()});
     } else if (result->images.empty() && result->files.empty()) {
-      driver->Feed(
-          task, CodeEnded{.op = op_,
-                          .call = call_,
-                          .outcome = CodeOutcome{.text = std::move(result->text), .state_lost = result->state_lost}});
+      driver->Feed(task, CodeEnded{.op = op_,
+                                   .call = call_,
+                                   .outcome = CodeOutcome{.ending = std::move(result->ending),
+                                                          .text = std::move(result->text),
+                                                          .state_lost = result->state_lost}});
     } else {
       driver->pool().Post([driver, task, op = op_, call = call_, result = *std::move(result)]() mutable {
         driver->KeepOutputs(task, op, call, std::move(result));
@@ -437,7 +438,8 @@ void RunDriver::PrepareInputs(const std::shared_ptr<RunTask>& task, absl::Time d
 }
 
 void RunDriver::KeepOutputs(const std::shared_ptr<RunTask>& task, uint64_t op, std::size_t call, CodeResult result) {
-  CodeOutcome outcome{.text = std::move(result.text), .state_lost = result.state_lost};
+  CodeOutcome outcome{
+      .ending = std::move(result.ending), .text = std::move(result.text), .state_lost = result.state_lost};
   ProjectId project;
   {
     const std::lock_guard lock(task->mutex);

@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
 #include "gateway/types/status_macros.h"
+#include "interpreter_values.h"
 #include "rpc/status.h"
 
 namespace carrel::gateway {
@@ -290,7 +291,9 @@ class Execution final {
         break;
       case pb::ExecuteEvent::kFinished: {
         const pb::Outcome& outcome = event.finished();
-        result_.succeeded = outcome.kind() == pb::COMPLETED;
+        result_.ending = FromProto(outcome);
+        // It stands in the text; every step would keep it twice.
+        if (result_.ending.exception.has_value()) result_.ending.exception->traceback.clear();
         result_.state_lost = !outcome.state_kept();
         PrintLine(EndingText(outcome));
         break;

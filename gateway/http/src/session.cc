@@ -56,6 +56,7 @@ Request RequestOf(const bhttp::request_header<>& head, bool admin, std::string r
   request.url_path = std::string(target.substr(0, question));
   request.path = std::string(BelowBase(request.url_path));
   request.view.version = VersionOf(View(head["OpenAI-Beta"]), request.query.Get("api-version").value_or(""));
+  request.view.carrel = View(head["X-Carrel"]) == "1";
   for (const std::string& include : request.query.All("include")) {
     if (include == "step_details.tool_calls[*].file_search.results[*].content") request.view.search_content = true;
   }

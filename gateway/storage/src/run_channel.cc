@@ -13,6 +13,14 @@ constexpr size_t kBytesMax = 32u << 20;
 // The events of a run that ended stay as long as this, for a reader who asks for them just then.
 constexpr absl::Duration kLinger = absl::Seconds(30);
 
+size_t SizeOf(const SearchResult& result) {
+  size_t size = result.passage.size();
+  for (const Citation& citation : result.citations) {
+    size += citation.quote.size() + citation.boxes.size() * sizeof(PageBox);
+  }
+  return size;
+}
+
 // Roughly, and only what can be large.
 size_t SizeOf(const RunEvent& event) {
   size_t size = sizeof(RunEvent);
@@ -26,7 +34,7 @@ size_t SizeOf(const RunEvent& event) {
     for (const ToolCall& call : step->tool_calls) {
       size += call.code.size() + call.arguments.size() + (call.output.has_value() ? call.output->size() : 0);
       for (const CodeOutput& output : call.code_outputs) size += output.logs.size();
-      for (const SearchResult& result : call.search_results) size += result.passage.size() + result.quote.size();
+      for (const SearchResult& result : call.search_results) size += SizeOf(result);
     }
   }
   return size;

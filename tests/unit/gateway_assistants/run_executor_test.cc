@@ -160,7 +160,7 @@ class FakeCode final : public CodeTool {
     timeline_.After(absl::ZeroDuration(), [this, shared, request = std::move(request)] {
       const std::lock_guard lock(shared->mutex);
       if (shared->listener == nullptr || request.code == "hang") return;
-      CodeResult result{.succeeded = true, .text = "printed " + request.code};
+      CodeResult result{.text = "printed " + request.code};
       for (const CodeFile& file : request.files) result.text += " " + file.path;
       if (request.code.find("write") != std::string::npos) {
         auto writer = *files_.Create(100);
@@ -199,7 +199,7 @@ class FakeSearch final : public SearchTool {
                                       .file_name = "found.txt",
                                       .score = 1,
                                       .passage = absl::StrCat(request.queries.at(0), " in ", request.stores.size()),
-                                      .quote = "quote"}};
+                                      .citations = {{.quote = "quote"}}}};
   }
   std::atomic<bool> slow = false;
 };
@@ -484,7 +484,7 @@ TEST_F(RunExecutorTest, WaitsForTheThreadsFilesAndSearchesThem) {
   EXPECT_THAT(answer.content.at(0).text, HasSubstr("leave in 1"));
   ASSERT_THAT(answer.content[0].annotations, SizeIs(1));
   EXPECT_EQ(answer.content[0].annotations[0].file_id, FileId("file-found"));
-  EXPECT_EQ(answer.content[0].annotations[0].quote, "quote");
+  EXPECT_EQ(answer.content[0].annotations[0].citation.quote, "quote");
 }
 
 TEST_F(RunExecutorTest, AfterTheWaitItStartsWithoutThem) {

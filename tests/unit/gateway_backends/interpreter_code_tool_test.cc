@@ -98,6 +98,7 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
     if (request->code() == "hang") {
       event.set_stdout("hanging");
       writer->Write(event);
+      hanging.Notify();
       while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
       cancelled.Notify();
       return grpc::Status::CANCELLED;
@@ -127,7 +128,10 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
     outcome.set_kind(pb::COMPLETED);
     if (request->code() == "raise") {
       outcome.set_kind(pb::RAISED);
+      outcome.mutable_exception()->set_name("ZeroDivisionError");
       outcome.mutable_exception()->set_traceback("Traceback: ZeroDivisionError");
+      outcome.add_limits_touched(pb::LIMIT_OUTPUT);
+      outcome.mutable_usage()->set_wall_ms(3);
     } else if (request->code() == "die") {
       outcome.set_kind(pb::MEMORY_LIMIT);
       outcome.set_message("The code used more than 1 GiB of memory.");
@@ -145,6 +149,7 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
   int64_t clock = 0;
   int uploads = 0;
   int calls = 0;
+  absl::Notification hanging;
   absl::Notification cancelled;
 };
 
@@ -184,7 +189,7 @@ TEST_F(InterpreterCodeToolTest, GathersAllThatCodeMade) {
   std::string logs;
   const auto result = Run("all", {}, &logs);
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_TRUE(result->succeeded);
+  EXPECT_TRUE(result->succeeded());
   EXPECT_EQ(result->text, "out err\n42\n");
   EXPECT_EQ(logs, result->text);
   ASSERT_THAT(result->images, SizeIs(1));
@@ -198,8 +203,12 @@ TEST_F(InterpreterCodeToolTest, GathersAllThatCodeMade) {
 TEST_F(InterpreterCodeToolTest, HowItEndedIsInTheText) {
   const auto raised = Run("raise");
   ASSERT_TRUE(raised.ok());
-  EXPECT_FALSE(raised->succeeded);
+  EXPECT_FALSE(raised->succeeded());
   EXPECT_FALSE(raised->state_lost);
+  EXPECT_EQ(raised->ending.kind, Outcome::Kind::kRaised);
+  EXPECT_EQ(raised->ending.exception, (CodeException{.name = "ZeroDivisionError"})) << "the traceback is in the text";
+  EXPECT_EQ(raised->ending.limits_touched, std::vector<LimitKind>{LimitKind::kOutput});
+  EXPECT_EQ(raised->ending.usage.wall_ms, 3U);
   EXPECT_THAT(raised->text, HasSubstr("ZeroDivisionError"));
   const auto died = Run("die");
   ASSERT_TRUE(died.ok());
@@ -321,7 +330,7 @@ TEST_F(InterpreterCodeToolTest, AnAnswerWithoutAnEndIsAnError) { EXPECT_FALSE(Ru
 TEST_F(InterpreterCodeToolTest, CancelInterruptsAndIsSilent) {
   auto listener = std::make_shared<Listener>();
   auto call = tool_->Start({.container = ContainerId("c"), .code = "hang"}, listener);
-  absl::SleepFor(absl::Milliseconds(100));
+  ASSERT_TRUE(interpreter_.hanging.WaitForNotificationWithTimeout(absl::Seconds(20)));
   call.reset();
   EXPECT_TRUE(interpreter_.cancelled.WaitForNotificationWithTimeout(absl::Seconds(5)));
   EXPECT_FALSE(listener->done.HasBeenNotified());
@@ -330,7 +339,7 @@ TEST_F(InterpreterCodeToolTest, CancelInterruptsAndIsSilent) {
 TEST_F(InterpreterCodeToolTest, EndingTheToolEndsItsCalls) {
   auto listener = std::make_shared<Listener>();
   auto call = tool_->Start({.container = ContainerId("c"), .code = "hang"}, listener);
-  absl::SleepFor(absl::Milliseconds(50));
+  ASSERT_TRUE(interpreter_.hanging.WaitForNotificationWithTimeout(absl::Seconds(20)));
   tool_.reset();
   EXPECT_TRUE(interpreter_.cancelled.WaitForNotificationWithTimeout(absl::Seconds(5)));
 }

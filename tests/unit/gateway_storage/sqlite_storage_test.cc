@@ -203,6 +203,17 @@ TEST_F(SqliteStorageTest, ARunsLogIsReadInOrderAndItsEventsAreTheStoredState) {
   StartRun("run_1");
   std::unique_ptr<RunSubscription> reader = log().Subscribe(RunId("run_1"), 1);
   RunStep step{.id = StepId("step_1"), .project = kOurs, .run_id = RunId("run_1"), .thread_id = ThreadId("thread_1")};
+  step.tool_calls = {
+      {.kind = ToolKind::kCodeInterpreter,
+       .ending = Outcome{.kind = Outcome::Kind::kRaised,
+                         .exception = CodeException{.name = "ValueError"},
+                         .limits_touched = {LimitKind::kOutput},
+                         .usage = {.cpu_ms = 7},
+                         .skipped = {{.path = "a", .reason = "symlink"}}}},
+      {.kind = ToolKind::kFileSearch,
+       .search_results = {{.parts = {.text_rank = 2},
+                           .passage_span = {.begin = 1, .end = 5},
+                           .citations = {{.span = {.begin = 2, .end = 4}, .boxes = {{.page = 3, .y_max = 1.5}}}}}}}};
   absl::Notification done;
   log().Append(RunId("run_1"),
                {{.kind = RunEventKind::kRunInProgress, .payload = NewRun("run_1", RunStatus::kInProgress)},
@@ -231,9 +242,10 @@ TEST_F(SqliteStorageTest, ARunsLogIsReadInOrderAndItsEventsAreTheStoredState) {
               return s.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1"));
             })->status,
             RunStatus::kCompleted);
-  EXPECT_TRUE(Read<RunStep>([](const Snapshot& s) {
-                return s.GetStep(kOurs, ThreadId("thread_1"), RunId("run_1"), StepId("step_1"));
-              }).ok());
+  const auto kept = Read<RunStep>(
+      [](const Snapshot& s) { return s.GetStep(kOurs, ThreadId("thread_1"), RunId("run_1"), StepId("step_1")); });
+  ASSERT_TRUE(kept.ok());
+  EXPECT_EQ(kept->tool_calls, step.tool_calls);
   // Deltas are not stored: the numbers go on after the last event that is.
   EXPECT_EQ(log().NextSequence(RunId("run_1")), 6u);
   EXPECT_THAT(Read<std::vector<gateway::Run>>([](const Snapshot& s) { return s.AllActiveRuns(); }).value(), IsEmpty());
