@@ -133,7 +133,7 @@ class Peer:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.headers = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        self.unread = b""
+        self.unread = bytearray()
 
     @staticmethod
     def of_gateway(port, **more):
@@ -151,13 +151,15 @@ class Peer:
     def _line(self):
         while (end := self.unread.find(b"\r\n")) < 0:
             self._more()
-        line, self.unread = self.unread[:end], self.unread[end + 2 :]
+        line = bytes(self.unread[:end])
+        del self.unread[: end + 2]
         return line
 
     def _take(self, count):
         while len(self.unread) < count:
             self._more()
-        taken, self.unread = self.unread[:count], self.unread[count:]
+        taken = bytes(self.unread[:count])
+        del self.unread[:count]
         return taken
 
     def send(self, method, path, value=None):

@@ -28,6 +28,7 @@ constexpr absl::Duration kLazyMax = absl::Milliseconds(10);
 
 bool IsFinal(const std::vector<RunEvent>& events) {
   for (const RunEvent& event : events) {
+    if (event.kind == RunEventKind::kError) return true;
     const auto* run = std::get_if<Run>(&event.payload);
     if (run != nullptr && !IsActive(run->status)) return true;
   }

@@ -148,10 +148,10 @@ class Bench:
                 self.peer.ask(method, path, value)
                 one.add(time.monotonic() - begun)
 
-    def many(self):
+    def many(self, assistant, order):
         """(d): all at once, each streamed to a reader of its own."""
         count, seconds = self.options.runs, self.options.model_seconds
-        orders = f"wait {seconds:g}\nwords 20"
+        orders = f"wait {seconds:g}\n{order}"
         threads = [self.new_thread(orders) for _ in range(count)]
         polled = self.new_thread_with_a_run()
         before = self.gateway.facts()
@@ -160,11 +160,11 @@ class Bench:
                                   "model": "scripted", "stream": True, "messages": [{"role": "user", "content": orders}]}))[-1])
         ran = self.at_once(count, lambda _: Peer.of_gateway(self.gateway.port),
                            lambda peer, i: list(peer.events(f"/v1/threads/{threads[i]}/runs", {
-                               "assistant_id": self.assistant, "stream": True}))[-2],
-                           meanwhile=lambda: self.small_requests(f"{count} runs in flight", polled))
+                               "assistant_id": assistant, "stream": True}))[-2],
+                           meanwhile=lambda: self.small_requests(f"{count} runs in flight ({order})", polled))
         ends = [json.loads(end[1])["status"] if end[0] != "error" else "error" for end in ran["ends"]]
         after = self.gateway.facts()
-        return {"runs": count, "model_seconds": seconds, "completed": ends.count("completed"),
+        return {"runs": count, "order": order, "model_seconds": seconds, "completed": ends.count("completed"),
                 "wall_s": round(ran["wall"], 2), "wall_direct_s": round(direct["wall"], 2),
                 "rss_before_mib": before["VmRSS"] >> 10, "rss_mib": after["VmRSS"] >> 10,
                 "rss_peak_mib": after["VmHWM"] >> 10, "threads": after["Threads"]}
@@ -209,16 +209,17 @@ def main():
         bench = Bench(options, model, gateway)
         bench.overheads()
         bench.small_requests("idle", bench.new_thread_with_a_run())
-        many = bench.many()
+        many = [bench.many(bench.assistant, "words 20"), bench.many(bench.coder, "python 6*7")]
     if options.json:
         print(json.dumps({"machine": machine(), "series": [one.facts() for one in bench.series], "at_once": many}, indent=1))
     else:
         for one in sorted(bench.series, key=lambda s: s.name.startswith("(e)")):
             print(one.line())
-        print(f"(d) {many['completed']} of {many['runs']} runs in flight at once completed, model {many['model_seconds']:g} s: "
-              f"wall {many['wall_s']} s (the model directly: {many['wall_direct_s']} s), gateway's memory "
-              f"{many['rss_before_mib']} -> {many['rss_mib']} MiB, {many['threads']} threads")
-    sys.exit(0 if many["completed"] == many["runs"] else 1)
+        for one in many:
+            print(f"(d) {one['completed']} of {one['runs']} runs at once ({one['order']}) completed, model "
+                  f"{one['model_seconds']:g} s: wall {one['wall_s']} s (the model directly: {one['wall_direct_s']} s), gateway's "
+                  f"memory {one['rss_before_mib']} -> {one['rss_mib']} MiB, {one['threads']} threads")
+    sys.exit(0 if all(one["completed"] == one["runs"] for one in many) else 1)
 
 
 if __name__ == "__main__":

@@ -271,6 +271,55 @@ TEST_F(SqliteStorageTest, AReaderIsWokenOnceAndEventsThatWereRolledBackAreNotSho
   EXPECT_EQ(events->front().kind, RunEventKind::kStepDelta);
 }
 
+// Memory is bounded however much a run says and however slowly it is read; the run is not.
+TEST_F(SqliteStorageTest, AReaderTooSlowIsToldSoAndTheOthersLoseNothing) {
+  StartRun("run_1");
+  const std::unique_ptr<RunSubscription> slow = log().Subscribe(RunId("run_1"), 1);
+  const std::unique_ptr<RunSubscription> keen = log().Subscribe(RunId("run_1"), 1);
+  const std::string piece(1 << 20, 'x');
+  size_t read = keen->Take(100)->size();
+  constexpr size_t kPieces = 40;  // more than a channel keeps
+  for (size_t i = 0; i < kPieces; ++i) {
+    log().Append(RunId("run_1"), {{.kind = RunEventKind::kMessageDelta, .payload = MessageDelta{.text = piece}}},
+                 RunLog::Publish::kAtOnce, nullptr);
+    const auto taken = keen->Take(100);
+    ASSERT_TRUE(taken.ok()) << taken.status();
+    read += taken->size();
+  }
+  EXPECT_EQ(read, kPieces + 1);
+  EXPECT_TRUE(absl::IsDataLoss(slow->Take(100).status()));
+  // It is woken for that, too, and does not wait for an event that it could not read.
+  absl::Notification ready;
+  slow->NotifyWhenReady([&] { ready.Notify(); });
+  EXPECT_TRUE(ready.HasBeenNotified());
+}
+
+TEST_F(SqliteStorageTest, ProgressIsSeenAtOnceAndStoredSoonWithoutCompany) {
+  StartRun("run_1");
+  const std::unique_ptr<RunSubscription> reader = log().Subscribe(RunId("run_1"), 2);
+  absl::Notification stored;
+  log().Append(RunId("run_1"),
+               {{.kind = RunEventKind::kRunInProgress, .payload = NewRun("run_1", RunStatus::kInProgress)}},
+               RunLog::Publish::kAtOnce, [&](const absl::Status& status) {
+                 EXPECT_TRUE(status.ok()) << status;
+                 stored.Notify();
+               });
+  EXPECT_EQ(reader->Take(10)->size(), 1u);
+  ASSERT_TRUE(stored.WaitForNotificationWithTimeout(absl::Seconds(10)));
+  EXPECT_EQ(Read<gateway::Run>([](const Snapshot& s) {
+              return s.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1"));
+            })->status,
+            RunStatus::kInProgress);
+  // A write that somebody waits for takes what was before it along.
+  log().Append(RunId("run_1"),
+               {{.kind = RunEventKind::kRunCompleted, .payload = NewRun("run_1", RunStatus::kCompleted)}},
+               RunLog::Publish::kAtOnce, nullptr);
+  EXPECT_TRUE(Write([](Transaction& t) -> absl::Status {
+                GATEWAY_ASSIGN_OR_RETURN(const gateway::Run run, t.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1")));
+                return run.status == RunStatus::kCompleted ? absl::OkStatus() : absl::InternalError("not applied yet");
+              }).ok());
+}
+
 TEST_F(SqliteStorageTest, ADeletedThreadTakesAllWithItAndCannotComeBackThroughItsRun) {
   StartRun("run_1");
   ASSERT_TRUE(Write([](Transaction& t) { return t.DeleteThread(kOurs, ThreadId("thread_1")); }).ok());
