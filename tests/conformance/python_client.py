@@ -10,11 +10,8 @@ import http.client
 import io
 import json
 import os
-import pathlib
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
@@ -22,50 +19,23 @@ GATEWAY, CLIENT_DIR = sys.argv[1:3]
 if not os.path.isdir(CLIENT_DIR):
     sys.exit(f"{CLIENT_DIR} is not there; ./dev setup installs the clients")
 sys.path.insert(0, CLIENT_DIR)
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 
+import harness  # noqa: E402
 import openai  # noqa: E402
-import scripted_model  # noqa: E402
 
 VERSION = tuple(int(part) for part in openai.__version__.split(".")[:2])
 V1 = VERSION < (1, 21)
 OVER = ("completed", "failed", "cancelled", "expired", "incomplete", "requires_action")
 
 
-class Running:
-    """A gateway on a directory of its own."""
-
-    def __init__(self):
-        self.directory = tempfile.TemporaryDirectory(prefix="carrel-")
-        self.model = scripted_model.start()
-        self.process = subprocess.Popen(
-            [GATEWAY, self.directory.name, f"http://127.0.0.1:{self.model.server_port}/v1"],
-            stdout=subprocess.PIPE, text=True)
-        self.address = self.process.stdout.readline().split()[1]
-        self.key = self.process.stdout.readline().split()[1]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
-        self.process.stdout.close()
-        self.model.shutdown()
-        self.directory.cleanup()
-
+class Running(harness.Running):
     def client(self, key=None):
         return openai.OpenAI(base_url=f"http://{self.address}/v1", api_key=key or self.key, max_retries=0)
-
-    def admin(self, method, path):
-        """Over the socket for people with a shell on the machine."""
-        connection = http.client.HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(self.directory.name + "/admin.sock")
-        connection.request(method, path)
-        return json.loads(connection.getresponse().read())
 
 
 def setUpModule():
     global server, client
-    server = Running()
+    server = Running(GATEWAY)
     client = server.client()
 
 

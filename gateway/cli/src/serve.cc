@@ -42,6 +42,7 @@ absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part pa
   }
   argv.insert(argv.end(), {"--runtimes", PoliciesOf(place, part, *jailer)});
   if (place.config.jail.allow_no_cgroup) argv.emplace_back("--allow-no-cgroup");
+  argv.insert(argv.end(), {"--zygote-forks-max", std::to_string(place.config.jail.zygote_forks_max)});
   argv.insert(argv.end(), {"--", "--listen", listen.ToString(), "--data", DataDirOf(place, part)});
   for (const config::Setting& setting : config::Changed(place.config)) {
     argv.insert(argv.end(), {"--set", StrCat(setting.key, "=", setting.value)});
