@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        turn = Turn(request)
+        turn = self.server.turn_type(request)
         time.sleep(turn.wait)
         if turn.status != 200:
             return self.send_json(turn.status, {"error": {"message": "refused as asked", "type": "test", "code": None}})
@@ -156,6 +156,8 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    # What reads the request's orders: another one knows other words.
+    turn_type = Turn
     # Hundreds of runs ask at once; a connection that the kernel drops looks to the client like a model that thinks.
     request_queue_size = 1024
 
