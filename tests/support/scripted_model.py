@@ -88,6 +88,9 @@ class Turn:
 class Connection(asyncio.Protocol):
     """One client: requests one after the other. What is going on ends when the client goes."""
 
+    def __init__(self, server):
+        self.server = server
+
     def connection_made(self, transport):
         self.transport, self.received, self.task = transport, bytearray(), None
 
@@ -129,7 +132,7 @@ class Connection(asyncio.Protocol):
                              % (status, len(body), body))
 
     async def complete(self, request):
-        turn = Turn(request)
+        turn = self.server.turn_type(request)
         if turn.wait:
             await asyncio.sleep(turn.wait)
         if turn.status != 200:
@@ -188,11 +191,14 @@ class Connection(asyncio.Protocol):
 class Server:
     """The model on a thread of its own; server_port is where."""
 
+    # What reads the request's orders: another one knows other words.
+    turn_type = Turn
+
     def __init__(self, port):
         self.loop = asyncio.new_event_loop()
         # Hundreds of runs ask at once; a connection that the kernel drops looks to the client like a model that thinks.
         self.listening = self.loop.run_until_complete(
-            self.loop.create_server(Connection, "127.0.0.1", port, backlog=1024))
+            self.loop.create_server(lambda: Connection(self), "127.0.0.1", port, backlog=1024))
         self.server_port = self.listening.sockets[0].getsockname()[1]
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()

@@ -43,6 +43,7 @@ class ApiClient final {
                                           absl::FunctionRef<absl::Status(std::string_view)> sink);
   // For what these do not cover: a request as it is, its answer a status or a reply.
   [[nodiscard]] absl::StatusOr<HttpReply> Perform(const HttpRequest& request);
+  [[nodiscard]] const HttpTarget& target() const { return http_.target(); }
 
  private:
   [[nodiscard]] absl::StatusOr<Json> Call(const std::string& method, const std::string& path, std::string body);

@@ -120,8 +120,10 @@ absl::Status CurlStatus(CURLcode code, const char* detail, const HttpTarget& tar
       return absl::InvalidArgumentError(StrCat("reading ", request.file, " failed: ", words));
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
-      return absl::UnavailableError(
-          StrCat("cannot reach ", where, ": ", words, ": is `carrel serve` running? CARREL_URL names another server"));
+      return absl::UnavailableError(StrCat("cannot reach ", where, ": ", words,
+                                           target.unix_socket.empty()
+                                               ? ": is `carrel serve` running? CARREL_URL names another server"
+                                               : ": is `carrel serve` running with this data directory?"));
     default:
       return absl::UnavailableError(StrCat(request.method, " ", where, request.path, ": ", words));
   }
