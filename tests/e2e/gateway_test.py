@@ -230,6 +230,35 @@ class Gateway(unittest.TestCase):
             self.assertIn("CARREL_MODEL_BASE_URL", run.last_error.message)
             self.assertEqual(serve.stop(), 0)
 
+    def test_an_ordinary_user_has_all_of_it_as_himself(self):
+        user = 54321 if os.geteuid() == 0 else None
+        with Serve(BIN, user=user) as serve:
+            note = serve.work / "note.txt"
+            note.write_text("The spare key hangs behind the blue door.\n")
+            serve.run("store", "add", "notes", str(note), check=0)
+            self.assertIn("blue door", serve.run("search", "notes", "Where is the spare key?", check=0).stdout)
+            self.assertEqual(serve.run("run", "-c", "print(6 * 7)", check=0).stdout, "42\n")
+            self.assertIn("bootstrap", serve.run("keys", "list", check=0).stdout)
+            gateway = next(pid for pid, (name, _) in descendants(serve.process.pid).items() if name == "carrel-gateway")
+            self.assertEqual(os.stat(f"/proc/{gateway}").st_uid, user or os.geteuid())
+            self.assertEqual(serve.stop(), 0)
+
+    def test_a_model_that_is_no_url_is_a_usage_error(self):
+        serve = Serve(BIN, CARREL_MODEL_BASE_URL="localhost")
+        self.addCleanup(serve.__exit__)
+        done = serve.run("serve", *serve.flags, check=2, timeout=60)
+        self.assertIn("the model's base URL is not a usable URL", done.stderr)
+        self.assertIn("gateway refuses its configuration", done.stderr)
+
+    def test_a_proxy_s_password_is_in_no_argument_list(self):
+        with Serve(BIN, CARREL_MODEL_BASE_URL="http://192.0.2.1/v1", CARREL_MODEL_PROXY_URL="http://me:pass-word@127.0.0.1:9") as serve:
+            family = {serve.process.pid, *descendants(serve.process.pid)}
+            arguments = b"".join(path.read_bytes() for path in (pathlib.Path(f"/proc/{pid}/cmdline") for pid in family) if path.exists())
+            self.assertIn(b"carrel-gateway", arguments)
+            self.assertNotIn(b"pass-word", arguments)
+            self.assertNotIn("pass-word", serve.run("serve", "--print-config", check=0).stdout)
+            self.assertEqual(serve.stop(), 0)
+
     def test_a_bootstrap_key_is_used_and_not_shown_and_a_stop_leaves_nothing(self):
         with Serve(BIN, CARREL_BOOTSTRAP_KEY="sk-chosen-by-the-operator") as serve:
             client = openai.OpenAI(base_url=serve.base_url, api_key="sk-chosen-by-the-operator")

@@ -84,7 +84,9 @@ absl::Status ErrorOf(const HttpReply& reply) {
 }
 
 absl::StatusOr<HttpReply> ApiClient::Perform(const HttpRequest& request) {
-  auto reply = http_.Perform(request);
+  HttpRequest ticking = request;
+  if (!ticking.tick) ticking.tick = tick_;
+  auto reply = http_.Perform(ticking);
   if (!reply.ok()) return reply;
   if (reply->status < 200 || reply->status >= 300) return ErrorOf(*reply);
   return reply;

@@ -46,6 +46,9 @@ class Chat final {
       if (!opened.ok()) return opened.status();
       out_ = *std::move(opened);
     }
+    api_.SetTick([this] {
+      return signals_.Wait(absl::ZeroDuration()) == 0 ? absl::OkStatus() : absl::CancelledError("interrupted");
+    });
     if (auto status = FindOrMakeAssistant(); !status.ok()) return status;
     auto result = Converse();
     if (made_assistant_) {

@@ -74,7 +74,7 @@ Console::Console(bool json)
 void Console::Print(std::string_view line) {
   if (json_) return;
   ClearProgress();
-  WriteAll(stdout, StrCat(line, "\n"));
+  WriteAll(stdout, StrCat(SafeText(line, /*keep_lines=*/true), "\n"));
 }
 
 void Console::WriteStdout(std::string_view text) {

@@ -239,7 +239,7 @@ absl::StatusOr<HttpReply> HttpClient::Impl::Perform(const HttpRequest& request) 
   transfer.reply.status = static_cast<int>(status);
   if (!transfer.failure.ok()) return transfer.failure;
   // A server that refuses an upload early answers and closes: the answer is what counts.
-  const bool refused = code == CURLE_SEND_ERROR && status >= 400;
+  const bool refused = (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR) && status >= 400;
   if (code != CURLE_OK && !refused) return CurlStatus(code, detail, target_, request);
   return std::move(transfer.reply);
 }

@@ -135,6 +135,8 @@ absl::StatusOr<SupervisedProgram> GatewayProgram(const Serving& serving) {
   AppendSettings(argv, config);
   std::vector<std::string> environment = ServerEnvironment();
   if (!model_key->empty()) environment.push_back(StrCat("CARREL_MODEL_API_KEY=", *model_key));
+  const std::string& proxy = place.config.model.proxy_url;  // may hold a password
+  if (!proxy.empty()) environment.push_back(StrCat("CARREL_MODEL_PROXY_URL=", proxy));
   if (!serving.root_key.key.empty()) environment.push_back(StrCat("CARREL_BOOTSTRAP_KEY=", serving.root_key.key));
   return SupervisedProgram{
       .name = "gateway",

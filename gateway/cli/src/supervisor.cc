@@ -17,6 +17,8 @@ namespace carrel::cli {
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(50);
+// What a program exits with when it was called wrongly.
+constexpr int kConfigurationExit = 2;
 constexpr absl::Duration kHealthEvery = absl::Milliseconds(100);
 
 std::string Text(const absl::Status& status) { return {status.message().data(), status.message().size()}; }
@@ -54,7 +56,13 @@ absl::Status Supervisor::Step(Entry& entry) {
     const bool wait = absl::Now() < entry.next || (entry.program.uses_the_others && !OthersAreHealthy(entry));
     return wait ? absl::OkStatus() : Start(entry);
   }
-  if (const auto end = entry.process->Wait(absl::ZeroDuration()); end.has_value()) return Died(entry, Describe(*end));
+  if (const auto end = entry.process->Wait(absl::ZeroDuration()); end.has_value()) {
+    // All our programs say so when it is their configuration: another try would be the same.
+    if (!entry.was_healthy && end->signal == 0 && end->exit_code == kConfigurationExit) {
+      return Refused(entry, Describe(*end));
+    }
+    return Died(entry, Describe(*end));
+  }
   return entry.healthy ? absl::OkStatus() : CheckStarting(entry);
 }
 
@@ -103,6 +111,16 @@ absl::Status Supervisor::CheckStarting(Entry& entry) {
   static_cast<void>(entry.process->Wait(limits_.stop_max));
   return Died(entry, StrCat("was not healthy after ", absl::FormatDuration(limits_.start_max), " (",
                             entry.last_complaint, ") and was killed"));
+}
+
+absl::Status Supervisor::Refused(Entry& entry, const std::string& how) {
+  listener_({.kind = SupervisorEvent::Kind::kDied,
+             .program = entry.program.name,
+             .pid = entry.process->pid(),
+             .detail = how});
+  entry.process.reset();
+  return absl::InvalidArgumentError(StrCat(
+      entry.program.name, " refuses its configuration: its words are above; `carrel serve --print-config` shows it"));
 }
 
 absl::Status Supervisor::Died(Entry& entry, std::string how) {

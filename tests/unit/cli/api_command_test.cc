@@ -246,8 +246,10 @@ TEST_F(ApiCommandTest, TheRootKeyIsNotShownToAnotherMachine) {
   EXPECT_THAT(result.err, HasSubstr("set CARREL_API_KEY"));
 }
 
+class HostileServer : public CarrelProcess {};
+
 // Attack: a server that sends the key elsewhere by a redirect.
-TEST(HostileServer, RedirectsAreNotFollowed) {
+TEST_F(HostileServer, RedirectsAreNotFollowed) {
   std::atomic<int> elsewhere = 0;
   FakeApi other([&](const FakeApi::Request&) {
     ++elsewhere;
@@ -256,32 +258,31 @@ TEST(HostileServer, RedirectsAreNotFollowed) {
   FakeApi api([&](const FakeApi::Request&) {
     return FakeApi::Reply{.status = 302, .body = "", .headers = {"Location: " + other.url() + "/"}};
   });
-  class Process : public CarrelProcess {
-   public:
-    void TestBody() override {}
-    using CarrelProcess::Carrel;
-    using CarrelProcess::environment_;
-  } process;
-  process.environment_ = {"CARREL_URL=" + api.url(), "CARREL_API_KEY=sk-test-key"};
-  EXPECT_EQ(process.Carrel({"store", "list"}).exit_code, 6);
+  environment_ = {"CARREL_URL=" + api.url(), "CARREL_API_KEY=sk-test-key"};
+  EXPECT_EQ(Carrel({"store", "list"}).exit_code, 6);
   EXPECT_EQ(elsewhere, 0);
 }
 
+// Attack: a server that writes to the terminal as if it were the program.
+TEST_F(HostileServer, WhatItSaysIsNoCommandToATerminal) {
+  FakeApi api([](const FakeApi::Request&) {
+    return FakeLibrary::Ok({{"data", {{{"id", "vs_\x1b]0;title\x07"}, {"name", "a\x1b[2J"}}}}, {"has_more", false}});
+  });
+  environment_ = {"CARREL_URL=" + api.url(), "CARREL_API_KEY=sk-test-key"};
+  const Result result = Carrel({"store", "list"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out + result.err, Not(HasSubstr("\x1b")));
+}
+
 // Attack: an answer without end.
-TEST(HostileServer, AnEndlessAnswerIsCutOff) {
+TEST_F(HostileServer, AnEndlessAnswerIsCutOff) {
   FakeApi api([](const FakeApi::Request&) {
     auto pieces = std::make_shared<int>(0);
     return FakeApi::Reply{.body = "",
                           .more = [pieces] { return ++*pieces < 2000 ? std::string(1 << 20, 'x') : std::string(); }};
   });
-  class Process : public CarrelProcess {
-   public:
-    void TestBody() override {}
-    using CarrelProcess::Carrel;
-    using CarrelProcess::environment_;
-  } process;
-  process.environment_ = {"CARREL_URL=" + api.url(), "CARREL_API_KEY=sk-test-key"};
-  const Result result = process.Carrel({"store", "list"});
+  environment_ = {"CARREL_URL=" + api.url(), "CARREL_API_KEY=sk-test-key"};
+  const Result result = Carrel({"store", "list"});
   EXPECT_EQ(result.exit_code, 4);
   EXPECT_THAT(result.err, HasSubstr("more than"));
 }

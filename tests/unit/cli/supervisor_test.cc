@@ -96,6 +96,13 @@ TEST_F(SupervisorTest, GivesUpOnWhatNeverWorks) {
   EXPECT_EQ(Count(Kind::kStopping), 1);
 }
 
+TEST_F(SupervisorTest, AWrongConfigurationIsNotTriedTwice) {
+  const absl::Status status = Run({Shell("good", kServe), Shell("strict", "exit 2")}, Quick());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message().data(), status.message().size()), HasSubstr("strict refuses"));
+  EXPECT_EQ(Count(Kind::kDied), 1);
+}
+
 TEST_F(SupervisorTest, GivesUpOnWhatDiesAgainAndAgain) {
   const absl::Status status = Run({Shell("dying", ": > \"$1\"; sleep 0.2; exit 1")}, Quick());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);

@@ -30,7 +30,7 @@ class Console final {
   [[nodiscard]] bool interactive() const;
   // Asks, on stderr.
   void Prompt(std::string_view text);
-  // A result for people; nothing in JSON mode. With a final newline.
+  // A result for people, safe for a terminal; nothing in JSON mode. With a final newline.
   void Print(std::string_view line);
   // What code wrote: as it is into a pipe or file, safe on a terminal; nothing in JSON mode.
   void WriteStdout(std::string_view text);

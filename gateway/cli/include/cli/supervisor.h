@@ -61,8 +61,8 @@ class Supervisor final {
   Supervisor& operator=(const Supervisor&) = delete;
   ~Supervisor() = default;
 
-  // Until a signal comes (OK) or a program dies at once again and again (UNAVAILABLE, with the sentence). All programs
-  // have ended when it returns.
+  // Until a signal comes (OK), a program dies at once again and again (UNAVAILABLE, with the sentence), or exits with 2
+  // on its first start (INVALID_ARGUMENT: its configuration). All programs have ended when it returns.
   [[nodiscard]] absl::Status Run(rpc::ShutdownSignals& signals);
 
  private:
@@ -81,6 +81,8 @@ class Supervisor final {
   absl::Status Start(Entry& entry);
   [[nodiscard]] bool OthersAreHealthy(const Entry& entry) const;
   absl::Status CheckStarting(Entry& entry);
+  // It exited with 2 and never worked.
+  absl::Status Refused(Entry& entry, const std::string& how);
   // Counts it; an error: too often.
   absl::Status Died(Entry& entry, std::string how);
   void StopAll(const std::string& why);
