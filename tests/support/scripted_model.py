@@ -9,6 +9,7 @@ usage: scripted_model.py [PORT]      (0, the default: any; prints "listening POR
     wait SECONDS        think first
     refuse STATUS       answer with this HTTP status
     hold                answer with a first word, then nothing
+    break               answer with a first word, then hang up
     words N             answer N words
 
 After tool calls the answer quotes what the tools said, with the citation markers and sandbox links that it finds. Without an
@@ -54,6 +55,7 @@ class Turn:
         self.wait = 0.0 if outputs else sum(float(s) for s in re.findall(r"^wait ([\d.]+)$", orders, re.M))
         self.status = next((int(s) for s in re.findall(r"^refuse (\d+)$", orders, re.M)), 200)
         self.hold = bool(re.search(r"^hold$", orders, re.M))
+        self.breaks = bool(re.search(r"^break$", orders, re.M))
         self.calls = [] if outputs or request.get("tool_choice") == "none" else self.calls_in(orders, request)
         self.text = self.answer(orders, outputs, len(messages))
 
@@ -148,6 +150,8 @@ class Handler(BaseHTTPRequestHandler):
             delta({"content": word})
             if turn.hold:
                 time.sleep(600)
+            if turn.breaks:
+                return
         delta({}, finish)
         if (request.get("stream_options") or {}).get("include_usage"):
             chunk([], usage=usage)
