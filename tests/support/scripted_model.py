@@ -9,6 +9,7 @@ usage: scripted_model.py [PORT]      (0, the default: any; prints "listening POR
     wait SECONDS        think first
     refuse STATUS       answer with this HTTP status
     hold                answer with a first word, then nothing
+    break               answer with a first word, then hang up
     words N             answer N words
     pace SECONDS        wait after each word
     clock               begin the answer with the moment of its sending, in seconds of CLOCK_MONOTONIC
@@ -59,6 +60,7 @@ class Turn:
         self.pace = next((float(s) for s in re.findall(r"^pace ([\d.]+)$", orders, re.M)), 0.0)
         self.clock = bool(re.search(r"^clock$", orders, re.M))
         self.hold = bool(re.search(r"^hold$", orders, re.M))
+        self.breaks = bool(re.search(r"^break$", orders, re.M))
         self.calls = [] if outputs or request.get("tool_choice") == "none" else self.calls_in(orders, request)
         self.text = self.answer(orders, outputs, len(messages))
 
@@ -181,6 +183,8 @@ class Connection(asyncio.Protocol):
                 await asyncio.sleep(600)
             if turn.pace:
                 await asyncio.sleep(turn.pace)
+            if turn.breaks:
+                return self.transport.close()
         delta({}, finish)
         if (request.get("stream_options") or {}).get("include_usage"):
             chunk([], usage=usage)
