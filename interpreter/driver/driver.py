@@ -36,6 +36,7 @@ class Driver:
         self._channel = None
         self._call = 0
         self._unanswered = False
+        self._warming = False
         self._display_bytes_left = 0
         self._save_figures = False
         self._lock = threading.Lock()
@@ -60,6 +61,15 @@ class Driver:
     def reseed(self):
         """Once in each child, before it serves."""
         reseed.reseed(self._generators)
+
+    def rehearse(self):
+        """What a session does up to the end of its first cell, as far as that can be done without one. Runs in a child
+        of the zygote that ends after it: which pages it wrote to is what every session will write to."""
+        self.reseed()
+        self._warming = True
+        self._streams = shell_module.open_streams()
+        shell_module.touch(self._shell)
+        self._snapshot.repair(self._streams)
 
     def serve(self):
         """Runs cells until the engine is gone, then ends the process."""
@@ -87,6 +97,8 @@ class Driver:
                 kind, body = self._channel.receive()
                 if kind == frames.RUN:
                     self._run(*frames.parse_run(body))
+                elif kind == frames.WARM:
+                    self._warm()
             except frames.Closed:
                 _exit(0)
             except BaseException:
@@ -94,14 +106,23 @@ class Driver:
                 # The session goes on; a frame that was torn by it makes the engine end the session.
                 continue
 
+    def _warm(self):
+        """Runs cells that leave nothing behind, so that this process owns the pages that the first of a user's needs."""
+        self._warming = True
+        try:
+            shell_module.touch(self._shell)
+        finally:
+            self._warming = False
+        self._channel.send_ready()
+
     # The sink of the shell.
     def display(self, data, is_result):
         """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code."""
         if _getpid() != self._pid:
             return  # a forked child of the code shares the channel, and has nobody at the other end
         bundle = shell_module.bundle_bytes(data)[:frames.BUNDLE_ENTRIES_MAX]
-        if not self._channel:
-            return  # the zygote warms up
+        if not self._channel or self._warming:
+            return  # nobody's cell
         length = sum(len(value) for _, value in bundle)
         if self._save_figures:
             for media_type, value in bundle:

@@ -228,11 +228,28 @@ def warm_up(shell):
     describe(failed.error_in_exec)
     for name in ("np", "pd", "plt"):
         shell.user_ns.pop(name, None)
-    shell.displayhook.flush()
-    shell.execution_count = 1
-    shell.shown_exception = None
+    forget_cells(shell)
     _close_fonts()
     del numpy, pandas, scipy
+
+
+def touch(shell):
+    """What every first cell does, in a forked child: each page that it writes to is copied now instead of then. No more
+    than that: what this costs is paid for each session of the pool."""
+    shell.run_cell("import numpy as np, pandas as pd, scipy.stats, matplotlib.pyplot as plt\n1 + 1", store_history=False)
+    shell.run_cell("print(end='')", store_history=False)
+    for name in ("np", "pd", "plt", "scipy"):
+        shell.user_ns.pop(name, None)
+    forget_cells(shell)
+
+
+def forget_cells(shell):
+    """Nothing of the cells that ran so far can be seen by the next."""
+    shell.displayhook.flush()
+    shell.user_ns.pop("_0", None)
+    shell.execution_count = 1
+    shell.shown_exception = None
+    sys.last_type = sys.last_value = sys.last_traceback = None
 
 
 def _close_fonts():

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <optional>
 
+#include "cli/bench.h"
 #include "cli/commands.h"
 
 namespace {
@@ -17,6 +18,7 @@ struct Options {
   SearchOptions search;
   KeyOptions keys;
   AssistantOptions assistants;
+  BenchOptions bench;
 };
 
 void AddCommon(CLI::App& command, CommonOptions& common) {
@@ -179,6 +181,30 @@ struct Commands {
   AssistantsCommands assistants;
 };
 
+CLI::App* AddBench(CLI::App& app, Options& options) {
+  auto* bench = app.add_subcommand("bench", "Measure");
+  bench->require_subcommand(1);
+  auto* command = bench->add_subcommand(
+      "sandbox", "What sessions and calls cost, beside a bare fork, bubblewrap and a Jupyter kernel in the same run");
+  AddCommon(*command, options.common);
+  command->add_option("--server", options.bench.server,
+                      "unix:PATH or HOST:PORT of an interpreter (default: one of its own, for the time of the run)");
+  command->add_option("--rounds", options.bench.rounds, "Single sessions, each beside a bare fork")
+      ->check(CLI::Range(1, 100'000));
+  command->add_option("--concurrency", options.bench.concurrency, "Throw-away executions at once, such as 1,2,4,8")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 256));
+  command->add_option("--seconds", options.bench.seconds, "For each of these")->check(CLI::Range(1, 3600));
+  command->add_option("--sessions", options.bench.sessions, "Sessions at once, for the memory of one; 0: none")
+      ->check(CLI::Range(0, 10'000));
+  command->add_option("--jupyter", options.bench.jupyter, "Directory of jupyter_client and ipykernel to compare with");
+  command->add_flag("!--no-baselines", options.bench.baselines, "Compare with nothing");
+  command->add_option("--soak", options.bench.soak, "Instead: executions after which nothing may be left behind")
+      ->check(CLI::Range(0, 10'000'000));
+  command->add_option("--kills", options.bench.kills, "With --soak: kills among them")->check(CLI::Range(0, 1'000'000));
+  return command;
+}
+
 int Complain(const std::string& sentence) {
   std::cerr << "carrel: " << sentence << "\n";
   return ToInt(ExitCode::kUsage);
@@ -228,6 +254,7 @@ int Dispatch(CLI::App& app, const Commands& commands, Options& options) {
   if (chosen("serve") || chosen("run") || commands.assistants.chat->parsed()) {
     return DispatchWithSignals(app, commands, options, console);
   }
+  if (chosen("bench")) return ToInt(BenchSandbox(options.common, options.bench, console));
   if (chosen("search")) return ToInt(Search(options.common, options.search, console));
   if (chosen("doctor")) return ToInt(Doctor(options.common, console));
   if (chosen("version")) return ToInt(Version(options.common, console));
@@ -250,6 +277,7 @@ int main(int argc, char** argv) {
   AddSearch(app, options);
   commands.assistants = AddAssistants(app, options);
   commands.keys = AddKeys(app, options);
+  AddBench(app, options);
   AddCommon(*app.add_subcommand("doctor", "What the jail has on this machine, and what mends it"), options.common);
   AddCommon(*app.add_subcommand("version", "The version"), options.common);
   app.set_version_flag("--version", "carrel " CARREL_VERSION);

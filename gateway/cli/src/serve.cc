@@ -71,6 +71,7 @@ absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part pa
   }
   argv.insert(argv.end(), {"--runtimes", PoliciesOf(place, part, *jailer)});
   if (place.config.jail.allow_no_cgroup) argv.emplace_back("--allow-no-cgroup");
+  argv.insert(argv.end(), {"--zygote-forks-max", std::to_string(place.config.jail.zygote_forks_max)});
   argv.insert(argv.end(), {"--", "--listen", listen.ToString(), "--data", DataDirOf(place, part)});
   config::Config config = place.config;
   if (const auto uid = GatewayUid(place); uid.has_value()) config.rpc.allowed_uids.push_back(*uid);

@@ -466,52 +466,11 @@ class Call final {
   uint64_t display_left_;
 };
 
-std::string ReadSome(int fd) {
-  std::string text(4096, '\0');
-  const ssize_t count = TEMP_FAILURE_RETRY(::read(fd, text.data(), text.size()));
-  text.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
-  return RepairUtf8(text);
-}
-
 }  // namespace
 
 CallResult RunCall(const CallOptions& options, sandbox::Jail& jail, SessionPipes& pipes, EventSink& sink,
                    const std::atomic<bool>& deleted) {
   return Call(options, jail, pipes, sink, deleted).Run();
-}
-
-absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl::Time deadline) {
-  const std::string hello = EncodeHello(cpus);
-  if (::send(pipes.control.get(), hello.data(), hello.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(hello.size())) {
-    return absl::UnavailableError(StrCat("the interpreter's channel: ", ::strerror(errno)));
-  }
-  FrameReader reader(kFrameOverhead);
-  std::array<char, 256> buffer{};
-  while (true) {
-    std::array<pollfd, 2> fds = {{{.fd = pipes.control.get(), .events = POLLIN, .revents = 0},
-                                  {.fd = jail.exit_fd(), .events = POLLIN, .revents = 0}}};
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) return absl::UnavailableError("the interpreter did not answer in time");
-    const timespec timeout = absl::ToTimespec(left);
-    if (::ppoll(fds.data(), fds.size(), &timeout, nullptr) < 0 && errno != EINTR) {
-      return absl::InternalError(StrCat("ppoll: ", ::strerror(errno)));
-    }
-    const ssize_t count = ::recv(pipes.control.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (count > 0) {
-      reader.Append(std::string_view(buffer.data(), static_cast<size_t>(count)));
-      const std::optional<absl::StatusOr<Frame>> frame = reader.Next();
-      if (!frame) continue;
-      const ReadyFrame* ready = frame->ok() ? std::get_if<ReadyFrame>(&**frame) : nullptr;
-      if (ready == nullptr || ready->version != kFramesVersion) {
-        return absl::UnavailableError("the interpreter speaks another version of the protocol");
-      }
-      return absl::OkStatus();
-    }
-    if (count == 0 || fds[1].revents != 0) {
-      return absl::UnavailableError(
-          StrCat("the interpreter ended at its start: ", ReadSome(pipes.standard_error.get())));
-    }
-  }
 }
 
 }  // namespace carrel::interpreter

@@ -20,6 +20,7 @@ constexpr uint8_t kSaveFigures = 1;
 
 enum Type : uint8_t {
   kHello = 0x01,
+  kWarm = 0x04,
   kRun = 0x02,
   kAck = 0x03,
   kReady = 0x81,
@@ -121,6 +122,12 @@ std::string EncodeHello(uint32_t cpus) {
   Put(body, static_cast<uint8_t>(kHello));
   Put(body, kFramesVersion);
   Put(body, cpus);
+  return WithLength(body);
+}
+
+std::string EncodeWarm() {
+  std::string body;
+  Put(body, static_cast<uint8_t>(kWarm));
   return WithLength(body);
 }
 

@@ -30,13 +30,15 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
 
   grpc::Status CreateSession(grpc::ServerContext* context, const v1::CreateSessionRequest* request,
                              v1::Session* response) override {
-    const absl::StatusOr<std::shared_ptr<Session>> session =
-        table_.Create({.owner = request->owner(),
-                       .runtime = request->runtime(),
-                       .limits = FromProto(request->limits()),
-                       .idle_timeout = absl::Milliseconds(
-                           static_cast<int64_t>(std::min<uint64_t>(request->idle_timeout_ms(), INT64_MAX))),
-                       .session_id = request->session_id()});
+    const absl::StatusOr<std::shared_ptr<Session>> session = table_.Create(
+        {.owner = request->owner(),
+         .runtime = request->runtime(),
+         .limits = FromProto(request->limits()),
+         .idle_timeout =
+             absl::Milliseconds(static_cast<int64_t>(std::min<uint64_t>(request->idle_timeout_ms(), INT64_MAX))),
+         .lifetime = absl::Milliseconds(static_cast<int64_t>(std::min<uint64_t>(request->lifetime_ms(), INT64_MAX))),
+         .session_id = request->session_id(),
+         .cancelled = [context] { return context->IsCancelled(); }});
     if (!session.ok()) return Refuse(session.status(), *context);
     *response = ToProto((*session)->Info());
     return grpc::Status::OK;
@@ -175,6 +177,20 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     }
     response->set_sessions_max(table_.options().sessions_max);
     response->set_sessions(table_.size());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status GetStatistics(grpc::ServerContext* /*context*/, const v1::GetStatisticsRequest* /*request*/,
+                             v1::Statistics* response) override {
+    for (const StepSummary& summary : table_.statistics().Steps()) *response->add_steps() = ToProto(summary);
+    for (size_t i = 0; i < static_cast<size_t>(Event::kEventsMax); ++i) {
+      const auto event = static_cast<Event>(i);
+      (*response->mutable_events())[std::string(EventName(event))] = table_.statistics().Total(event);
+    }
+    response->set_sessions(table_.size());
+    response->set_waiting(table_.waiting());
+    response->set_pool_ready(table_.pool().ready());
+    response->set_pool_memory_bytes(table_.pool().memory_bytes());
     return grpc::Status::OK;
   }
 

@@ -9,6 +9,7 @@
 #include "interpreter/engine/limits.h"
 #include "interpreter/engine/outcome.h"
 #include "interpreter/engine/session.h"
+#include "interpreter/engine/statistics.h"
 #include "sandbox/jail.h"
 
 namespace carrel::interpreter {
@@ -17,6 +18,7 @@ namespace carrel::interpreter {
 [[nodiscard]] v1::Limits ToProto(const Limits& limits);
 [[nodiscard]] absl::StatusOr<ReturnFiles> FromProto(v1::ReturnFiles return_files);
 [[nodiscard]] v1::Session ToProto(const SessionInfo& info);
+[[nodiscard]] v1::StepTime ToProto(const StepSummary& summary);
 [[nodiscard]] v1::Outcome ToProto(Outcome outcome);
 [[nodiscard]] v1::Display ToProto(Display display);
 [[nodiscard]] v1::Artifact ToProto(Artifact artifact);

@@ -32,6 +32,18 @@ struct JailLimits {
   uint64_t tmp_bytes = 0;        // /tmp and /dev/shm, each
   uint64_t open_files = 0;       // descriptors per process; over it EMFILE
   uint64_t cpu_seconds = 0;      // RLIMIT_CPU per process, SIGXCPU; 0 stays "none"
+
+  friend bool operator==(const JailLimits&, const JailLimits&) = default;
+};
+
+// When each step of making a jail was over, in microseconds after its request came to the jailer. 0: no such step.
+struct SetupTimes {
+  uint32_t cgroup_us = 0;   // the group is there, with its limits
+  uint32_t init_us = 0;     // the init was cloned into its namespaces, and says so
+  uint32_t mounts_us = 0;   // its mounts stand
+  uint32_t forked_us = 0;   // the zygote has forked
+  uint32_t let_go_us = 0;   // the child may enter
+  uint32_t entered_us = 0;  // everything is given up: the jail is shut
 };
 
 // What the kernel counts. All of the jail's life so far, every process of it.
@@ -131,6 +143,9 @@ class Jail {
   [[nodiscard]] virtual Workspace& workspace() = 0;
   // The limits in force, every field set.
   [[nodiscard]] virtual const JailLimits& limits() const = 0;
+  [[nodiscard]] virtual SetupTimes setup_times() const { return {}; }
+  // Begins what the destructor does, and does not wait for it.
+  virtual void BeginEnd() {}
 };
 
 struct JailRequest {
@@ -164,6 +179,8 @@ struct PolicyInfo {
   JailLimits caps;
   // false: its zygote is still starting; Create waits for it.
   bool ready = false;
+  // Grows when what its sessions are made of has changed on disk: a jail that was made before is of the old kind.
+  uint32_t generation = 0;
 };
 
 class JailMaker {

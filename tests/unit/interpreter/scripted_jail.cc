@@ -37,15 +37,22 @@ class EmptyWorkspace final : public sandbox::Workspace {
 
 class ScriptedJail final : public sandbox::Jail {
  public:
-  ScriptedJail(sandbox::JailRequest request, std::shared_ptr<std::atomic<int>> alive)
-      : request_(std::move(request)),
+  ScriptedJail(sandbox::JailRequest request, std::shared_ptr<std::atomic<int>> alive, ScriptedJails::Registry* registry)
+      : registry_(*registry),
+        request_(std::move(request)),
         alive_(std::move(alive)),
         exit_fd_(::eventfd(0, EFD_CLOEXEC)),
         limits_(request_.limits),
         driver_([this] { Drive(); }) {
     ++*alive_;
+    const std::lock_guard lock(registry_.mutex);
+    registry_.jails.insert(this);
   }
   ~ScriptedJail() override {
+    {
+      const std::lock_guard lock(registry_.mutex);
+      registry_.jails.erase(this);
+    }
     End({.signal = SIGKILL});
     driver_.join();
     --*alive_;
@@ -111,7 +118,7 @@ class ScriptedJail final : public sandbox::Jail {
       if (length.empty()) return;
       const std::string frame = Read(static_cast<uint8_t>(length[0]) | static_cast<uint8_t>(length[1]) << 8);
       if (frame.empty()) return;
-      if (frame[0] == 1) Send("\x81" + Le(2, 2));
+      if (frame[0] == 1 || frame[0] == 4) Send("\x81" + Le(2, 2));
       if (frame[0] == 2) Run(static_cast<uint8_t>(frame[1]), frame.substr(22));
     }
   }
@@ -162,6 +169,7 @@ class ScriptedJail final : public sandbox::Jail {
     Done(call, 0, 0, 0, "");
   }
 
+  ScriptedJails::Registry& registry_;
   sandbox::JailRequest request_;
   std::shared_ptr<std::atomic<int>> alive_;
   UniqueFd exit_fd_;
@@ -179,7 +187,13 @@ class ScriptedJail final : public sandbox::Jail {
 
 absl::StatusOr<std::unique_ptr<sandbox::Jail>> ScriptedJails::Create(sandbox::JailRequest request, absl::Time) {
   if (!fail_next.ok()) return std::exchange(fail_next, absl::OkStatus());
-  return std::make_unique<ScriptedJail>(std::move(request), alive);
+  auto jail = std::make_unique<ScriptedJail>(std::move(request), alive, &registry_);
+  return jail;
+}
+
+void ScriptedJails::KillAll() {
+  const std::lock_guard lock(registry_.mutex);
+  for (sandbox::Jail* jail : registry_.jails) (void)jail->KillAll();
 }
 
 }  // namespace carrel::testing

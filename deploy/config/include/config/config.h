@@ -38,6 +38,7 @@ struct JailConfig {
   std::string tier = "auto";
   bool allow_no_cgroup = false;
   std::string runtimes_dir;
+  uint64_t zygote_forks_max = 10'000;
 };
 
 struct InterpreterConfig {
@@ -50,6 +51,11 @@ struct InterpreterConfig {
   uint64_t linger_ms = 60'000;
   uint64_t interrupt_grace_ms = 2'000;
   uint64_t memory_bytes_total_max = 0;
+  uint64_t lifetime_ms = 86'400'000;
+  uint64_t admission_waiting_max = 64;
+  uint64_t admission_wait_ms_max = 10'000;
+  uint64_t pool_size = 4;
+  uint64_t pool_memory_bytes_max = 256ull << 20;
 };
 
 struct RetrievalConfig {

@@ -62,7 +62,4 @@ struct CallResult {
 [[nodiscard]] CallResult RunCall(const CallOptions& options, sandbox::Jail& jail, SessionPipes& pipes, EventSink& sink,
                                  const std::atomic<bool>& deleted);
 
-// Says HELLO and waits for READY. UNAVAILABLE: the driver ended or did not answer.
-[[nodiscard]] absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl::Time deadline);
-
 }  // namespace carrel::interpreter

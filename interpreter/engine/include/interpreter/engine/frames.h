@@ -41,6 +41,7 @@ struct DoneFrame {
 using Frame = std::variant<ReadyFrame, DisplayFrame, DroppedFrame, DoneFrame>;
 
 [[nodiscard]] std::string EncodeHello(uint32_t cpus);
+[[nodiscard]] std::string EncodeWarm();
 struct RunFrame {
   uint64_t call = 0;
   uint64_t display_bytes_max = 0;
