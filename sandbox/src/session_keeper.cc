@@ -46,6 +46,7 @@ bool IsWritable(int fd) {
 
 std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
   std::vector<int> numbers;
+  numbers.reserve(fds.size());
   for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
   return numbers;
 }

@@ -113,7 +113,9 @@ void Limit(__rlimit_resource resource, uint64_t value) {
       ::close(i);
     }
   }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose shadow counts as terabytes of data
   Limit(RLIMIT_DATA, limits.memory_bytes);
+#endif
   Limit(RLIMIT_CPU, limits.cpu_seconds);
   char* const environment[] = {nullptr};
   ::execve(argv[0], argv, environment);

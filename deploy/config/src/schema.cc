@@ -72,7 +72,7 @@ const std::vector<Key>& Table() {
       {"model", "api_key_file", TextKey{AT(model, api_key_file), {}}},
       {"model", "aliases", TextKey{AT(model, aliases), {}}},
       {"model", "ca_file", TextKey{AT(model, ca_file), {}}},
-      {"model", "proxy_url", TextKey{AT(model, proxy_url), {}}},
+      {"model", "proxy_url", TextKey{AT(model, proxy_url), {}}, true},  // may hold a password
       {"model", "window_tokens", NumberKey{AT(model, window_tokens), 1024, 100'000'000}},
       {"model", "first_byte_ms_max", NumberKey{AT(model, first_byte_ms_max), 100, kDayMs}},
       {"model", "idle_ms_max", NumberKey{AT(model, idle_ms_max), 100, kDayMs}},

@@ -132,18 +132,20 @@ std::string_view BelowBase(std::string_view path) {
 }
 
 absl::StatusOr<const Route*> FindRoute(Request& request) {
+  request.allowed.clear();
   std::vector<std::string_view> segments = Split(request.path);
-  bool known_path = false;
   for (const Route& route : kRoutes) {
     std::map<std::string, std::string> ids;
     if ((route.admin && !request.admin) || !Fits(route, segments, ids)) continue;
-    known_path = true;
-    if (request.method != route.method) continue;
+    if (request.method != route.method) {
+      request.allowed.emplace_back(route.method);
+      continue;
+    }
     GATEWAY_RETURN_IF_ERROR(CheckIds(ids));
     request.ids = std::move(ids);
     return &route;
   }
-  return MakeError(known_path ? ErrorKind::kMethodNotAllowed : ErrorKind::kUrlUnknown, "",
+  return MakeError(request.allowed.empty() ? ErrorKind::kUrlUnknown : ErrorKind::kMethodNotAllowed, "",
                    {request.method, request.url_path});
 }
 

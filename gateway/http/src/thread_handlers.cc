@@ -68,8 +68,13 @@ absl::StatusOr<Page<T>> Window(std::vector<T> items, const PageRequest& page, Id
     if (end == items.end()) return MakeError(ErrorKind::kInvalidValue, "before", {page.before});
   }
   Page<T> window;
-  for (; begin < end && window.items.size() < static_cast<size_t>(page.limit); ++begin) window.items.push_back(*begin);
-  window.has_more = begin < end;
+  window.has_more = end - begin > page.limit;
+  if (window.has_more) {
+    // The page before an object is the one next to it.
+    const bool backwards = page.after.empty() && !page.before.empty();
+    (backwards ? begin : end) = backwards ? end - page.limit : begin + page.limit;
+  }
+  if (begin < end) window.items.assign(begin, end);
   return window;
 }
 

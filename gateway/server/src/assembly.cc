@@ -105,9 +105,11 @@ class Assembly::Impl {
 absl::Status Assembly::Impl::MakeFirstKey() {
   GATEWAY_ASSIGN_OR_RETURN(std::vector<ApiKey> known, keys_.List());
   if (!known.empty()) return absl::OkStatus();
+  // Who gave it has it: it is neither kept nor shown.
+  if (!options_.bootstrap_key.empty()) return keys_.Bootstrap(options_.bootstrap_key).status();
   // The file first: a crash in between leaves a file whose key the next start takes.
   const std::string path = options_.data_dir + "/root.key";
-  std::string secret = options_.bootstrap_key.empty() ? FirstLineOf(path) : options_.bootstrap_key;
+  std::string secret = FirstLineOf(path);
   if (secret.empty()) secret = Keys::NewSecret();
   GATEWAY_RETURN_IF_ERROR(WriteSecretFile(path, secret + "\n"));
   GATEWAY_ASSIGN_OR_RETURN(new_key_, keys_.Bootstrap(secret));

@@ -68,6 +68,19 @@ TEST_F(ConfigTest, WhatIsPrintedIsReadBackAsTheSame) {
   EXPECT_EQ(again->rpc.token_file, "a\"b\\c");
 }
 
+// Attack: a list of processes shows the password of the proxy, or the model's key.
+TEST_F(ConfigTest, SecretsAreInNoArgumentsAndInNoPrint) {
+  const auto config =
+      Load({.environment = {"CARREL_MODEL_API_KEY=sk-secret", "CARREL_MODEL_PROXY_URL=http://me:secret@proxy:3128"}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->model.proxy_url, "http://me:secret@proxy:3128");
+  EXPECT_TRUE(Changed(*config).empty());
+  EXPECT_EQ(Print(*config).find("secret"), std::string::npos);
+  for (const char* key : {"model.api_key", "model.proxy_url"}) {
+    EXPECT_EQ(Load({.flags = {{key, "x"}}}).status().code(), absl::StatusCode::kInvalidArgument) << key;
+  }
+}
+
 TEST_F(ConfigTest, FlagsWinOverEnvironmentOverFileOverDefaults) {
   std::ofstream(file_) << "[rpc]\ndrain_ms = 1\ncall_ms_max = 2000\nthreads_max = 8\n";
   const auto config = Load({.file = file_,

@@ -22,11 +22,11 @@
 namespace carrel::gateway {
 
 struct AssemblyOptions {
-  // Holds gateway.db, files/, root.key and admin.sock; made when it is not there.
+  // Holds gateway.db, files/, admin.sock, and root.key with a first key that was made here; made when it is not there.
   std::string data_dir;
   // A commit survives power loss, not only the death of the process.
   bool full_sync = true;
-  // The key of a first start; "": one is made.
+  // The key of a first start, which then is neither kept in a file nor shown; "": one is made.
   std::string bootstrap_key;
   ExecutorOptions executor;
   http::Options http;  // admin_socket is the assembly's
@@ -52,7 +52,7 @@ class Assembly {
 
   // HOST:PORT of the API.
   const std::string& address() const;
-  // The key of a first start, "" otherwise: to be shown once.
+  // The key that a first start made, "" otherwise: to be shown once.
   const std::string& new_key() const;
   // For a second front.
   Stores& stores();
