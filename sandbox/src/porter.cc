@@ -32,14 +32,14 @@ void AppendEntry(const WorkspaceEntry& entry, std::string* bytes) {
   bytes->append(entry.path);
 }
 
-// A server that does not listen is its own loss, so failures are not looked at.
-void SendReply(int socket, const PorterReply& reply, std::string_view entries = {}, int fd = -1) {
+// False when the server does not listen (any more), which is its own loss.
+bool SendReply(int socket, const PorterReply& reply, std::string_view entries = {}, int fd = -1) {
   std::string bytes(reinterpret_cast<const char*>(&reply), sizeof reply);
   bytes.append(entries);
-  (void)SendMessage(socket, std::as_bytes(std::span(bytes)), std::span<const int>(&fd, fd >= 0 ? 1 : 0));
+  return SendMessage(socket, std::as_bytes(std::span(bytes)), std::span<const int>(&fd, fd >= 0 ? 1 : 0)).ok();
 }
 
-void SendError(int socket, int error) { SendReply(socket, {.error = error}); }
+void SendError(int socket, int error) { (void)SendReply(socket, {.error = error}); }
 
 }  // namespace
 
@@ -82,7 +82,8 @@ void Porter::Receive() {
     case PorterRequestKind::kOpen: {
       const OpenOutcome opened = OpenWorkspaceFile(workspace_.get(), path);
       if (opened.error != 0) return SendError(reply.get(), opened.error);
-      return SendReply(reply.get(), {}, {}, opened.fd.get());
+      (void)SendReply(reply.get(), {}, {}, opened.fd.get());
+      return;
     }
     case PorterRequestKind::kWrite:
       if (received->fds.size() != 2) return SendError(reply.get(), EINVAL);
@@ -122,7 +123,7 @@ void Porter::Continue(Upload* upload) {
   if (error != 0) return SendError(upload->reply.get(), error);
   std::string entry;
   AppendEntry(DescribeFile(upload->file.path(), upload->file.fd()), &entry);
-  SendReply(upload->reply.get(), {.count = 1}, entry);
+  (void)SendReply(upload->reply.get(), {.count = 1}, entry);
 }
 
 void Porter::SendListing(int reply, const PorterRequest& request) {
@@ -134,12 +135,13 @@ void Porter::SendListing(int reply, const PorterRequest& request) {
   uint32_t count = 0;
   for (const WorkspaceEntry& entry : listing.entries) {
     if (sizeof(PorterReply) + bytes.size() + sizeof(PorterEntry) + entry.path.size() > kPorterMessageBytesMax) {
-      SendReply(reply, {.more = 1, .count = std::exchange(count, 0)}, std::exchange(bytes, {}));
+      // Each part may have to wait for a server that reads slowly: for one that does not read, once is enough.
+      if (!SendReply(reply, {.more = 1, .count = std::exchange(count, 0)}, std::exchange(bytes, {}))) return;
     }
     AppendEntry(entry, &bytes);
     ++count;
   }
-  SendReply(reply, {.incomplete = listing.incomplete ? 1U : 0U, .count = count}, bytes);
+  (void)SendReply(reply, {.incomplete = listing.incomplete ? 1U : 0U, .count = count}, bytes);
 }
 
 }  // namespace carrel::sandbox

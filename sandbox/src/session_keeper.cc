@@ -17,6 +17,7 @@
 #include "namespaces.h"
 #include "sandbox/base/message_socket.h"
 #include "sandbox/base/process_info.h"
+#include "session_ids.h"
 #include "watchdog.h"
 
 namespace carrel::sandbox {
@@ -34,8 +35,13 @@ void SendSignal(const UniqueFd& pidfd, int signal) {
   if (pidfd) ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
 }
 
-bool IsReadable(const UniqueFd& fd) {
-  pollfd polled{.fd = fd.get(), .events = POLLIN, .revents = 0};  // a negative one is passed over
+bool IsReadable(int fd) {
+  pollfd polled{.fd = fd, .events = POLLIN, .revents = 0};  // a negative one is passed over
+  return ::poll(&polled, 1, 0) > 0;
+}
+
+bool IsWritable(int fd) {
+  pollfd polled{.fd = fd, .events = POLLOUT, .revents = 0};
   return ::poll(&polled, 1, 0) > 0;
 }
 
@@ -120,6 +126,9 @@ absl::Status SessionKeeper::Tick(absl::Time now) {
     if (family_.cgroups == nullptr) Measure(session.get());
   }
   for (Session* session : late) Fail(session, absl::DeadlineExceededError("the session took too long to start"));
+  if (std::exchange(zygote_is_full_, false)) {
+    for (auto& [id, session] : sessions_) ForkIfPossible(session.get());
+  }
   return zygotes_.StartDue(now);
 }
 
@@ -161,8 +170,26 @@ void SessionKeeper::FlushServer() {
   loop_->WatchWritable(server_.get(), false);
 }
 
+// With the nursery's queue full, one order more would have us wait for it; and it waits for us, when it has as much to
+// tell. So it is the server that waits.
+void SessionKeeper::PauseServer() {
+  server_is_paused_ = true;
+  loop_->Forget(server_.get());
+  loop_->WatchWritable(nursery_, true);
+}
+
+void SessionKeeper::ResumeServer() {
+  server_is_paused_ = false;
+  loop_->WatchWritable(nursery_, false);
+  if (absl::Status s = loop_->Watch(server_.get(), [this] { OnServer(); }); !s.ok()) {
+    return stop_(std::string(s.message()));
+  }
+  if (!unsent_.empty()) loop_->WatchWritable(server_.get(), true);
+}
+
 void SessionKeeper::OnServer() {
   if (!unsent_.empty()) FlushServer();
+  if (!IsWritable(nursery_)) return PauseServer();
   JailerMessage message;
   auto received = ReceiveMessage(server_.get(), WritableBytesOf(message));
   if (!received.ok() && absl::IsResourceExhausted(received.status())) return;
@@ -203,13 +230,17 @@ void SessionKeeper::OnCreate(const JailerMessage& message, std::vector<UniqueFd>
   const std::string& broken = zygotes_.given_up(message.policy);
   if (!broken.empty()) return Refuse(message.request, absl::UnavailableError(broken));
   auto session = std::make_unique<Session>();
-  session->id = next_session_++;
+  const SessionIds ids = NextSessionIds(&next_session_, [this](uint32_t uid) {
+    return family_.ids_differ && std::any_of(sessions_.begin(), sessions_.end(),
+                                             [uid](const auto& entry) { return entry.second->identity.uid == uid; });
+  });
+  session->id = ids.session;
   session->request = message.request;
   session->policy = message.policy;
   session->limits = *limits;
   session->created = absl::Now();
   // In `userns` there is only one uid, and no right to change the groups.
-  const uint32_t id = kSessionIdBase + static_cast<uint32_t>(family_.ids_differ ? session->id % kSessionIds : 0);
+  const uint32_t id = family_.ids_differ ? ids.uid : kSessionIdBase;
   session->identity = {.uid = id, .gid = id, .groups_are_fixed = !family_.ids_differ};
   session->rlimits = RlimitsFor(*limits, family_.cgroups != nullptr);
   Session* started = session.get();
@@ -240,6 +271,8 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
   // The nursery clones while we make the cgroup.
   if (absl::Status s = SendMessage(nursery_, BytesOf(order), given); !s.ok()) return s;
   session->init_socket = std::move(pair->first);
+  // An init that does not listen (it is stopped, it waits for memory) must not hold up the other sessions.
+  if (absl::Status s = SetNonBlocking(session->init_socket.get()); !s.ok()) return s;
   const uint64_t id = session->id;
   if (absl::Status s = loop_->Watch(session->init_socket.get(), [this, id] { OnInit(id); }); !s.ok()) return s;
   if (family_.cgroups == nullptr) return absl::OkStatus();
@@ -286,6 +319,10 @@ void SessionKeeper::OnStats(const JailerMessage& message) {
 // ---- the nursery
 
 void SessionKeeper::OnNursery() {
+  if (server_is_paused_) {
+    if (IsWritable(nursery_)) ResumeServer();
+    if (!IsReadable(nursery_)) return;  // it only takes orders again
+  }
   NurseryMessage message;
   auto received = ReceiveMessage(nursery_, WritableBytesOf(message));
   if (!received.ok() || received->size != sizeof message) return stop_("the nursery closed its socket");
@@ -356,6 +393,7 @@ void SessionKeeper::OnInit(uint64_t id) {
   if (session == nullptr) return;
   InitMessage message;
   auto received = ReceiveMessage(session->init_socket.get(), WritableBytesOf(message));
+  if (absl::IsResourceExhausted(received.status())) return;
   if (!received.ok() || received->size != sizeof message) {
     // Its pidfd tells the rest.
     loop_->Forget(session->init_socket.get());
@@ -414,7 +452,11 @@ void SessionKeeper::ForkIfPossible(Session* session) {
                             .identity = session->identity,
                             .rlimits = session->rlimits,
                             .own_user_namespace = family_.ids_differ ? 0U : 1U};
-  if (absl::Status s = zygotes_.Fork(session->policy, order, fds); !s.ok()) return Fail(session, s);
+  if (absl::Status s = zygotes_.Fork(session->policy, order, fds); !s.ok()) {
+    if (!absl::IsResourceExhausted(s)) return Fail(session, s);
+    zygote_is_full_ = true;  // of orders; Tick tries again
+    return;
+  }
   session->forked = true;
   session->gate = std::move(gate->first);
   session->pid_namespace.reset();
@@ -536,7 +578,7 @@ void SessionKeeper::OnInitGone(uint64_t id) {
   Session* session = Find(id);
   if (session == nullptr) return;
   // Pidfd and socket are two descriptors: what it said came before its end.
-  while (session->state == Session::State::kStarting && IsReadable(session->init_socket)) OnInit(id);
+  while (session->state == Session::State::kStarting && IsReadable(session->init_socket.get())) OnInit(id);
   if (session->state == Session::State::kStarting) {
     Refuse(session->request, absl::UnavailableError("the session's init died while it was made"));
   }

@@ -79,6 +79,8 @@ class SessionKeeper final {
   void Refuse(uint64_t request, const absl::Status& why);
   void SendServer(const JailerMessage& message, int fd = -1);
   void FlushServer();
+  void PauseServer();
+  void ResumeServer();
 
   EventLoop* loop_;
   UniqueFd server_;
@@ -89,6 +91,8 @@ class SessionKeeper final {
   std::map<uint64_t, std::unique_ptr<Session>> sessions_;
   uint64_t next_session_ = 1;
   std::deque<JailerMessage> unsent_;
+  bool server_is_paused_ = false;
+  bool zygote_is_full_ = false;
   absl::Time last_tick_ = absl::InfinitePast();
 };
 

@@ -1,9 +1,11 @@
 // The gateway as it is, over a real model endpoint, with a code tool and a search tool that are only as clever as the
 // client suites need: for machines without a jail, and for answers that do not depend on Python.
 //
-// usage: gateway_with_fakes DATA_DIR MODEL_BASE_URL [HOST:PORT]; prints "listening HOST:PORT" and "key KEY", ends on
-// SIGTERM or SIGINT.
+// usage: gateway_with_fakes DATA_DIR MODEL_BASE_URL [HOST:PORT [RUNS_IN_FLIGHT_MAX]]; prints "listening HOST:PORT" and
+// "key KEY", ends on SIGTERM or SIGINT. The key is CARREL_BOOTSTRAP_KEY, when there is one.
 #include <csignal>
+#include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -11,6 +13,7 @@
 #include <thread>
 
 #include "absl/strings/ascii.h"
+#include "absl/synchronization/notification.h"
 #include "gateway/server/assembly.h"
 #include "gateway/storage/blob_directory.h"
 #include "gateway/types/status_macros.h"
@@ -31,31 +34,50 @@ absl::StatusOr<std::string> ReadAll(FileStore& files, const Blob& blob) {
   return text;
 }
 
-// "Runs" print('…') by printing what stands in the quotes, and makes a picture of savefig('/mnt/data/NAME').
+// "Runs" time.sleep(SECONDS) by waiting, print('…') by printing what stands in the quotes, and makes a picture of
+// savefig('/mnt/data/NAME'). What it was given to run is in DATA_DIR/executed, a line each.
 class FakeCodeTool final : public CodeTool {
  public:
-  explicit FakeCodeTool(FileStore& files) : files_(files) {}
+  FakeCodeTool(FileStore& files, const std::string& executed) : files_(files), executed_(executed, std::ios::app) {}
 
   std::unique_ptr<CodeCall> Start(CodeRequest request, std::shared_ptr<CodeListener> listener) override {
     class Call final : public CodeCall {
      public:
-      explicit Call(std::thread thread) : thread_(std::move(thread)) {}
-      ~Call() override { thread_.join(); }
+      Call(FakeCodeTool& tool, CodeRequest request, std::shared_ptr<CodeListener> listener)
+          : thread_([this, &tool, request = std::move(request), listener = std::move(listener)] {
+              tool.Note(request.code);
+              if (interrupted_.WaitForNotificationWithTimeout(SleepOf(request.code))) return;
+              absl::StatusOr<CodeResult> result = tool.Run(request.code);
+              if (result.ok()) listener->OnLogs(result->text);
+              listener->OnEnd(std::move(result));
+            }) {}
+      ~Call() override {
+        interrupted_.Notify();
+        thread_.join();
+      }
 
      private:
+      absl::Notification interrupted_;
       std::thread thread_;
     };
-    return std::make_unique<Call>(std::thread([this, request = std::move(request), listener = std::move(listener)] {
-      absl::StatusOr<CodeResult> result = Run(request.code);
-      if (result.ok()) listener->OnLogs(result->text);
-      listener->OnEnd(std::move(result));
-    }));
+    return std::make_unique<Call>(*this, std::move(request), std::move(listener));
   }
   absl::Status Delete(const ProjectId&, const ContainerId&) override { return absl::OkStatus(); }
 
  private:
+  void Note(const std::string& code) {
+    const std::lock_guard lock(executed_mutex_);
+    executed_ << code << std::endl;
+  }
+
+  static absl::Duration SleepOf(const std::string& code) {
+    static const std::regex kSleep(R"(time\.sleep\(([\d.]+)\))");
+    std::smatch found;
+    return std::regex_search(code, found, kSleep) ? absl::Seconds(std::stod(found[1])) : absl::ZeroDuration();
+  }
+
   absl::StatusOr<CodeResult> Run(const std::string& code) {
-    CodeResult result{.succeeded = true};
+    CodeResult result;
     static const std::regex kPrint(R"(print\('([^']*)'\))");
     static const std::regex kSave(R"(savefig\('/mnt/data/([^']*)'\))");
     for (std::sregex_iterator at(code.begin(), code.end(), kPrint), end; at != end; ++at) {
@@ -72,6 +94,8 @@ class FakeCodeTool final : public CodeTool {
   }
 
   FileStore& files_;
+  std::mutex executed_mutex_;
+  std::ofstream executed_;
 };
 
 // Finds the files in which a word of the query stands; the passage is the whole text.
@@ -125,7 +149,7 @@ class FakeSearchTool final : public SearchTool {
                            .score = 0.9,
                            .attributes = document.attributes,
                            .passage = document.text,
-                           .quote = document.text});
+                           .citations = {{.quote = document.text}}});
       }
     }
     return results;
@@ -155,7 +179,7 @@ class FakeSearchTool final : public SearchTool {
 
 int Main(int argc, char** argv) {
   if (argc < 3) {
-    std::cerr << "usage: gateway_with_fakes DATA_DIR MODEL_BASE_URL [HOST:PORT]\n";
+    std::cerr << "usage: gateway_with_fakes DATA_DIR MODEL_BASE_URL [HOST:PORT [RUNS_IN_FLIGHT_MAX]]\n";
     return 2;
   }
   sigset_t signals;
@@ -168,13 +192,16 @@ int Main(int argc, char** argv) {
   if (!files.ok()) return std::cerr << files.status() << "\n", 1;
   auto model = MakeOpenAiChatModel({.base_url = argv[2]});
   if (!model.ok()) return std::cerr << model.status() << "\n", 1;
-  FakeCodeTool code(**files);
+  FakeCodeTool code(**files, data + "/executed");
   FakeSearchTool search(**files);
-  AssemblyOptions options{.data_dir = data, .bootstrap_key = "sk-test-of-the-client-suites"};
+  const char* given = std::getenv("CARREL_BOOTSTRAP_KEY");
+  const std::string key = given != nullptr ? given : "sk-test-of-the-client-suites";
+  AssemblyOptions options{.data_dir = data, .bootstrap_key = key};
   options.http.listen = argc > 3 ? argv[3] : "127.0.0.1:0";
+  if (argc > 4) options.executor.runs_in_flight_max = std::stoul(argv[4]);
   auto assembly = Assembly::Start(std::move(options), {**files, **model, code, search});
   if (!assembly.ok()) return std::cerr << assembly.status() << "\n", 1;
-  std::cout << "listening " << (*assembly)->address() << "\nkey sk-test-of-the-client-suites" << std::endl;
+  std::cout << "listening " << (*assembly)->address() << "\nkey " << key << std::endl;
   int signal = 0;
   sigwait(&signals, &signal);
   (*assembly)->Drain(absl::Seconds(2));

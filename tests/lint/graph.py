@@ -26,6 +26,7 @@ THIRD_PARTY = [
         (r"prometheus-cpp.*", "prometheus-cpp"),
         (r"nlohmann_json.*", "nlohmann"),
         (r"CLI11.*", "cli11"),
+        (r"CURL::.*", "curl"),
         # FAISS with what it needs itself.
         (r"(.*/lib)?faiss.*|LAPACK::.*|BLAS::.*|OpenMP::.*|openblas", "faiss"),
         (r"SQLite.*|PkgConfig::SQLITE.*|sqlite3", "sqlite"),

@@ -182,7 +182,8 @@ std::optional<Annotation> RunStepper::Resolve(const AnswerSegment& segment) cons
       return Annotation{.kind = Annotation::Kind::kFileCitation,
                         .text = segment.text,
                         .file_id = cited->second.file_id,
-                        .quote = cited->second.quote};
+                        .citation = cited->second.citation,
+                        .score = cited->second.score};
     }
     case AnswerSegment::Kind::kLink: {
       const std::string path = segment.text.substr(kSandboxLink.size());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
 #include "inputs_loader.h"
 
@@ -11,8 +12,23 @@ namespace {
 
 constexpr absl::Duration kFirstLook = absl::Milliseconds(20);
 constexpr absl::Duration kLookMax = absl::Milliseconds(500);
+constexpr absl::Duration kRetakeMax = absl::Minutes(1);
 
 std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// Every item of a list, oldest first.
+template <class List>
+auto ListAll(const List& list) -> absl::StatusOr<decltype(list(PageRequest{})->items)> {
+  decltype(list(PageRequest{})->items) all;
+  PageRequest page{.limit = 100, .ascending = true};
+  for (;;) {
+    auto got = list(page);
+    if (!got.ok()) return got.status();
+    for (auto& item : got->items) all.push_back(std::move(item));
+    if (!got->has_more || got->items.empty()) return all;
+    page.after = all.back().id.value;
+  }
+}
 
 }  // namespace
 
@@ -55,10 +71,11 @@ class RunDriver::CodeOutputListener final : public CodeListener {
     if (!result.ok()) {
       driver->Feed(task, CodeEnded{.op = op_, .call = call_, .outcome = result.status()});
     } else if (result->images.empty() && result->files.empty()) {
-      driver->Feed(
-          task, CodeEnded{.op = op_,
-                          .call = call_,
-                          .outcome = CodeOutcome{.text = std::move(result->text), .state_lost = result->state_lost}});
+      driver->Feed(task, CodeEnded{.op = op_,
+                                   .call = call_,
+                                   .outcome = CodeOutcome{.ending = std::move(result->ending),
+                                                          .text = std::move(result->text),
+                                                          .state_lost = result->state_lost}});
     } else {
       driver->pool().Post([driver, task, op = op_, call = call_, result = *std::move(result)]() mutable {
         driver->KeepOutputs(task, op, call, std::move(result));
@@ -209,20 +226,75 @@ void RunDriver::Do(const std::shared_ptr<RunTask>& task, Emit effect, const std:
 }
 
 void RunDriver::OnNotStored(const std::shared_ptr<RunTask>& task) {
-  // Nothing more can be said of a run whose events cannot be stored: it stays as the storage has it, for the next
-  // start.
-  Abandon(task);
+  // Nothing more can be said of a run whose events cannot be stored (a full disk, say): it goes on from where the
+  // storage has it, as after a restart, so that it does not hold its thread for ever.
+  Run run;
+  {
+    const std::lock_guard lock(task->mutex);
+    if (std::exchange(task->given_up, true)) return;
+    run = task->state.run;
+  }
+  Abandon(task, "What the run did could not be stored. It is taken up again; the run can be retrieved.");
+  TakeUpLater(run, task->retake_after);
+}
+
+void RunDriver::TakeUpLater(const Run& run, absl::Duration pause) {
+  pool_.PostAfter(pause, [self = weak_from_this(), run, pause] {
+    const auto driver = self.lock();
+    if (driver == nullptr || driver->Find(run.id) != nullptr) return;
+    const absl::Duration next = std::min(pause * 2, kRetakeMax);
+    Run found;
+    const absl::Status read = driver->ports_.backing.repository.Read([&](const Snapshot& s) -> absl::Status {
+      GATEWAY_ASSIGN_OR_RETURN(found, s.GetRun(run.project, run.thread_id, run.id));
+      return absl::OkStatus();
+    });
+    if (ErrorOf(read).has_value()) return;  // its thread was deleted
+    if (read.ok() && !IsActive(found.status)) return;
+    if (!read.ok() || !driver->TakeUp(found, next).ok()) driver->TakeUpLater(run, next);
+  });
+}
+
+absl::Status RunDriver::TakeUp(const Run& run, absl::Duration retake_after) {
+  std::vector<RunStep> steps;
+  std::vector<Message> messages;
+  GATEWAY_RETURN_IF_ERROR(ports_.backing.repository.Read([&](const Snapshot& s) -> absl::Status {
+    GATEWAY_ASSIGN_OR_RETURN(
+        steps, ListAll([&](const PageRequest& page) { return s.ListSteps(run.project, run.thread_id, run.id, page); }));
+    GATEWAY_ASSIGN_OR_RETURN(messages, ListAll([&](const PageRequest& page) {
+                               return s.ListMessages(run.project, run.thread_id, {.run_id = run.id}, page);
+                             }));
+    return absl::OkStatus();
+  }));
+  const auto task = std::make_shared<RunTask>(run.id);
+  task->retake_after = retake_after;
+  Register(task, run.thread_id);
+  const std::lock_guard lock(task->mutex);
+  BeginLocked(task, Restore(run, std::move(steps), std::move(messages), Now()));
+  return absl::OkStatus();
 }
 
 void RunDriver::Do(const std::shared_ptr<RunTask>& task, KeepStep effect) {
-  ports_.backing.repository.WriteAsync([step = std::move(effect.step)](Transaction& t) { return t.PutStep(step); },
-                                       [self = weak_from_this(), weak = std::weak_ptr(task)](absl::Status status) {
-                                         if (status.ok()) return;
-                                         const auto driver = self.lock();
-                                         const auto failed = weak.lock();
-                                         if (driver == nullptr || failed == nullptr) return;
-                                         driver->pool_.Post([driver, failed] { driver->OnNotStored(failed); });
-                                       });
+  ++task->keeping;
+  ports_.backing.repository.WriteAsync(
+      [step = std::move(effect.step)](Transaction& t) { return t.PutStep(step); },
+      [self = weak_from_this(), weak = std::weak_ptr(task)](absl::Status status) {
+        const auto driver = self.lock();
+        const auto kept = weak.lock();
+        if (driver == nullptr || kept == nullptr) return;
+        driver->pool_.Post([driver, kept, status = std::move(status)] { driver->OnKept(kept, status); });
+      });
+}
+
+void RunDriver::OnKept(const std::shared_ptr<RunTask>& task, const absl::Status& status) {
+  if (!status.ok()) {
+    OnNotStored(task);
+    return;
+  }
+  const std::lock_guard lock(task->mutex);
+  --task->keeping;
+  if (task->keeping > 0 || !task->code_when_kept.has_value()) return;
+  RunCode waiting = *std::exchange(task->code_when_kept, std::nullopt);
+  if (waiting.op == task->state.op) Do(task, std::move(waiting));
 }
 
 int64_t RunDriver::WindowOf(const std::string& model) const {
@@ -249,6 +321,10 @@ void RunDriver::Do(const std::shared_ptr<RunTask>& task, AskModel effect) {
 
 void RunDriver::Do(const std::shared_ptr<RunTask>& task, RunCode effect) {
   StopCalls(*task);
+  if (task->keeping > 0) {
+    task->code_when_kept = std::move(effect);
+    return;
+  }
   CodeRequest request{
       .project = task->state.run.project, .container = ContainerOf(task->thread), .code = std::move(effect.code)};
   if (task->inputs != nullptr) {
@@ -284,6 +360,7 @@ void RunDriver::Do(const std::shared_ptr<RunTask>& task, RunSearch effect) {
 }
 
 void RunDriver::StopCalls(RunTask& task) {
+  task.code_when_kept.reset();
   if (task.chat == nullptr && task.code == nullptr) return;
   pool_.Post([chat = std::move(task.chat), code = std::move(task.code)]() mutable {
     chat.reset();
@@ -361,7 +438,8 @@ void RunDriver::PrepareInputs(const std::shared_ptr<RunTask>& task, absl::Time d
 }
 
 void RunDriver::KeepOutputs(const std::shared_ptr<RunTask>& task, uint64_t op, std::size_t call, CodeResult result) {
-  CodeOutcome outcome{.text = std::move(result.text), .state_lost = result.state_lost};
+  CodeOutcome outcome{
+      .ending = std::move(result.ending), .text = std::move(result.text), .state_lost = result.state_lost};
   ProjectId project;
   {
     const std::lock_guard lock(task->mutex);
@@ -394,14 +472,20 @@ void RunDriver::KeepOutputs(const std::shared_ptr<RunTask>& task, uint64_t op, s
   }
 }
 
-void RunDriver::Abandon(const std::shared_ptr<RunTask>& task) {
-  const std::lock_guard lock(task->mutex);
-  if (task->state.IsOver()) return;
-  task->state.phase = RunPhase::kOver;
-  StopCalls(*task);
-  pool_.CancelTimer(task->expiry);
-  ReleaseWorkerOf(*task);
-  Forget(*task);
+void RunDriver::Abandon(const std::shared_ptr<RunTask>& task, const std::string& why) {
+  {
+    const std::lock_guard lock(task->mutex);
+    if (!task->state.IsOver()) {
+      task->state.phase = RunPhase::kOver;
+      StopCalls(*task);
+      pool_.CancelTimer(task->expiry);
+      ReleaseWorkerOf(*task);
+      Forget(*task);
+    }
+  }
+  std::vector<RunEvent> last;
+  last.push_back({.kind = RunEventKind::kError, .payload = Error{.kind = ErrorKind::kInvalidRequest, .args = {why}}});
+  ports_.log.Append(task->id, std::move(last), RunLog::Publish::kAtOnce, nullptr);
 }
 
 }  // namespace carrel::gateway

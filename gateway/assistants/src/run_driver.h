@@ -29,6 +29,14 @@ struct RunTask {
   std::unique_ptr<CodeCall> code;
   int64_t prompt_tokens_estimate = 0;
   bool holds_worker = false;
+  // Steps on their way into the storage, and the code that must not begin before they are there: a restart that does
+  // not know of it would have it run twice.
+  int keeping = 0;
+  std::optional<RunCode> code_when_kept;
+  // Something it did could not be stored: nothing it does any more counts.
+  bool given_up = false;
+  // How long until it is taken up again then.
+  absl::Duration retake_after = absl::Seconds(1);
   WorkPool::TimerId expiry = 0;
 };
 
@@ -59,10 +67,13 @@ class RunDriver final : public std::enable_shared_from_this<RunDriver> {
   std::vector<RunEvent> FeedLocked(const std::shared_ptr<RunTask>& task, Input input,
                                    const std::shared_ptr<Stored>& stored = nullptr);
   void Feed(const std::shared_ptr<RunTask>& task, Input input);
-  // Ends a task without a trace.
-  void Abandon(const std::shared_ptr<RunTask>& task);
+  // Ends a task without a trace in the storage; its streams end with `why`.
+  void Abandon(const std::shared_ptr<RunTask>& task, const std::string& why);
+  // Takes up a run as it is stored: after a restart, or when what it did could not be stored.
+  [[nodiscard]] absl::Status TakeUp(const Run& run, absl::Duration retake_after);
 
   ExecutorPorts& ports() { return ports_; }
+  const ExecutorOptions& options() const { return options_; }
   WorkPool& pool() { return pool_; }
   Moment Now() { return {.now = ports_.backing.clock.Now(), .ids = &ports_.backing.ids}; }
 
@@ -84,7 +95,9 @@ class RunDriver final : public std::enable_shared_from_this<RunDriver> {
   void GiveWorkerTo(const std::shared_ptr<RunTask>& task);
   void PrepareInputs(const std::shared_ptr<RunTask>& task, absl::Time deadline, absl::Duration pause);
   void KeepOutputs(const std::shared_ptr<RunTask>& task, uint64_t op, std::size_t call, CodeResult result);
+  void OnKept(const std::shared_ptr<RunTask>& task, const absl::Status& status);
   void OnNotStored(const std::shared_ptr<RunTask>& task);
+  void TakeUpLater(const Run& run, absl::Duration pause);
   int64_t WindowOf(const std::string& model) const;
 
   ExecutorPorts ports_;

@@ -11,20 +11,6 @@
 namespace carrel::gateway {
 namespace {
 
-// Every item of a list, oldest first.
-template <class List>
-auto ListAll(const List& list) -> absl::StatusOr<decltype(list(PageRequest{})->items)> {
-  decltype(list(PageRequest{})->items) all;
-  PageRequest page{.limit = 100, .ascending = true};
-  for (;;) {
-    auto got = list(page);
-    if (!got.ok()) return got.status();
-    for (auto& item : got->items) all.push_back(std::move(item));
-    if (!got->has_more || got->items.empty()) return all;
-    page.after = all.back().id.value;
-  }
-}
-
 absl::Status CheckThereIsAQuestion(const Snapshot& s, const Thread& thread, const Run& run) {
   if (!run.instructions.empty()) return absl::OkStatus();
   // The newest message is nearly always the user's.
@@ -69,6 +55,7 @@ absl::StatusOr<RunStarted> RunExecutor::Impl::Start(const ProjectId& project, co
   }
   const RunId id = ports_.backing.ids.NewRun();
   const auto task = std::make_shared<RunTask>(id);
+  task->retake_after = driver->options().retake_after;
   // Until the run is begun: whoever finds it as soon as it is stored waits here.
   const std::lock_guard lock(task->mutex);
   Run run;
@@ -116,33 +103,12 @@ RunExecutor::~RunExecutor() { impl_->driver->Stop(); }
 
 absl::Status RunExecutor::Recover() {
   RunDriver& driver = *impl_->driver;
-  struct Found {
-    Run run;
-    std::vector<RunStep> steps;
-    std::vector<Message> messages;
-  };
-  std::vector<Found> all;
+  std::vector<Run> runs;
   GATEWAY_RETURN_IF_ERROR(driver.ports().backing.repository.Read([&](const Snapshot& s) -> absl::Status {
-    GATEWAY_ASSIGN_OR_RETURN(const std::vector<Run> runs, s.AllActiveRuns());
-    for (const Run& run : runs) {
-      Found found{.run = run};
-      GATEWAY_ASSIGN_OR_RETURN(found.steps, ListAll([&](const PageRequest& page) {
-                                 return s.ListSteps(run.project, run.thread_id, run.id, page);
-                               }));
-      GATEWAY_ASSIGN_OR_RETURN(found.messages, ListAll([&](const PageRequest& page) {
-                                 return s.ListMessages(run.project, run.thread_id, {.run_id = run.id}, page);
-                               }));
-      all.push_back(std::move(found));
-    }
+    GATEWAY_ASSIGN_OR_RETURN(runs, s.AllActiveRuns());
     return absl::OkStatus();
   }));
-  for (Found& found : all) {
-    const auto task = std::make_shared<RunTask>(found.run.id);
-    driver.Register(task, found.run.thread_id);
-    const std::lock_guard lock(task->mutex);
-    driver.BeginLocked(task,
-                       Restore(std::move(found.run), std::move(found.steps), std::move(found.messages), driver.Now()));
-  }
+  for (const Run& run : runs) GATEWAY_RETURN_IF_ERROR(driver.TakeUp(run, driver.options().retake_after));
   return absl::OkStatus();
 }
 
@@ -243,7 +209,7 @@ absl::StatusOr<RunStarted> RunExecutor::SubmitToolOutputs(const ProjectId& proje
 
 void RunExecutor::Abandon(const ThreadId& thread) {
   RunDriver& driver = *impl_->driver;
-  for (const auto& task : driver.FindByThread(thread)) driver.Abandon(task);
+  for (const auto& task : driver.FindByThread(thread)) driver.Abandon(task, "The thread was deleted.");
   // What was asked to be written before is written when this is.
   const absl::Status barrier = driver.ports().backing.repository.Write([](Transaction&) { return absl::OkStatus(); });
   if (!barrier.ok()) return;  // then nothing can be written at all

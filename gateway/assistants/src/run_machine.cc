@@ -229,7 +229,8 @@ std::string AnswerAgain(RunState& state, const ToolCall& call) {
       const int search = state.searches++;
       for (std::size_t i = 0; i < call.search_results.size(); ++i) {
         const SearchResult& result = call.search_results[i];
-        state.citations[Marker(search, i, result.file_name)] = {.file_id = result.file_id, .quote = result.quote};
+        state.citations[Marker(search, i, result.file_name)] = {
+            .file_id = result.file_id, .citation = result.BestCitation(), .score = result.score};
       }
       return SearchText(search, call.search_results);
     }

@@ -176,6 +176,7 @@ void RunStepper::On(CodeEnded input) {
   ShowOutputs(draft, {outputs.begin() + first_image, outputs.end()}, first_image);
   for (const WrittenFile& file : outcome.files) s_.links[file.path] = file.file_id;
   draft.call.written_files = std::move(outcome.files);
+  draft.call.ending = std::move(outcome.ending);
   Answer(draft, CodeText(draft.call, outcome.state_lost));
   StartCode();
   ToolsMayBeDone();
@@ -193,7 +194,8 @@ void RunStepper::On(SearchEnded input) {
   const int search = s_.searches++;
   for (std::size_t i = 0; i < draft.call.search_results.size(); ++i) {
     const SearchResult& result = draft.call.search_results[i];
-    s_.citations[Marker(search, i, result.file_name)] = {.file_id = result.file_id, .quote = result.quote};
+    s_.citations[Marker(search, i, result.file_name)] = {
+        .file_id = result.file_id, .citation = result.BestCitation(), .score = result.score};
   }
   Answer(draft, SearchText(search, draft.call.search_results));
   ToolsMayBeDone();

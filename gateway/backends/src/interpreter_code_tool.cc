@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
 #include "gateway/types/status_macros.h"
+#include "interpreter_values.h"
 #include "rpc/status.h"
 
 namespace carrel::gateway {
@@ -49,7 +50,13 @@ class CallState final {
     }
     const std::lock_guard lock(calling_);
     cancelled_ = true;
+    changed_.notify_all();
     if (context_ != nullptr) context_->TryCancel();
+  }
+  // false: cancelled meanwhile.
+  bool Sleep(absl::Duration pause) {
+    std::unique_lock lock(calling_);
+    return !changed_.wait_for(lock, absl::ToChronoNanoseconds(pause), [this] { return cancelled_; });
   }
   // Around each RPC. False: cancelled; do not begin.
   bool Begin(grpc::ClientContext& context) {
@@ -66,6 +73,7 @@ class CallState final {
   std::mutex telling_;
   std::shared_ptr<CodeListener> listener_;
   std::mutex calling_;
+  std::condition_variable changed_;
   grpc::ClientContext* context_ = nullptr;
   bool cancelled_ = false;
 };
@@ -117,8 +125,9 @@ std::string DisplayText(const pb::Display& display) {
 
 const char* const kImageTypes[] = {"image/png", "image/jpeg"};
 
-// Containers that are given up for a new one, when the interpreter is full.
-constexpr int kEvictionsMax = 4;
+// Between two tries for a session of a full interpreter.
+constexpr absl::Duration kFullPause = absl::Milliseconds(20);
+constexpr absl::Duration kFullPauseMax = absl::Milliseconds(500);
 
 class Execution final {
  public:
@@ -128,7 +137,10 @@ class Execution final {
 
   // The session's creation time tells whether it is the one that was known.
   absl::StatusOr<int64_t> EnsureSession() {
-    for (int attempt = 0;; ++attempt) {
+    const absl::Time give_up = absl::Now() + options_.session_wait_max;
+    absl::Duration pause = kFullPause;
+    bool replaced = false;
+    for (;;) {
       Rpc create(call_, kShortCall);
       if (!create.begun()) return Cancelled();
       pb::CreateSessionRequest message;
@@ -136,15 +148,22 @@ class Execution final {
       message.set_session_id(request_.container.value);
       pb::Session session;
       const absl::Status created = create.Result(stub_.CreateSession(&create.context, message, &session));
-      if (absl::IsResourceExhausted(created) && attempt < kEvictionsMax && EvictOldest()) continue;
+      if (absl::IsResourceExhausted(created) && absl::Now() < give_up) {
+        if (EvictOldest()) continue;
+        if (!call_.Sleep(pause)) return Cancelled();
+        pause = std::min(pause * 2, kFullPauseMax);
+        continue;
+      }
       if (!created.ok()) return created;
-      if (session.state() != pb::SESSION_STATE_DEAD || attempt > 0) return session.created_at_ms();
-      GATEWAY_RETURN_IF_ERROR(DeleteSession(request_.container.value));
+      if (session.state() != pb::SESSION_STATE_DEAD || replaced) return session.created_at_ms();
+      GATEWAY_RETURN_IF_ERROR(DeleteSession(request_.container.value).status());
+      replaced = true;
     }
   }
 
   // Gives up the container of the project that has rested longest, as its idle time-out would have done later: a thread
-  // that goes on must not wait for others that will perhaps never be used again. false: all of them are at work.
+  // that goes on must not wait for others that will perhaps never be used again. false: all of them are at work, or
+  // another call was faster.
   bool EvictOldest() {
     Rpc list(call_, kShortCall);
     if (!list.begun()) return false;
@@ -157,17 +176,21 @@ class Execution final {
       if (session.state() == pb::SESSION_STATE_BUSY || session.session_id() == request_.container.value) continue;
       if (oldest == nullptr || session.last_used_at_ms() < oldest->last_used_at_ms()) oldest = &session;
     }
-    return oldest != nullptr && DeleteSession(oldest->session_id()).ok();
+    if (oldest == nullptr) return false;
+    const auto existed = DeleteSession(oldest->session_id());
+    return existed.ok() && *existed;
   }
 
-  absl::Status DeleteSession(const std::string& id) {
+  // Whether it was there.
+  absl::StatusOr<bool> DeleteSession(const std::string& id) {
     Rpc remove(call_, kShortCall);
     if (!remove.begun()) return Cancelled();
     pb::DeleteSessionRequest message;
     message.set_owner(request_.project.value);
     message.set_session_id(id);
     pb::DeleteSessionResponse reply;
-    return remove.Result(stub_.DeleteSession(&remove.context, message, &reply));
+    GATEWAY_RETURN_IF_ERROR(remove.Result(stub_.DeleteSession(&remove.context, message, &reply)));
+    return reply.existed();
   }
 
   absl::Status Upload(const CodeFile& file) {
@@ -222,6 +245,9 @@ class Execution final {
     return std::move(result_);
   }
 
+  // The code has begun: another try would run it twice.
+  bool started() const { return started_; }
+
   absl::Status FetchArtifacts(CodeResult& result) {
     for (const pb::Artifact& artifact : artifacts_) {
       if (artifact.size_bytes() > options_.file_bytes_max) {
@@ -265,12 +291,16 @@ class Execution final {
         break;
       case pb::ExecuteEvent::kFinished: {
         const pb::Outcome& outcome = event.finished();
-        result_.succeeded = outcome.kind() == pb::COMPLETED;
+        result_.ending = FromProto(outcome);
+        // It stands in the text; every step would keep it twice.
+        if (result_.ending.exception.has_value()) result_.ending.exception->traceback.clear();
         result_.state_lost = !outcome.state_kept();
         PrintLine(EndingText(outcome));
         break;
       }
       case pb::ExecuteEvent::kStarted:
+        started_ = true;
+        break;
       case pb::ExecuteEvent::EVENT_NOT_SET:
         break;
     }
@@ -326,6 +356,7 @@ class Execution final {
   const CodeRequest& request_;
   CodeResult result_;
   std::vector<pb::Artifact> artifacts_;
+  bool started_ = false;
 };
 
 class InterpreterCodeTool final : public CodeTool {
@@ -408,32 +439,50 @@ class InterpreterCodeTool final : public CodeTool {
     }
   }
 
+  // How often a session that ended between two of our calls (idle for too long, given up for another thread) is made
+  // anew before the call is given up.
+  static constexpr int kSessionsMax = 3;
+
   absl::StatusOr<CodeResult> Run(const CodeRequest& request, CallState& call) {
-    for (int attempt = 0;; ++attempt) {
+    bool state_lost = false;
+    for (int attempt = 1;; ++attempt) {
       Execution execution(*stub_, files_, options_, call, request);
-      GATEWAY_ASSIGN_OR_RETURN(const int64_t created_at_ms, execution.EnsureSession());
-      Container container = Known(request.container);
-      const bool is_new = container.created_at_ms != created_at_ms;
-      const bool was_lost = is_new && container.created_at_ms != 0;
-      if (is_new) container = {.created_at_ms = created_at_ms};
-      for (const CodeFile& file : request.files) {
-        if (const auto there = container.files.find(file.path);
-            there != container.files.end() && there->second == file.blob.sha256) {
-          continue;
-        }
-        GATEWAY_RETURN_IF_ERROR(execution.Upload(file));
-        container.files[file.path] = file.blob.sha256;
-      }
-      Remember(request.container, std::move(container));
-      auto result = execution.Execute();
-      // The session ended between two of our calls: it is made anew, once.
+      auto result = RunOnce(execution, request, state_lost);
       const bool gone = absl::IsFailedPrecondition(result.status()) || absl::IsNotFound(result.status());
-      if (gone && attempt == 0) continue;
-      if (!result.ok()) return result.status();
-      GATEWAY_RETURN_IF_ERROR(execution.FetchArtifacts(*result));
-      result->state_lost |= was_lost;
+      if (gone && attempt < kSessionsMax && !execution.started()) continue;
+      if (absl::IsUnavailable(result.status())) return Unreachable(execution, result.status());
+      if (result.ok()) result->state_lost |= state_lost;
       return result;
     }
+  }
+
+  absl::StatusOr<CodeResult> RunOnce(Execution& execution, const CodeRequest& request, bool& state_lost) {
+    GATEWAY_ASSIGN_OR_RETURN(const int64_t created_at_ms, execution.EnsureSession());
+    Container container = Known(request.container);
+    const bool is_new = container.created_at_ms != created_at_ms;
+    state_lost |= is_new && container.created_at_ms != 0;
+    if (is_new) container = {.created_at_ms = created_at_ms};
+    for (const CodeFile& file : request.files) {
+      if (const auto there = container.files.find(file.path);
+          there != container.files.end() && there->second == file.blob.sha256) {
+        continue;
+      }
+      GATEWAY_RETURN_IF_ERROR(execution.Upload(file));
+      container.files[file.path] = file.blob.sha256;
+    }
+    Remember(request.container, std::move(container));
+    GATEWAY_ASSIGN_OR_RETURN(CodeResult result, execution.Execute());
+    GATEWAY_RETURN_IF_ERROR(execution.FetchArtifacts(result));
+    return result;
+  }
+
+  // For whoever reads why a run failed.
+  static absl::Status Unreachable(const Execution& execution, const absl::Status& why) {
+    return absl::UnavailableError(
+        execution.started()
+            ? absl::StrCat("the code interpreter went away while the code ran, and what it had done is lost (",
+                           why.message(), ")")
+            : absl::StrCat("the code interpreter cannot be reached; is it running? (", why.message(), ")"));
   }
 
   Container Known(const ContainerId& id) {

@@ -40,6 +40,25 @@ AttributeValue Read(const pb::AttributeValue& value) {
   return value.text();
 }
 
+TextSpan Read(const pb::Span& span) { return {.begin = span.begin(), .end = span.end()}; }
+
+Citation Read(const pb::Citation& from) {
+  Citation citation{.quote = from.quote(),
+                    .span = Read(from.span()),
+                    .first_page = static_cast<int>(from.first_page()),
+                    .last_page = static_cast<int>(from.last_page()),
+                    .first_page_label = from.first_page_label(),
+                    .last_page_label = from.last_page_label()};
+  for (const pb::Box& box : from.boxes()) {
+    citation.boxes.push_back({.page = static_cast<int>(box.page()),
+                              .x_min = box.x_min(),
+                              .y_min = box.y_min(),
+                              .x_max = box.x_max(),
+                              .y_max = box.y_max()});
+  }
+  return citation;
+}
+
 void Write(const Chunking& chunking, pb::Chunking& out) {
   out.set_max_chunk_size_tokens(chunking.max_chunk_size_tokens);
   out.set_chunk_overlap_tokens(chunking.chunk_overlap_tokens);
@@ -103,7 +122,13 @@ StoreFileError::Code CodeOf(pb::Verdict verdict) {
 }
 
 StoreFileState StateOf(const pb::Document& document) {
-  StoreFileState state{.usage_bytes = document.usage_bytes()};
+  StoreFileState state{
+      .usage_bytes = document.usage_bytes(),
+      .facts = {.pages = document.pages(),
+                .characters = document.characters(),
+                .passages = document.passages(),
+                .verdict = document.verdict() == pb::VERDICT_UNSPECIFIED ? "" : pb::Verdict_Name(document.verdict()),
+                .message = document.message()}};
   switch (document.status()) {
     case pb::COMPLETED:
       state.status = StoreFileStatus::kCompleted;
@@ -253,17 +278,19 @@ class RetrievalSearchTool final : public SearchTool {
     GATEWAY_RETURN_IF_ERROR(call.Result(stub_->Search(&call.context, message, &reply)));
     std::vector<SearchResult> results;
     for (const pb::Hit& hit : reply.hits()) {
-      SearchResult result{.file_id = FileId(hit.document_id()),
+      SearchResult result{.store_id = StoreId(hit.store_id()),
+                          .file_id = FileId(hit.document_id()),
                           .file_name = hit.file_name(),
                           .score = hit.score(),
-                          .passage = hit.passage()};
+                          .parts = {.vector_score = hit.vector_score(),
+                                    .vector_rank = hit.vector_rank(),
+                                    .text_score = hit.text_score(),
+                                    .text_rank = hit.text_rank()},
+                          .passage = hit.passage(),
+                          .passage_span = Read(hit.passage_span()),
+                          .heading = hit.heading()};
       for (const auto& [key, value] : hit.attributes()) result.attributes[key] = Read(value);
-      if (hit.citations_size() > 0) {
-        const pb::Citation& citation = hit.citations(0);
-        result.quote = citation.quote();
-        result.first_page = static_cast<int>(citation.first_page());
-        result.last_page = static_cast<int>(citation.last_page());
-      }
+      for (const pb::Citation& citation : hit.citations()) result.citations.push_back(Read(citation));
       results.push_back(std::move(result));
     }
     return results;

@@ -129,6 +129,7 @@ absl::Status Ingester::Settle(const VectorStoreFile& file, const StoreFileState&
     now->status = state.status;
     now->last_error = state.error;
     now->usage_bytes = state.usage_bytes;
+    now->facts = state.facts;
     return t.PutStoreFile(*now);
   }));
   // Deleted while it was on its way: what the search tool has of it must go too.

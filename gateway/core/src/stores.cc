@@ -70,6 +70,7 @@ absl::Status Stores::AddFilesIn(Transaction& t, const VectorStore& store, const 
                                             .created_at = backing_.clock.Now(),
                                             .chunking = file.chunking.value_or(store.chunking),
                                             .attributes = file.attributes,
+                                            .filename = object.filename,
                                             .batch_id = batch}));
   }
   return absl::OkStatus();

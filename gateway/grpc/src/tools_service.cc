@@ -235,7 +235,7 @@ class ToolsService final : public v1::Tools::Service {
       call.written_files.push_back({.path = file.path});
     }
     result.set_text(CodeText(call, code.state_lost));
-    result.set_succeeded(code.succeeded);
+    result.set_succeeded(code.succeeded());
     result.set_logs(std::move(code.text));
     result.set_state_lost(code.state_lost);
     return result;
@@ -278,9 +278,10 @@ class ToolsService final : public v1::Tools::Service {
       passage.set_file_name(found[i].file_name);
       passage.set_score(found[i].score);
       passage.set_text(found[i].passage);
-      passage.set_quote(found[i].quote);
-      passage.set_first_page(found[i].first_page);
-      passage.set_last_page(found[i].last_page);
+      const Citation citation = found[i].BestCitation();
+      passage.set_quote(citation.quote);
+      passage.set_first_page(citation.first_page);
+      passage.set_last_page(citation.last_page);
     }
     return result;
   }

@@ -74,6 +74,7 @@ Answer ListBatchFiles(Api& api, Request& request);
 Answer ListModels(Api& api, Request& request);
 Answer GetModel(Api& api, Request& request);
 
+Answer GetServer(Api& api, Request& request);
 Answer CreateKey(Api& api, Request& request);
 Answer ListKeys(Api& api, Request& request);
 Answer RevokeKey(Api& api, Request& request);

@@ -70,6 +70,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/models", ListModels},
     {"GET", "/models/{model}", GetModel},
 
+    {"GET", "/carrel/server", GetServer},
     {"POST", "/carrel/keys", CreateKey, false, true},
     {"GET", "/carrel/keys", ListKeys, false, true},
     {"DELETE", "/carrel/keys/{key_id}", RevokeKey, false, true},

@@ -26,6 +26,8 @@ using asio::use_awaitable;
 
 // After a failure to accept (no descriptors left, say).
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+// For the last event of streams that a shutdown ends.
+constexpr absl::Duration kLastWord = absl::Seconds(1);
 
 absl::StatusOr<tcp::endpoint> EndpointOf(const std::string& address) {
   size_t colon = address.rfind(':');
@@ -173,6 +175,14 @@ void Server::Impl::Drain(absl::Duration patience) {
   };
   close_all(true);
   wait(patience);
+  // Streams whose runs are not over end with a word about it, those that are read at all.
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const std::weak_ptr<Session>& known : sessions_) {
+      if (std::shared_ptr<Session> session = known.lock()) session->EndStream();
+    }
+  }
+  wait(kLastWord);
   close_all(false);
   // What still runs on a worker comes to its end; its connection then sees that it is closed.
   wait(absl::Seconds(10));

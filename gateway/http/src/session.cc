@@ -66,6 +66,7 @@ Request RequestOf(const bhttp::request_header<>& head, bool admin, std::string r
   request.url_path = std::string(target.substr(0, question));
   request.path = std::string(BelowBase(request.url_path));
   request.view.version = VersionOf(View(head["OpenAI-Beta"]), request.query.Get("api-version").value_or(""));
+  request.view.carrel = View(head["X-Carrel"]) == "1";
   for (const std::string& include : request.query.All("include")) {
     if (include == "step_details.tool_calls[*].file_search.results[*].content") request.view.search_content = true;
   }
@@ -105,6 +106,11 @@ std::string LostEventsData() {
   return openai::RenderErrorData(
       {.kind = ErrorKind::kInvalidRequest,
        .args = {"The stream was read too slowly and has lost events; the run goes on and can be retrieved."}});
+}
+std::string StoppingData() {
+  return openai::RenderErrorData(
+      {.kind = ErrorKind::kOverloaded,
+       .args = {"The server is stopping. The run goes on when it is back, and can be retrieved."}});
 }
 Response Fine() { return Response{.status = 200, .body = JsonBody{"{\"status\":\"ok\"}"}}; }
 
@@ -157,6 +163,13 @@ void Session::Close(bool only_idle) {
     if (only_idle && self->serving_) return;
     boost::system::error_code ignored;
     self->stream_.socket().close(ignored);
+  });
+}
+
+void Session::EndStream() {
+  asio::post(stream_.get_executor(), [self = shared_from_this()] {
+    self->stream_must_end_ = true;
+    if (self->wake_stream_) self->wake_stream_();
   });
 }
 
@@ -487,6 +500,10 @@ asio::awaitable<bool> Session::WriteEvents(const Request& request, absl::Time be
   co_await bhttp::async_write_header(stream_, serializer, redirect_error(use_awaitable, error));
   if (error) co_return false;
   auto waker = std::make_shared<Waker>(stream_.get_executor());
+  wake_stream_ = [waker] {
+    waker->woken = true;
+    waker->timer.cancel();
+  };
   bool ended = false;
   while (!ended) {
     absl::StatusOr<std::vector<RunEvent>> events = stream.events->Take(kEventsAtOnce);
@@ -503,6 +520,10 @@ asio::awaitable<bool> Session::WriteEvents(const Request& request, absl::Time be
       if (ended) break;
     }
     if (ended) AppendFrame(frames, "done", "[DONE]");
+    if (!ended && stream_must_end_) {
+      AppendFrame(frames, "error", StoppingData());
+      ended = true;
+    }
     if (frames.empty()) {
       stream.events->NotifyWhenReady([waker] { Waker::Wake(waker); });
       waker->timer.expires_after(Chrono(shared_.options.ping_interval));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +35,8 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<void> Run();
   // From any thread. Closes it now, or, when `only_idle`, unless a request is being served.
   void Close(bool only_idle);
+  // From any thread. A stream of events says that the server stops, and ends.
+  void EndStream();
 
  private:
   using Parser = beast::http::request_parser<beast::http::buffer_body>;
@@ -66,9 +69,12 @@ class Session : public std::enable_shared_from_this<Session> {
   Stream stream_;
   beast::flat_buffer buffer_;
   const bool admin_;
-  bool serving_ = false;          // on the strand
+  // On the strand:
+  bool serving_ = false;
   bool awaits_continue_ = false;  // the client sends its body only when it is told to
   bool read_failed_ = false;      // nothing more comes: a second read after the end would wait for nothing
+  bool stream_must_end_ = false;
+  std::function<void()> wake_stream_;
 };
 
 }  // namespace carrel::gateway::http

@@ -109,7 +109,7 @@ Answer SearchStore(Api& api, Request& request) {
                        .ranking = wanted.ranking};
   if (wanted.filter.has_value()) search.filter = FilterOf(*wanted.filter);
   GATEWAY_ASSIGN_OR_RETURN(std::vector<SearchResult> results, api.stores.Search(search));
-  return Json(openai::RenderSearchPage(wanted.queries, results));
+  return Json(openai::RenderSearchPage(wanted.queries, results, request.view));
 }
 
 Answer AddStoreFile(Api& api, Request& request) {
@@ -202,6 +202,8 @@ Answer CancelBatch(Api& api, Request& request) {
 Answer ListBatchFiles(Api& api, Request& request) {
   return FilesOfStore(api, request, BatchId(request.Id("batch_id")));
 }
+
+Answer GetServer(Api& api, Request&) { return Json(openai::RenderServer(api.describe())); }
 
 Answer CreateKey(Api& api, Request& request) {
   GATEWAY_ASSIGN_OR_RETURN(IssuedKey issued, api.keys.Create(request.query.Get("name").value_or(""),

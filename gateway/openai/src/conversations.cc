@@ -60,8 +60,9 @@ Json Of(const Annotation& annotation, const View& view) {
                {"start_index", annotation.start_index},
                {"end_index", annotation.end_index}};
   Json target = {{"file_id", annotation.file_id.value}};
-  if (citation && view.version == ApiVersion::kV1) target["quote"] = annotation.quote;
+  if (citation && view.version == ApiVersion::kV1) target["quote"] = annotation.citation.quote;
   json[citation ? "file_citation" : "file_path"] = target;
+  if (citation && view.carrel) json["x_carrel"] = MoreOf(annotation);
   return json;
 }
 

@@ -22,6 +22,12 @@ Json Of(const ToolResources& resources);
 Json Of(const ResponseFormat& format);
 Json Of(const ToolChoice& choice);
 
+// more.cc: what stands in "x_carrel".
+Json MoreOf(const SearchResult& result);
+Json MoreOf(const Annotation& annotation);
+Json MoreOf(const VectorStoreFile& file);
+Json MoreOf(const Outcome& outcome);
+
 // conversations.cc
 Json Of(const Assistant& assistant, const View& view);
 Json Of(const Thread& thread, const View& view);

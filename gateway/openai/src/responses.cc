@@ -84,6 +84,14 @@ std::string RenderMessageFiles(std::span<const FileId> files, const Message& mes
   return Dump(List(std::move(data), has_more));
 }
 
+std::string RenderServer(const ServerFacts& facts) {
+  const auto text = [](const std::string& value) { return value.empty() ? Json(nullptr) : Json(value); };
+  return Dump({{"object", "carrel.server"},
+               {"version", facts.version},
+               {"grpc", text(facts.grpc)},
+               {"model", {{"configured", !facts.model_host.empty()}, {"host", text(facts.model_host)}}}});
+}
+
 std::string FindModel(const std::string& models, const std::string& id) {
   Json list = Json::parse(models, nullptr, false);
   if (!list.is_object() || !list.contains("data") || !list["data"].is_array()) return "";

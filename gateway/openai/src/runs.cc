@@ -92,6 +92,7 @@ Json Of(const SearchResult& result, const View& view) {
                {"score", result.score},
                {"attributes", Of(result.attributes)}};
   if (view.search_content) json["content"] = Json::array({{{"type", "text"}, {"text", result.passage}}});
+  if (view.carrel) json["x_carrel"] = MoreOf(result);
   return json;
 }
 
@@ -102,6 +103,7 @@ Json Of(const ToolCall& call, const View& view) {
     for (const CodeOutput& output : call.code_outputs) outputs.push_back(Of(output));
     json["type"] = "code_interpreter";
     json["code_interpreter"] = {{"input", call.code}, {"outputs", outputs}};
+    if (view.carrel && call.ending.has_value()) json["x_carrel"] = MoreOf(*call.ending);
   } else if (call.kind == ToolKind::kFunction) {
     json["type"] = "function";
     json["function"] = {{"name", call.function_name}, {"arguments", call.arguments}, {"output", OrNull(call.output)}};

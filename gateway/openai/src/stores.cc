@@ -71,20 +71,22 @@ Json Of(const std::optional<StoreFileError>& error) {
   return {{"code", code}, {"message", error->message}};
 }
 
-Json Of(const VectorStoreFile& f, const View&) {
-  return {{"id", f.file_id.value},
-          {"object", "vector_store.file"},
-          {"usage_bytes", f.usage_bytes},
-          {"created_at", Seconds(f.created_at)},
-          {"vector_store_id", f.store_id.value},
-          {"status", NameOf(f.status)},
-          {"last_error", Of(f.last_error)},
-          {"chunking_strategy",
-           {{"type", "static"},
-            {"static",
-             {{"max_chunk_size_tokens", f.chunking.max_chunk_size_tokens},
-              {"chunk_overlap_tokens", f.chunking.chunk_overlap_tokens}}}}},
-          {"attributes", Of(f.attributes)}};
+Json Of(const VectorStoreFile& f, const View& view) {
+  Json json = {{"id", f.file_id.value},
+               {"object", "vector_store.file"},
+               {"usage_bytes", f.usage_bytes},
+               {"created_at", Seconds(f.created_at)},
+               {"vector_store_id", f.store_id.value},
+               {"status", NameOf(f.status)},
+               {"last_error", Of(f.last_error)},
+               {"chunking_strategy",
+                {{"type", "static"},
+                 {"static",
+                  {{"max_chunk_size_tokens", f.chunking.max_chunk_size_tokens},
+                   {"chunk_overlap_tokens", f.chunking.chunk_overlap_tokens}}}}},
+               {"attributes", Of(f.attributes)}};
+  if (view.carrel) json["x_carrel"] = MoreOf(f);
+  return json;
 }
 
 Json Of(const FileBatch& b, const View&) {
@@ -105,14 +107,17 @@ std::string RenderFileText(const std::string& text) {
                        {"next_page", nullptr}});
 }
 
-std::string RenderSearchPage(const std::vector<std::string>& queries, const std::vector<SearchResult>& results) {
+std::string RenderSearchPage(const std::vector<std::string>& queries, const std::vector<SearchResult>& results,
+                             const View& view) {
   render::Json data = render::Json::array();
   for (const SearchResult& result : results) {
-    data.push_back({{"file_id", result.file_id.value},
-                    {"filename", result.file_name},
-                    {"score", result.score},
-                    {"attributes", render::Of(result.attributes)},
-                    {"content", render::Json::array({{{"type", "text"}, {"text", result.passage}}})}});
+    render::Json hit = {{"file_id", result.file_id.value},
+                        {"filename", result.file_name},
+                        {"score", result.score},
+                        {"attributes", render::Of(result.attributes)},
+                        {"content", render::Json::array({{{"type", "text"}, {"text", result.passage}}})}};
+    if (view.carrel) hit["x_carrel"] = render::MoreOf(result);
+    data.push_back(std::move(hit));
   }
   return render::Dump({{"object", "vector_store.search_results.page"},
                        {"search_query", queries},

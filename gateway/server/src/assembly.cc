@@ -129,7 +129,8 @@ absl::Status Assembly::Impl::Start() {
                                                                            .runs = executor_,
                                                                            .run_log = storage_->run_log(),
                                                                            .model = outside_.model,
-                                                                           .ids = ids_}));
+                                                                           .ids = ids_,
+                                                                           .describe = options_.describe}));
   housekeeper_ = std::thread([this] { KeepHouse(); });
   return absl::OkStatus();
 }

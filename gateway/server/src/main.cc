@@ -4,6 +4,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -18,8 +19,10 @@
 #include "gateway/grpc/tools_service.h"
 #include "gateway/server/assembly.h"
 #include "gateway/storage/blob_directory.h"
+#include "gateway/types/server_facts.h"
 #include "gateway/types/status_macros.h"
 #include "gateway/upstream/openai_chat_model.h"
+#include "gateway/upstream/url.h"
 #include "rpc/address.h"
 #include "rpc/client.h"
 #include "rpc/log.h"
@@ -123,6 +126,30 @@ absl::StatusOr<std::unique_ptr<rpc::Server>> ServeTools(const config::ServerFlag
       {{&service, v1::Tools::service_full_name()}});
 }
 
+// "" for a model that is not configured; a base URL that cannot be read was refused before.
+std::string ModelHostOf(const config::ModelConfig& model) {
+  const absl::StatusOr<Url> url = ParseUrl(model.base_url);
+  return url.ok() ? url->Authority() : "";
+}
+
+// What GET /carrel/server says, of which the gRPC address is known last.
+class Description final {
+ public:
+  explicit Description(ServerFacts facts) : facts_(std::move(facts)) {}
+  void SetGrpc(std::string address) {
+    const std::lock_guard lock(mutex_);
+    facts_.grpc = std::move(address);
+  }
+  ServerFacts Get() {
+    const std::lock_guard lock(mutex_);
+    return facts_;
+  }
+
+ private:
+  std::mutex mutex_;
+  ServerFacts facts_;
+};
+
 int Serve(const config::ServerFlags& flags, rpc::ShutdownSignals& signals) {
   const config::GatewayConfig& gateway = flags.config.gateway;
   auto address = [&](const std::string& configured, const char* socket) {
@@ -147,6 +174,9 @@ int Serve(const config::ServerFlags& flags, rpc::ShutdownSignals& signals) {
         rpc::CheckHealth(interpreter, interpreter::v1::CodeInterpreter::service_full_name(), kHealthPatience));
     return rpc::CheckHealth(retrieval, retrieval::v1::Retrieval::service_full_name(), kHealthPatience);
   };
+  auto description = std::make_shared<Description>(
+      ServerFacts{.version = CARREL_VERSION, .model_host = ModelHostOf(flags.config.model)});
+  options.describe = [description] { return description->Get(); };
   auto assembly = Assembly::Start(std::move(options), {**files, **model, *code, *search});
   if (!assembly.ok()) return Fail(kInternalError, "starting", assembly.status());
   std::unique_ptr<v1::Tools::Service> tools =
@@ -154,6 +184,7 @@ int Serve(const config::ServerFlags& flags, rpc::ShutdownSignals& signals) {
   auto grpc_server = ServeTools(flags, *tools);
   if (!grpc_server.ok()) return Fail(kInternalError, "gateway.grpc_listen", grpc_server.status());
   (*grpc_server)->SetServing(true);
+  description->SetGrpc((*grpc_server)->listening().ToString());
   // Shown once, on the terminal and never in a log.
   if (!(*assembly)->new_key().empty()) std::cout << "API key: " << (*assembly)->new_key() << std::endl;
   rpc::Log(rpc::LogLevel::kInfo, "serving",

@@ -60,15 +60,54 @@ void Fields(V& v, WrittenFile& o) {
   v("path", o.path), v("file_id", o.file_id);
 }
 template <typename V>
+void Fields(V& v, TextSpan& o) {
+  v("begin", o.begin), v("end", o.end);
+}
+template <typename V>
+void Fields(V& v, PageBox& o) {
+  v("page", o.page), v("x_min", o.x_min), v("y_min", o.y_min), v("x_max", o.x_max), v("y_max", o.y_max);
+}
+template <typename V>
+void Fields(V& v, Citation& o) {
+  v("quote", o.quote), v("span", o.span), v("first_page", o.first_page), v("last_page", o.last_page);
+  v("first_page_label", o.first_page_label), v("last_page_label", o.last_page_label), v("boxes", o.boxes);
+}
+template <typename V>
+void Fields(V& v, ScoreParts& o) {
+  v("vector_score", o.vector_score), v("vector_rank", o.vector_rank), v("text_score", o.text_score);
+  v("text_rank", o.text_rank);
+}
+template <typename V>
 void Fields(V& v, SearchResult& o) {
-  v("file_id", o.file_id), v("file_name", o.file_name), v("score", o.score), v("attributes", o.attributes);
-  v("passage", o.passage), v("quote", o.quote), v("first_page", o.first_page), v("last_page", o.last_page);
+  v("store_id", o.store_id), v("file_id", o.file_id), v("file_name", o.file_name), v("score", o.score);
+  v("parts", o.parts), v("attributes", o.attributes), v("passage", o.passage), v("passage_span", o.passage_span);
+  v("heading", o.heading), v("citations", o.citations);
+}
+template <typename V>
+void Fields(V& v, CodeUsage& o) {
+  v("wall_ms", o.wall_ms), v("cpu_ms", o.cpu_ms), v("memory_peak_bytes", o.memory_peak_bytes);
+  v("stdout_bytes", o.stdout_bytes), v("stderr_bytes", o.stderr_bytes), v("display_bytes", o.display_bytes);
+}
+template <typename V>
+void Fields(V& v, CodeException& o) {
+  v("name", o.name), v("value", o.value), v("traceback", o.traceback);
+}
+template <typename V>
+void Fields(V& v, SkippedFile& o) {
+  v("path", o.path), v("reason", o.reason);
+}
+template <typename V>
+void Fields(V& v, Outcome& o) {
+  v("kind", o.kind), v("message", o.message), v("exception", o.exception), v("exit_code", o.exit_code);
+  v("signal", o.signal), v("limit", o.limit), v("limit_value", o.limit_value), v("limits_touched", o.limits_touched);
+  v("state_kept", o.state_kept), v("usage", o.usage), v("skipped", o.skipped), v("removed", o.removed);
+  v("isolation", o.isolation), v("weakened", o.weakened);
 }
 template <typename V>
 void Fields(V& v, ToolCall& o) {
   v("id", o.id), v("kind", o.kind), v("code", o.code), v("code_outputs", o.code_outputs), v("ranking", o.ranking);
   v("search_results", o.search_results), v("function_name", o.function_name), v("arguments", o.arguments);
-  v("output", o.output), v("written_files", o.written_files);
+  v("output", o.output), v("written_files", o.written_files), v("ending", o.ending);
 }
 template <typename V>
 void Fields(V& v, ToolChoice& o) {
@@ -98,7 +137,7 @@ void Fields(V& v, Thread& o) {
 template <typename V>
 void Fields(V& v, Annotation& o) {
   v("kind", o.kind), v("text", o.text), v("start_index", o.start_index), v("end_index", o.end_index);
-  v("file_id", o.file_id), v("quote", o.quote);
+  v("file_id", o.file_id), v("citation", o.citation), v("score", o.score);
 }
 template <typename V>
 void Fields(V& v, ContentPart& o) {
@@ -164,10 +203,15 @@ void Fields(V& v, StoreFileError& o) {
   v("code", o.code), v("message", o.message);
 }
 template <typename V>
+void Fields(V& v, DocumentFacts& o) {
+  v("pages", o.pages), v("characters", o.characters), v("passages", o.passages), v("verdict", o.verdict);
+  v("message", o.message);
+}
+template <typename V>
 void Fields(V& v, VectorStoreFile& o) {
   v("store_id", o.store_id), v("file_id", o.file_id), v("project", o.project), v("created_at", o.created_at);
   v("status", o.status), v("last_error", o.last_error), v("usage_bytes", o.usage_bytes), v("chunking", o.chunking);
-  v("attributes", o.attributes), v("batch_id", o.batch_id);
+  v("attributes", o.attributes), v("batch_id", o.batch_id), v("filename", o.filename), v("facts", o.facts);
 }
 template <typename V>
 void Fields(V& v, FileBatch& o) {

@@ -13,6 +13,14 @@ constexpr size_t kBytesMax = 32u << 20;
 // The events of a run that ended stay as long as this, for a reader who asks for them just then.
 constexpr absl::Duration kLinger = absl::Seconds(30);
 
+size_t SizeOf(const SearchResult& result) {
+  size_t size = result.passage.size();
+  for (const Citation& citation : result.citations) {
+    size += citation.quote.size() + citation.boxes.size() * sizeof(PageBox);
+  }
+  return size;
+}
+
 // Roughly, and only what can be large.
 size_t SizeOf(const RunEvent& event) {
   size_t size = sizeof(RunEvent);
@@ -26,7 +34,7 @@ size_t SizeOf(const RunEvent& event) {
     for (const ToolCall& call : step->tool_calls) {
       size += call.code.size() + call.arguments.size() + (call.output.has_value() ? call.output->size() : 0);
       for (const CodeOutput& output : call.code_outputs) size += output.logs.size();
-      for (const SearchResult& result : call.search_results) size += result.passage.size() + result.quote.size();
+      for (const SearchResult& result : call.search_results) size += SizeOf(result);
     }
   }
   return size;
@@ -55,6 +63,7 @@ class ChannelSubscription final : public RunSubscription {
 uint64_t RunChannel::Enqueue(std::vector<RunEvent>& events, bool at_once) {
   absl::MutexLock lock(&mutex_);
   for (RunEvent& event : events) event.sequence = next_++;
+  touched_ = absl::Now();
   uint64_t ticket = next_ticket_++;
   waiting_.push_back({ticket, at_once, events});
   Show();
@@ -95,6 +104,11 @@ void RunChannel::Show() {
 uint64_t RunChannel::next_sequence() const {
   absl::MutexLock lock(&mutex_);
   return next_;
+}
+
+absl::Time RunChannel::touched() const {
+  absl::MutexLock lock(&mutex_);
+  return touched_;
 }
 
 bool RunChannel::HasFrom(uint64_t next) const { return !events_.empty() && events_.back().sequence >= next; }
@@ -138,8 +152,13 @@ void RunChannel::Forget(const void* id) {
 
 std::shared_ptr<RunChannel> RunChannels::Get(const RunId& run) {
   absl::MutexLock lock(&mutex_);
-  while (!retired_.empty() && retired_.front().first < absl::Now() - kLinger) {
-    channels_.erase(retired_.front().second);
+  const absl::Time now = absl::Now();
+  while (!retired_.empty() && retired_.front().first < now - kLinger) {
+    const auto known = channels_.find(retired_.front().second);
+    // A run whose streams were ended by an error may have been taken up again.
+    const bool speaks = known != channels_.end() && known->second->touched() > now - kLinger;
+    if (speaks) retired_.emplace_back(now, std::move(retired_.front().second));
+    if (!speaks && known != channels_.end()) channels_.erase(known);
     retired_.pop_front();
   }
   std::shared_ptr<RunChannel>& channel = channels_[run.value];

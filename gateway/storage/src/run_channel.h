@@ -30,6 +30,8 @@ class RunChannel {
   void Settle(uint64_t ticket, bool durable);
 
   uint64_t next_sequence() const;
+  // When something was last said in it.
+  absl::Time touched() const;
   // As RunSubscription's, from `next` on, which is moved.
   absl::StatusOr<std::vector<RunEvent>> Take(uint64_t& next, size_t count);
   absl::StatusOr<std::vector<RunEvent>> Wait(uint64_t& next, size_t count, absl::Time deadline);
@@ -53,6 +55,7 @@ class RunChannel {
   mutable absl::Mutex mutex_;
   uint64_t next_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
+  absl::Time touched_ ABSL_GUARDED_BY(mutex_);
   std::deque<Batch> waiting_ ABSL_GUARDED_BY(mutex_);
   std::deque<RunEvent> events_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -23,9 +23,12 @@ namespace {
 
 // Pieces of work that one commit takes at most: the first of them waits for the last.
 constexpr size_t kGroupMax = 256;
+// How long a piece of work that nobody waits for may wait for company. One that somebody waits for takes it along.
+constexpr absl::Duration kLazyMax = absl::Milliseconds(10);
 
 bool IsFinal(const std::vector<RunEvent>& events) {
   for (const RunEvent& event : events) {
+    if (event.kind == RunEventKind::kError) return true;
     const auto* run = std::get_if<Run>(&event.payload);
     if (run != nullptr && !IsActive(run->status)) return true;
   }
@@ -47,7 +50,7 @@ class SqliteStorage::Impl final : public Repository, public RunLog {
   ~Impl() override;
 
   absl::Status Read(const ReadWork& work) override;
-  void WriteAsync(WriteWork work, Done done) override { Queue({std::move(work), std::move(done)}); }
+  void WriteAsync(WriteWork work, Done done) override { Queue({.work = std::move(work), .done = std::move(done)}); }
   absl::Status Write(WriteWork work) override;
 
   void Append(const RunId& run, std::vector<RunEvent> events, Publish publish, Done done) override;
@@ -60,6 +63,8 @@ class SqliteStorage::Impl final : public Repository, public RunLog {
   struct Item {
     WriteWork work;
     Done done;
+    bool lazy = false;
+    absl::Time queued_at = absl::Now();
   };
   // Events that a piece of work announced, to be settled with its commit.
   struct Announced {
@@ -85,6 +90,7 @@ class SqliteStorage::Impl final : public Repository, public RunLog {
   std::unique_ptr<Database> writer_;  // the writer thread's
   absl::Mutex queue_mutex_;
   std::deque<Item> queue_ ABSL_GUARDED_BY(queue_mutex_);
+  size_t urgent_ ABSL_GUARDED_BY(queue_mutex_) = 0;  // of the queue, those that are not lazy
   bool stopping_ ABSL_GUARDED_BY(queue_mutex_) = false;
   std::thread writer_thread_;
 };
@@ -155,12 +161,12 @@ void SqliteStorage::Impl::Append(const RunId& run, std::vector<RunEvent> events,
   auto persist = [run, events = std::move(events)](Transaction& t) {
     return static_cast<SqliteTransaction&>(t).Persist(run, events);
   };
-  WriteAsync(std::move(persist),
-             [this, run, channel, ticket, final, done = std::move(done)](absl::Status status) mutable {
-               channel->Settle(ticket, status.ok());
-               if (final) channels_.Retire(run);
-               if (done) done(std::move(status));
-             });
+  auto settle = [this, run, channel, ticket, final, done = std::move(done)](absl::Status status) mutable {
+    channel->Settle(ticket, status.ok());
+    if (final) channels_.Retire(run);
+    if (done) done(std::move(status));
+  };
+  Queue({.work = std::move(persist), .done = std::move(settle), .lazy = publish == Publish::kAtOnce});
 }
 
 uint64_t SqliteStorage::Impl::StoredSequence(const RunId& run) {
@@ -175,6 +181,7 @@ uint64_t SqliteStorage::Impl::StoredSequence(const RunId& run) {
 
 void SqliteStorage::Impl::Queue(Item item) {
   absl::MutexLock lock(&queue_mutex_);
+  if (!item.lazy) ++urgent_;
   queue_.push_back(std::move(item));
 }
 
@@ -186,7 +193,12 @@ void SqliteStorage::Impl::WriterLoop() {
       auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_mutex_) { return !queue_.empty() || stopping_; };
       queue_mutex_.Await(absl::Condition(&due));
       if (queue_.empty()) return;  // stopping, and everything is written
+      auto pressing = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_mutex_) {
+        return urgent_ > 0 || queue_.size() >= kGroupMax || stopping_;
+      };
+      queue_mutex_.AwaitWithDeadline(absl::Condition(&pressing), queue_.front().queued_at + kLazyMax);
       while (!queue_.empty() && group.size() < kGroupMax) {
+        if (!queue_.front().lazy) --urgent_;
         group.push_back(std::move(queue_.front()));
         queue_.pop_front();
       }

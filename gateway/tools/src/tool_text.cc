@@ -63,7 +63,7 @@ std::string SearchText(int search, const std::vector<SearchResult>& results) {
   for (std::size_t i = 0; i < results.size(); ++i) {
     const SearchResult& result = results[i];
     absl::StrAppend(&text, Marker(search, i, result.file_name));
-    if (result.first_page > 0) absl::StrAppend(&text, " page ", result.first_page);
+    if (const int page = result.BestCitation().first_page; page > 0) absl::StrAppend(&text, " page ", page);
     absl::StrAppend(&text, "\n", CutMiddle(result.passage, room), "\n\n");
   }
   text += "Cite a passage by writing its marker, exactly as it stands before it, right after what you took from it.";

@@ -9,6 +9,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -67,6 +68,16 @@ absl::Status FromError(const error_code& ec, const std::string& doing, const Can
   if (ec == http::error::end_of_stream || ec == http::error::partial_message) return absl::UnavailableError(said);
   if (ec.category() == make_error_code(http::error::bad_version).category()) return absl::InvalidArgumentError(said);
   return absl::UnavailableError(said);
+}
+
+Resolve SystemResolve(asio::io_context& io) {
+  return [&io](const std::string& host, const std::string& port, ResolveDone done) {
+    auto resolver = std::make_shared<tcp::resolver>(io);
+    resolver->async_resolve(host, port,
+                            [resolver, done = std::move(done)](error_code error, tcp::resolver::results_type found) {
+                              done(error, std::move(found));
+                            });
+  };
 }
 
 std::chrono::steady_clock::duration ToChrono(absl::Duration d) {
@@ -149,7 +160,8 @@ HttpClient::HttpClient(asio::io_context& io, const UpstreamOptions& options, Url
 
 HttpClient::~HttpClient() = default;
 
-absl::StatusOr<std::unique_ptr<HttpClient>> HttpClient::Create(asio::io_context& io, const UpstreamOptions& options) {
+absl::StatusOr<std::unique_ptr<HttpClient>> HttpClient::Create(asio::io_context& io, const UpstreamOptions& options,
+                                                               Resolve resolve) {
   auto base = ParseUrl(options.base_url);
   if (!base.ok()) return absl::InvalidArgumentError(absl::StrCat("the model's base URL is ", base.status().message()));
   if (!base->user_info.empty()) {
@@ -163,6 +175,7 @@ absl::StatusOr<std::unique_ptr<HttpClient>> HttpClient::Create(asio::io_context&
     proxy = *std::move(parsed);
   }
   std::unique_ptr<HttpClient> client(new HttpClient(io, options, *std::move(base), std::move(proxy)));
+  client->resolve_ = resolve != nullptr ? std::move(resolve) : SystemResolve(io);
   if (auto status = client->LoadTrust(); !status.ok()) return status;
   return client;
 }
@@ -202,24 +215,50 @@ void HttpClient::KeepIdle(std::unique_ptr<HttpConnection> connection) {
   if (idle_.size() > options_.idle_connections_max) idle_.pop_front();
 }
 
+// Ends by its own clock: the system's resolver cannot be interrupted, so its late answer finds nobody waiting.
+asio::awaitable<absl::StatusOr<tcp::resolver::results_type>> HttpClient::LookUp(const Url& host, CancelToken& cancel) {
+  struct Question {
+    explicit Question(asio::io_context& io) : timer(io) {}
+    asio::steady_timer timer;
+    bool answered = false;
+    error_code error;
+    tcp::resolver::results_type addresses;
+  };
+  const auto question = std::make_shared<Question>(io_);
+  question->timer.expires_after(ToChrono(options_.connect_timeout));
+  resolve_(host.host, std::to_string(host.port), [question](error_code error, tcp::resolver::results_type addresses) {
+    question->answered = true;
+    question->error = error;
+    question->addresses = std::move(addresses);
+    question->timer.cancel();
+  });
+  cancel.OnCancel([question] { question->timer.cancel(); });
+  error_code woken;
+  if (!question->answered && !cancel.cancelled()) {
+    co_await question->timer.async_wait(redirect_error(use_awaitable, woken));
+  }
+  cancel.OnCancel(nullptr);
+  const std::string doing = absl::StrCat("looking up ", host.host);
+  if (cancel.cancelled()) co_return absl::CancelledError("cancelled");
+  if (!question->answered) {
+    co_return absl::UnavailableError(
+        absl::StrCat(doing, ": no answer in ", absl::FormatDuration(options_.connect_timeout)));
+  }
+  if (question->error) co_return FromError(question->error, doing, cancel);
+  co_return std::move(question->addresses);
+}
+
 asio::awaitable<absl::StatusOr<std::unique_ptr<HttpConnection>>> HttpClient::Connect(CancelToken& cancel) {
   const Url& first_hop = proxy_.has_value() ? *proxy_ : base_;
   auto connection = std::make_unique<HttpConnection>(io_, tls_);
   error_code ec;
-  tcp::resolver resolver(io_);
-  cancel.OnCancel([&resolver] { resolver.cancel(); });
   const std::string where = absl::StrCat(first_hop.host, ":", first_hop.port);
-  const auto addresses = co_await resolver.async_resolve(first_hop.host, std::to_string(first_hop.port),
-                                                         redirect_error(use_awaitable, ec));
+  const auto addresses = co_await LookUp(first_hop, cancel);
+  if (!addresses.ok()) co_return addresses.status();
   HttpConnection* raw = connection.get();
   cancel.OnCancel([raw] { raw->socket().cancel(); });
-  if (ec || cancel.cancelled()) {
-    cancel.OnCancel(nullptr);
-    if (!ec) ec = asio::error::operation_aborted;
-    co_return FromError(ec, absl::StrCat("looking up ", where), cancel);
-  }
   raw->socket().expires_after(ToChrono(options_.connect_timeout));
-  co_await raw->socket().async_connect(addresses, redirect_error(use_awaitable, ec));
+  co_await raw->socket().async_connect(*addresses, redirect_error(use_awaitable, ec));
   if (!ec) raw->socket().socket().set_option(tcp::no_delay(true), ec);
   if (!ec) GiveUpOnUnacknowledged(raw->socket().socket().native_handle(), options_.connect_timeout);
   if (!ec && base_.tls && proxy_.has_value()) {

@@ -1,8 +1,10 @@
 // HTTP/1.1 requests with streamed answers, over TCP or TLS, directly or through a proxy, with idle connections kept.
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>  // brings <utility>, which awaitable.hpp of 1.74 forgets
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <functional>
 #include <list>
@@ -64,12 +66,19 @@ class HttpReader {
   [[nodiscard]] virtual bool IsFinished() const = 0;
 };
 
+// Looks a host's addresses up and calls `done` once on the io_context's thread, at some time: a name server that is not
+// there takes longer than anybody waits.
+using ResolveDone = std::function<void(boost::system::error_code, boost::asio::ip::tcp::resolver::results_type)>;
+using Resolve = std::function<void(const std::string& host, const std::string& port, ResolveDone done)>;
+
 // Not thread-safe: everything runs on the one thread of `io`, which must outlive it.
 class HttpClient final {
  public:
   // INVALID_ARGUMENT when the base, the proxy or the CA file cannot be used.
+  // `resolve`: the system's, unless a test has one of its own.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<HttpClient>> Create(boost::asio::io_context& io,
-                                                                          const UpstreamOptions& options);
+                                                                          const UpstreamOptions& options,
+                                                                          Resolve resolve = nullptr);
   ~HttpClient();
 
   // OK when the answer, whatever its status, was read to its end. UNAVAILABLE: no connection, or it broke;
@@ -82,6 +91,8 @@ class HttpClient final {
   HttpClient(boost::asio::io_context& io, const UpstreamOptions& options, Url base, std::optional<Url> proxy);
 
   [[nodiscard]] absl::Status LoadTrust();
+  [[nodiscard]] boost::asio::awaitable<absl::StatusOr<boost::asio::ip::tcp::resolver::results_type>> LookUp(
+      const Url& host, CancelToken& cancel);
   [[nodiscard]] boost::asio::awaitable<absl::StatusOr<std::unique_ptr<HttpConnection>>> Connect(CancelToken& cancel);
   [[nodiscard]] std::unique_ptr<HttpConnection> TakeIdle();
   void KeepIdle(std::unique_ptr<HttpConnection> connection);
@@ -90,6 +101,7 @@ class HttpClient final {
   UpstreamOptions options_;
   Url base_;
   std::optional<Url> proxy_;
+  Resolve resolve_;
   boost::asio::ssl::context tls_;
   std::list<std::unique_ptr<HttpConnection>> idle_;
 };

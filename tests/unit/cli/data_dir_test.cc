@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "sandbox/base/temp_dir.h"
+#include "support/missing_layer.h"
 
 namespace carrel::cli {
 namespace {
@@ -44,7 +45,7 @@ TEST(PrepareDataDir, InUsernsEverythingIsOurs) {
 }
 
 TEST(PrepareDataDir, InFullEachServerOwnsItsDirectoriesAndNoOthers) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  CARREL_NEED("ROOT", ::geteuid() == 0, "it needs root");
   const TempDir temp = *TempDir::Create();
   ASSERT_EQ(::chmod(temp.path().c_str(), 0711), 0);
   const Place place{.data_dir = temp.path() + "/data"};
@@ -62,7 +63,7 @@ TEST(PrepareDataDir, InFullEachServerOwnsItsDirectoriesAndNoOthers) {
 }
 
 TEST(PrepareDataDir, InFullAClosedDirectoryAboveIsNamed) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  CARREL_NEED("ROOT", ::geteuid() == 0, "it needs root");
   const TempDir temp = *TempDir::Create();  // 0700
   const absl::Status status = PrepareDataDir({.data_dir = temp.path() + "/data"});
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);

@@ -130,10 +130,13 @@ class MachineFixture {
   CountedIds ids;
   std::vector<RunEvent> events;
   std::vector<Effect> effects;  // but Emit
+  // What is written, in its order: Emit and KeepStep.
+  std::vector<Effect> writes;
 
  private:
   void Take(std::vector<Effect> taken) {
     for (Effect& effect : taken) {
+      if (std::holds_alternative<Emit>(effect) || std::holds_alternative<KeepStep>(effect)) writes.push_back(effect);
       if (auto* emit = std::get_if<Emit>(&effect); emit != nullptr) {
         for (RunEvent& event : emit->events) {
           fresh_.push_back(event);

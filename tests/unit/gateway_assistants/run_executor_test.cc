@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
@@ -159,7 +160,7 @@ class FakeCode final : public CodeTool {
     timeline_.After(absl::ZeroDuration(), [this, shared, request = std::move(request)] {
       const std::lock_guard lock(shared->mutex);
       if (shared->listener == nullptr || request.code == "hang") return;
-      CodeResult result{.succeeded = true, .text = "printed " + request.code};
+      CodeResult result{.text = "printed " + request.code};
       for (const CodeFile& file : request.files) result.text += " " + file.path;
       if (request.code.find("write") != std::string::npos) {
         auto writer = *files_.Create(100);
@@ -198,9 +199,47 @@ class FakeSearch final : public SearchTool {
                                       .file_name = "found.txt",
                                       .score = 1,
                                       .passage = absl::StrCat(request.queries.at(0), " in ", request.stores.size()),
-                                      .quote = "quote"}};
+                                      .citations = {{.quote = "quote"}}}};
   }
   std::atomic<bool> slow = false;
+};
+
+// A log that refuses to store while it is told to, as on a full disk.
+class FailingLog final : public RunLog {
+ public:
+  explicit FailingLog(RunLog& real) : real_(real) {}
+
+  void Append(const RunId& run, std::vector<RunEvent> events, Publish publish,
+              absl::AnyInvocable<void(absl::Status)> done) override {
+    const bool is_delta_or_error = IsDelta(events.front().kind) || events.front().kind == RunEventKind::kError;
+    if (!failing || is_delta_or_error) {
+      real_.Append(run, std::move(events), publish, std::move(done));
+      return;
+    }
+    ++failures;
+    timeline_.After(absl::ZeroDuration(),
+                    [done = std::make_shared<absl::AnyInvocable<void(absl::Status)>>(std::move(done))] {
+                      (*done)(absl::ResourceExhaustedError("disk full"));
+                    });
+  }
+  std::unique_ptr<RunSubscription> Subscribe(const RunId& run, uint64_t from) override {
+    return real_.Subscribe(run, from);
+  }
+  uint64_t NextSequence(const RunId& run) override { return real_.NextSequence(run); }
+
+  std::atomic<bool> failing = false;
+  std::atomic<int> failures = 0;
+
+ private:
+  RunLog& real_;
+  Timeline timeline_;
+};
+
+// A clock that can be put forward.
+class MovedClock final : public Clock {
+ public:
+  absl::Time Now() override { return absl::Now() + absl::Seconds(ahead_seconds.load()); }
+  std::atomic<int> ahead_seconds = 0;
 };
 
 class RunExecutorTest : public ::testing::Test {
@@ -228,12 +267,14 @@ class RunExecutorTest : public ::testing::Test {
     stores_ = std::make_unique<Stores>(*backing_, *ingester_);
     threads_ = std::make_unique<Threads>(*backing_, *stores_);
     model_ = std::make_unique<FakeModel>();
-    executor_ = std::make_unique<RunExecutor>(
-        ExecutorPorts{*backing_, storage_->run_log(), *model_, *code_, *threads_, *stores_}, options_);
+    log_ = std::make_unique<FailingLog>(storage_->run_log());
+    executor_ =
+        std::make_unique<RunExecutor>(ExecutorPorts{*backing_, *log_, *model_, *code_, *threads_, *stores_}, options_);
     ASSERT_TRUE(executor_->Recover().ok());
   }
   void Close() {
     executor_.reset();
+    log_.reset();
     model_.reset();
     code_.reset();
     threads_.reset();
@@ -313,7 +354,7 @@ class RunExecutorTest : public ::testing::Test {
 
   const ProjectId project_{"p"};
   std::string directory_;
-  SystemClock clock_;
+  MovedClock clock_;
   RandomIds ids_;
   FakeSearch search_;
   ExecutorOptions options_;
@@ -325,6 +366,7 @@ class RunExecutorTest : public ::testing::Test {
   std::unique_ptr<Threads> threads_;
   std::unique_ptr<FakeModel> model_;
   std::unique_ptr<FakeCode> code_;
+  std::unique_ptr<FailingLog> log_;
   std::unique_ptr<RunExecutor> executor_;
   AssistantId assistant_;
 };
@@ -442,7 +484,7 @@ TEST_F(RunExecutorTest, WaitsForTheThreadsFilesAndSearchesThem) {
   EXPECT_THAT(answer.content.at(0).text, HasSubstr("leave in 1"));
   ASSERT_THAT(answer.content[0].annotations, SizeIs(1));
   EXPECT_EQ(answer.content[0].annotations[0].file_id, FileId("file-found"));
-  EXPECT_EQ(answer.content[0].annotations[0].quote, "quote");
+  EXPECT_EQ(answer.content[0].annotations[0].citation.quote, "quote");
 }
 
 TEST_F(RunExecutorTest, AfterTheWaitItStartsWithoutThem) {
@@ -508,13 +550,128 @@ TEST_F(RunExecutorTest, MetadataOfALivingRunStays) {
   EXPECT_EQ(WaitFor(run, RunStatus::kCompleted).metadata.at("k"), "v");
 }
 
-TEST_F(RunExecutorTest, AnAbandonedRunWritesNothing) {
+TEST_F(RunExecutorTest, AnAbandonedRunWritesNothingAndItsStreamsEnd) {
   const ThreadId thread = NewThreadSaying("hang");
   const auto run = Start(thread);
   WaitFor(run, RunStatus::kInProgress);
   executor_->Abandon(thread);
   ASSERT_TRUE(threads_->Delete(project_, thread).ok());
   EXPECT_FALSE(threads_->Get(project_, thread).ok());
+  EXPECT_THAT(Stream(run.id, 1), ElementsAre("run.created", "run.queued", "run.in_progress", "error"));
+}
+
+// A full disk: the thread is not locked for ever, and streams are not left waiting.
+TEST_F(RunExecutorTest, WhatCannotBeStoredIsTakenUpAgainWhenItCan) {
+  Close();
+  options_.retake_after = absl::Milliseconds(20);
+  Open();
+  const ThreadId answering = NewThreadSaying("hello");
+  const ThreadId coding = NewThreadSaying("call code_interpreter {\"code\": \"write\"}");
+  const ThreadId asking = NewThreadSaying("call f {}");
+  const auto asked = Start(asking);
+  WaitFor(asked, RunStatus::kRequiresAction);
+  log_->failing = true;
+  const auto answered = Start(answering);
+  const auto coded = Start(coding);
+  // What is to be acknowledged is refused.
+  EXPECT_FALSE(executor_->SubmitToolOutputs(project_, asking, asked.id, {{CallId("call_0"), "a"}}).ok());
+  EXPECT_EQ(Stream(answered.id, 1).back(), "error");
+  while (log_->failures < 8) absl::SleepFor(absl::Milliseconds(2));
+  log_->failing = false;
+  WaitFor(answered, RunStatus::kCompleted);
+  EXPECT_EQ(Answer(answering), "Said: hello");
+  // Its code may have run: it is not run again.
+  const gateway::Run end = [&] {
+    auto found = Get(coded);
+    for (const absl::Time until = absl::Now() + absl::Seconds(20); IsActive(found.status) && absl::Now() < until;) {
+      absl::SleepFor(absl::Milliseconds(2));
+      found = Get(coded);
+    }
+    return found;
+  }();
+  EXPECT_FALSE(IsActive(end.status)) << RunStatusName(end.status);
+  // The client's answer can be given again.
+  for (const absl::Time until = absl::Now() + absl::Seconds(20); absl::Now() < until;) {
+    if (executor_->SubmitToolOutputs(project_, asking, asked.id, {{CallId("call_0"), "b"}}).ok()) break;
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  WaitFor(asked, RunStatus::kCompleted);
+  EXPECT_EQ(Answer(asking), "Said: b");
+}
+
+TEST_F(RunExecutorTest, OutputsThatComeTwiceAtOnceAreTakenOnce) {
+  for (int round = 0; round < 20; ++round) {
+    const ThreadId thread = NewThreadSaying("call f {}");
+    const auto run = Start(thread);
+    WaitFor(run, RunStatus::kRequiresAction);
+    std::atomic<int> accepted = 0;
+    std::vector<std::thread> clients;
+    for (int c = 0; c < 4; ++c) {
+      clients.emplace_back([&, c] {
+        const auto submitted =
+            executor_->SubmitToolOutputs(project_, thread, run.id, {{CallId("call_0"), absl::StrCat("out ", c)}});
+        if (submitted.ok()) {
+          ++accepted;
+        } else {
+          EXPECT_EQ(ErrorOf(submitted.status())->kind, ErrorKind::kOutputsNotAccepted) << submitted.status();
+        }
+      });
+    }
+    for (std::thread& client : clients) client.join();
+    EXPECT_EQ(accepted, 1);
+    WaitFor(run, RunStatus::kCompleted);
+    EXPECT_THAT(Answer(thread), ::testing::StartsWith("Said: out "));
+  }
+}
+
+TEST_F(RunExecutorTest, OutputsWhileItIsCancelledAreTakenOrRefusedButNeverBoth) {
+  for (int round = 0; round < 20; ++round) {
+    const ThreadId thread = NewThreadSaying("call f {}");
+    const auto run = Start(thread);
+    WaitFor(run, RunStatus::kRequiresAction);
+    absl::Status cancelled;
+    std::thread canceller([&] { cancelled = executor_->Cancel(project_, thread, run.id).status(); });
+    const auto submitted = executor_->SubmitToolOutputs(project_, thread, run.id, {{CallId("call_0"), "out"}});
+    canceller.join();
+    EXPECT_TRUE(cancelled.ok() || submitted.ok());
+    if (!submitted.ok()) {
+      EXPECT_EQ(ErrorOf(submitted.status())->kind, ErrorKind::kOutputsNotAccepted);
+    }
+    WaitFor(run, cancelled.ok() ? RunStatus::kCancelled : RunStatus::kCompleted);
+    // Whatever won, the thread is free.
+    NewMessage again;
+    again.content.push_back({.text = "again"});
+    ASSERT_TRUE(threads_->AddMessage(project_, thread, again).ok());
+  }
+}
+
+TEST_F(RunExecutorTest, OutputsAfterTheTimeIsUpAreRefused) {
+  const ThreadId thread = NewThreadSaying("call f {}");
+  const auto run = Start(thread);
+  WaitFor(run, RunStatus::kRequiresAction);
+  // While nobody was there to see it: a process that starts later finds it.
+  Close();
+  clock_.ahead_seconds = 601;
+  Open();
+  WaitFor(run, RunStatus::kExpired);
+  EXPECT_EQ(ErrorOf(executor_->SubmitToolOutputs(project_, thread, run.id, {{CallId("call_0"), "late"}}).status()),
+            (Error{ErrorKind::kOutputsNotAccepted, "", {"expired"}}));
+  EXPECT_EQ(ErrorOf(executor_->Cancel(project_, thread, run.id).status())->kind, ErrorKind::kRunNotCancellable);
+  EXPECT_EQ(Steps(run).at(0).status, RunStep::Status::kExpired);
+}
+
+// A reader that never reads, and one that goes: the run does not notice.
+TEST_F(RunExecutorTest, AReaderThatDoesNotReadHoldsNothingUp) {
+  const ThreadId thread = NewThreadSaying("hello");
+  const auto run = Start(thread);
+  const auto idle = storage_->run_log().Subscribe(run.id, 1);
+  bool woken = false;
+  auto gone = storage_->run_log().Subscribe(run.id, 1'000'000);
+  gone->NotifyWhenReady([&] { woken = true; });
+  gone.reset();
+  WaitFor(run, RunStatus::kCompleted);
+  EXPECT_FALSE(woken);
+  EXPECT_EQ(idle->Take(1000)->back().kind, RunEventKind::kRunCompleted);
 }
 
 TEST_F(RunExecutorTest, NotMoreRunThanMayAndAllComplete) {

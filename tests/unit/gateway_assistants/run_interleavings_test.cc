@@ -1,9 +1,21 @@
-// Many lives of runs with everything happening in any order, each held against what must always be true.
+// Many lives of runs with everything happening in any order, restarts that lose what was not durable among it, each
+// held against what must always be true:
+//
+// * an event after the last there is not; what is closed was opened, and once; nothing is open at the end;
+// * one message is open at a time, no id is used twice, the deltas add up to the stored message;
+// * the same holds for the stored log alone, whatever a restart has lost of its tail;
+// * code is not started twice: not by late answers, and not by a restart;
+// * a run that is over has usage and no expiry, and nothing that comes afterwards has an effect.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "gateway/types/run_status_name.h"
 #include "machine_fixture.h"
@@ -52,7 +64,9 @@ class StreamReader {
         ASSERT_EQ(open_message_, message.id.value);
         std::string whole;
         for (const ContentPart& part : message.content) whole += part.text;
-        ASSERT_EQ(whole, text_) << "the deltas do not add up";
+        if (!replayed_) {
+          ASSERT_EQ(whole, text_) << "the deltas do not add up";
+        }
         open_message_.clear();
         break;
       }
@@ -74,11 +88,17 @@ class StreamReader {
         break;
     }
   }
-  // A restart: what was only streamed is gone, and the open message is written anew.
-  void Restarted() { text_.clear(); }
+  // What the stored log says, in which there are no deltas. Afterwards the open message is written anew.
+  void Replay(const RunEvent& event) {
+    replayed_ = true;
+    if (!IsDelta(event.kind)) Read(event);
+    replayed_ = false;
+    text_.clear();
+  }
   bool over() const { return over_; }
 
  private:
+  bool replayed_ = false;
   std::set<std::string> steps_;
   std::set<std::string> messages_;
   std::set<std::string> open_steps_;
@@ -90,6 +110,12 @@ class StreamReader {
 // What a storage would hold after these events and kept steps.
 class Storage {
  public:
+  void Apply(const Effect& write) {
+    if (const auto* keep = std::get_if<KeepStep>(&write)) Put(keep->step);
+    if (const auto* emit = std::get_if<Emit>(&write)) {
+      for (const RunEvent& event : emit->events) Store(event);
+    }
+  }
   void Store(const RunEvent& event) {
     if (const auto* run = std::get_if<Run>(&event.payload)) run_ = *run;
     if (const auto* step = std::get_if<RunStep>(&event.payload)) Put(*step);
@@ -122,13 +148,15 @@ class Life {
  public:
   explicit Life(uint32_t seed) : random_(seed), run_({CodeToolOf(), SearchToolOf(), FunctionNamed("f")}) {
     run_.limits.rounds_max = 8;
-    storage_.run_ = run_.state.run;
+    created_ = run_.state.run;
   }
 
   void Live() {
     for (int i = 0; i < 400 && !run_.state.IsOver(); ++i) {
       Happen();
       Follow();
+      // An end that was not stored is none.
+      if (run_.state.IsOver() && durable_ < run_.writes.size() && Pick(4) == 0) Restart();
       if (::testing::Test::HasFatalFailure()) return;
     }
     if (!run_.state.IsOver()) {
@@ -181,10 +209,12 @@ class Life {
         break;
       }
       case 9:
+        StartCode();
         run_.Feed(CodeSaid{.op = Op(), .call = static_cast<std::size_t>(Pick(3)), .logs = "log"});
         break;
       case 10:
       case 11:
+        StartCode();
         run_.Feed(CodeEnded{.op = Op(),
                             .call = static_cast<std::size_t>(Pick(3)),
                             .outcome = CodeOutcome{.text = "loglog",
@@ -202,6 +232,7 @@ class Life {
           std::vector<ToolOutput> outputs;
           for (const ToolCall& call : run_.state.run.required_calls) outputs.push_back({call.id, "out"});
           ASSERT_TRUE(CheckOutputs(run_.state.run, outputs).ok());
+          durable_ = run_.writes.size();  // the client has seen that it is asked
           run_.Feed(OutputsSubmitted{.outputs = std::move(outputs)});
         } else {
           run_.Feed(OutputsSubmitted{});
@@ -221,11 +252,7 @@ class Life {
           case 3:
           case 4:
           case 5:
-            Follow();
-            if (!run_.state.IsOver()) {
-              run_.Begin(storage_.run_, storage_.steps, storage_.messages);
-              reader_.Restarted();
-            }
+            Restart();
             break;
           default:
             break;
@@ -235,27 +262,63 @@ class Life {
   }
 
   void Follow() {
-    for (const KeepStep& keep : run_.Taken<KeepStep>()) {
-      // It is stored before the events that follow it; a later state of the step is not overwritten.
-      bool known_final = false;
-      for (const RunStep& step : storage_.steps) {
-        known_final |= step.id == keep.step.id && step.status != RunStep::Status::kInProgress;
-      }
-      if (!known_final) storage_.Put(keep.step);
-    }
     for (; seen_ < run_.events.size(); ++seen_) {
       reader_.Read(run_.events[seen_]);
       if (::testing::Test::HasFatalFailure()) return;
-      storage_.Store(run_.events[seen_]);
+    }
+    for (const RunCode& code : run_.Taken<RunCode>()) {
+      if (!run_.state.tools_step.has_value()) continue;
+      code_ = {run_.state.tools_step->id.value, code.call};
+      code_needs_ = 0;
+      for (std::size_t i = 0; i < run_.writes.size(); ++i) {
+        if (std::holds_alternative<KeepStep>(run_.writes[i])) code_needs_ = i + 1;
+      }
+      if (Pick(2) == 0) StartCode();
     }
     run_.effects.clear();
+  }
+
+  // It begins once its step is durable; until then a restart may lose both.
+  void StartCode() {
+    if (!code_.has_value()) return;
+    durable_ = std::max(durable_, code_needs_);
+    ASSERT_TRUE(started_.insert(*code_).second) << "code was started twice";
+    code_.reset();
+  }
+
+  // Anything that was not durable may be lost, from some write on.
+  void Restart() {
+    Follow();
+    const int lost_least = run_.state.IsOver() ? 1 : 0;
+    const int kept_most = static_cast<int>(run_.writes.size() - durable_) - lost_least;
+    if (kept_most < 0) return;
+    const std::size_t cut = durable_ + Pick(kept_most + 1);
+    run_.writes.resize(cut);
+    durable_ = cut;
+    code_.reset();
+    Storage storage;
+    storage.run_ = created_;
+    reader_ = StreamReader();
+    for (const Effect& write : run_.writes) {
+      storage.Apply(write);
+      const auto* emit = std::get_if<Emit>(&write);
+      for (const RunEvent& event : emit != nullptr ? emit->events : std::vector<RunEvent>()) reader_.Replay(event);
+    }
+    run_.Begin(storage.run_, storage.steps, storage.messages);
+    Follow();
   }
 
   std::mt19937 random_;
   MachineFixture run_;
   StreamReader reader_;
-  Storage storage_;
+  Run created_;
   std::size_t seen_ = 0;
+  // Of run_.writes, those that no restart can lose.
+  std::size_t durable_ = 0;
+  // Code that waits for its step to be durable, and how many writes that takes.
+  std::optional<std::pair<std::string, std::size_t>> code_;
+  std::size_t code_needs_ = 0;
+  std::set<std::pair<std::string, std::size_t>> started_;
 };
 
 TEST(RunInterleavings, EveryLifeIsWellFormed) {

@@ -146,9 +146,12 @@ TEST(RunMachine, CitationsCountCharacters) {
   EXPECT_THAT(searches[0].queries, ElementsAre("leave"));
   run.Feed(SearchEnded{.op = searches[0].op,
                        .call = 0,
-                       .results = std::vector<SearchResult>{
-                           {.file_id = FileId("file-1"), .file_name = "a.txt", .passage = "27 days", .quote = "27"}}});
-  EXPECT_THAT(run.state.turns.at(1).parts.at(0).text, HasSubstr("【0:0†a.txt】\n27 days"));
+                       .results = std::vector<SearchResult>{{.file_id = FileId("file-1"),
+                                                             .file_name = "a.txt",
+                                                             .score = 0.5,
+                                                             .passage = "27 days",
+                                                             .citations = {{.quote = "27", .first_page = 2}}}}});
+  EXPECT_THAT(run.state.turns.at(1).parts.at(0).text, HasSubstr("【0:0†a.txt】 page 2\n27 days"));
   run.Say("Für 😀 27【0:");
   run.Say("0†a.txt】 and 【0:7†b】.");
   run.End();
@@ -163,7 +166,8 @@ TEST(RunMachine, CitationsCountCharacters) {
                                                                         .start_index = 8,
                                                                         .end_index = 19,
                                                                         .file_id = FileId("file-1"),
-                                                                        .quote = "27"}));
+                                                                        .citation = {.quote = "27", .first_page = 2},
+                                                                        .score = 0.5}));
   EXPECT_EQ(run.Accumulated(message.id), message.content);
 }
 

@@ -23,14 +23,26 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
   grpc::Status CreateSession(grpc::ServerContext*, const pb::CreateSessionRequest* request,
                              pb::Session* reply) override {
     const std::lock_guard lock(mutex);
+    if (!sessions.contains(request->session_id()) && sessions.size() >= sessions_max) {
+      return {grpc::StatusCode::RESOURCE_EXHAUSTED, "all sessions are taken"};
+    }
     auto [session, made] = sessions.try_emplace(request->session_id());
     if (made) {
       session->second.set_session_id(request->session_id());
       session->second.set_owner(request->owner());
       session->second.set_state(pb::SESSION_STATE_READY);
       session->second.set_created_at_ms(++clock);
+      session->second.set_last_used_at_ms(clock);
     }
     *reply = session->second;
+    return grpc::Status::OK;
+  }
+  grpc::Status ListSessions(grpc::ServerContext*, const pb::ListSessionsRequest* request,
+                            pb::ListSessionsResponse* reply) override {
+    const std::lock_guard lock(mutex);
+    for (const auto& [id, session] : sessions) {
+      if (session.owner() == request->owner()) *reply->add_sessions() = session;
+    }
     return grpc::Status::OK;
   }
   grpc::Status DeleteSession(grpc::ServerContext*, const pb::DeleteSessionRequest* request,
@@ -50,6 +62,10 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
     }
     const std::lock_guard lock(mutex);
     ++uploads;
+    if (std::exchange(evict_at_upload, false)) {
+      sessions.clear();
+      return {grpc::StatusCode::NOT_FOUND, "no such session"};
+    }
     files[path] = bytes;
     reply->set_path(path);
     return grpc::Status::OK;
@@ -82,11 +98,13 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
     if (request->code() == "hang") {
       event.set_stdout("hanging");
       writer->Write(event);
+      hanging.Notify();
       while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
       cancelled.Notify();
       return grpc::Status::CANCELLED;
     }
     if (request->code() == "cut") return grpc::Status::OK;
+    if (request->code() == "vanish") return {grpc::StatusCode::UNAVAILABLE, "Socket closed"};
     event.set_stdout("out ");
     writer->Write(event);
     event.set_stderr("err");
@@ -110,7 +128,10 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
     outcome.set_kind(pb::COMPLETED);
     if (request->code() == "raise") {
       outcome.set_kind(pb::RAISED);
+      outcome.mutable_exception()->set_name("ZeroDivisionError");
       outcome.mutable_exception()->set_traceback("Traceback: ZeroDivisionError");
+      outcome.add_limits_touched(pb::LIMIT_OUTPUT);
+      outcome.mutable_usage()->set_wall_ms(3);
     } else if (request->code() == "die") {
       outcome.set_kind(pb::MEMORY_LIMIT);
       outcome.set_message("The code used more than 1 GiB of memory.");
@@ -123,9 +144,12 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
   std::mutex mutex;
   std::map<std::string, pb::Session> sessions;
   std::map<std::string, std::string> files;
+  std::size_t sessions_max = 100;
+  bool evict_at_upload = false;
   int64_t clock = 0;
   int uploads = 0;
   int calls = 0;
+  absl::Notification hanging;
   absl::Notification cancelled;
 };
 
@@ -143,10 +167,11 @@ class Listener final : public CodeListener {
 
 class InterpreterCodeToolTest : public ::testing::Test {
  protected:
-  absl::StatusOr<CodeResult> Run(std::string code, std::vector<CodeFile> files = {}, std::string* logs = nullptr) {
+  absl::StatusOr<CodeResult> Run(std::string code, std::vector<CodeFile> files = {}, std::string* logs = nullptr,
+                                 std::string container = "cntr_1") {
     auto listener = std::make_shared<Listener>();
     const auto call = tool_->Start({.project = ProjectId("p"),
-                                    .container = ContainerId("cntr_1"),
+                                    .container = ContainerId(std::move(container)),
                                     .code = std::move(code),
                                     .files = std::move(files)},
                                    listener);
@@ -164,7 +189,7 @@ TEST_F(InterpreterCodeToolTest, GathersAllThatCodeMade) {
   std::string logs;
   const auto result = Run("all", {}, &logs);
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_TRUE(result->succeeded);
+  EXPECT_TRUE(result->succeeded());
   EXPECT_EQ(result->text, "out err\n42\n");
   EXPECT_EQ(logs, result->text);
   ASSERT_THAT(result->images, SizeIs(1));
@@ -178,8 +203,12 @@ TEST_F(InterpreterCodeToolTest, GathersAllThatCodeMade) {
 TEST_F(InterpreterCodeToolTest, HowItEndedIsInTheText) {
   const auto raised = Run("raise");
   ASSERT_TRUE(raised.ok());
-  EXPECT_FALSE(raised->succeeded);
+  EXPECT_FALSE(raised->succeeded());
   EXPECT_FALSE(raised->state_lost);
+  EXPECT_EQ(raised->ending.kind, Outcome::Kind::kRaised);
+  EXPECT_EQ(raised->ending.exception, (CodeException{.name = "ZeroDivisionError"})) << "the traceback is in the text";
+  EXPECT_EQ(raised->ending.limits_touched, std::vector<LimitKind>{LimitKind::kOutput});
+  EXPECT_EQ(raised->ending.usage.wall_ms, 3U);
   EXPECT_THAT(raised->text, HasSubstr("ZeroDivisionError"));
   const auto died = Run("die");
   ASSERT_TRUE(died.ok());
@@ -215,12 +244,93 @@ TEST_F(InterpreterCodeToolTest, ADeadSessionIsReplaced) {
   EXPECT_TRUE(result->state_lost);
 }
 
+TEST_F(InterpreterCodeToolTest, AFullInterpreterGivesUpWhatRestedLongest) {
+  interpreter_.sessions_max = 2;
+  ASSERT_TRUE(Run("x", {}, nullptr, "cntr_1").ok());
+  ASSERT_TRUE(Run("x", {}, nullptr, "cntr_2").ok());
+  {
+    const std::lock_guard lock(interpreter_.mutex);
+    interpreter_.sessions["cntr_1"].set_last_used_at_ms(++interpreter_.clock);
+  }
+  const auto third = Run("x", {}, nullptr, "cntr_3");
+  ASSERT_TRUE(third.ok()) << third.status();
+  EXPECT_FALSE(third->state_lost);
+  {
+    const std::lock_guard lock(interpreter_.mutex);
+    EXPECT_TRUE(interpreter_.sessions.contains("cntr_1"));
+    EXPECT_FALSE(interpreter_.sessions.contains("cntr_2"));
+  }
+  // Whose container was given up is told so.
+  EXPECT_TRUE(Run("x", {}, nullptr, "cntr_2")->state_lost);
+}
+
+TEST_F(InterpreterCodeToolTest, NoContainerAtWorkNorOfAnotherProjectIsGivenUp) {
+  interpreter_.sessions_max = 2;
+  {
+    const std::lock_guard lock(interpreter_.mutex);
+    pb::Session& busy = interpreter_.sessions["busy"];
+    busy.set_session_id("busy");
+    busy.set_owner("p");
+    busy.set_state(pb::SESSION_STATE_BUSY);
+    pb::Session& other = interpreter_.sessions["other"];
+    other.set_session_id("other");
+    other.set_owner("another project");
+    other.set_state(pb::SESSION_STATE_READY);
+  }
+  auto listener = std::make_shared<Listener>();
+  const auto call =
+      tool_->Start({.project = ProjectId("p"), .container = ContainerId("cntr_1"), .code = "x"}, listener);
+  EXPECT_FALSE(listener->done.WaitForNotificationWithTimeout(absl::Milliseconds(200)));
+  {
+    const std::lock_guard lock(interpreter_.mutex);
+    EXPECT_EQ(interpreter_.sessions.size(), 2U);
+    interpreter_.sessions["busy"].set_state(pb::SESSION_STATE_READY);
+  }
+  // It has waited for the work to end.
+  ASSERT_TRUE(listener->done.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  EXPECT_TRUE(listener->result.ok()) << listener->result.status();
+  const std::lock_guard lock(interpreter_.mutex);
+  EXPECT_TRUE(interpreter_.sessions.contains("other"));
+}
+
+TEST_F(InterpreterCodeToolTest, TheWaitForASessionEndsAndCanBeCancelled) {
+  interpreter_.sessions_max = 0;
+  tool_ = MakeInterpreterCodeTool(server_.channel, *server_.files, {.session_wait_max = absl::Milliseconds(100)});
+  const auto result = Run("x");
+  EXPECT_TRUE(absl::IsResourceExhausted(result.status())) << result.status();
+
+  tool_ = MakeInterpreterCodeTool(server_.channel, *server_.files, {.session_wait_max = absl::Minutes(10)});
+  auto listener = std::make_shared<Listener>();
+  auto call = tool_->Start({.container = ContainerId("c"), .code = "x"}, listener);
+  absl::SleepFor(absl::Milliseconds(50));
+  call.reset();
+  tool_.reset();  // ends its threads: none of them waits on
+  EXPECT_FALSE(listener->done.HasBeenNotified());
+}
+
+TEST_F(InterpreterCodeToolTest, ASessionThatEndsAmidUploadsIsMadeAnew) {
+  const CodeFile file{.path = "file-1", .blob = server_.Keep("one")};
+  ASSERT_TRUE(Run("x").ok());
+  interpreter_.evict_at_upload = true;
+  const auto result = Run("x", {file});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->state_lost);
+  EXPECT_EQ(interpreter_.uploads, 2);
+}
+
+TEST_F(InterpreterCodeToolTest, AnInterpreterThatDiesAmidACallIsSaidAndTheCodeNotRunAgain) {
+  const auto result = Run("vanish");
+  EXPECT_TRUE(absl::IsUnavailable(result.status())) << result.status();
+  EXPECT_THAT(std::string(result.status().message()), HasSubstr("went away while the code ran"));
+  EXPECT_EQ(interpreter_.calls, 1);
+}
+
 TEST_F(InterpreterCodeToolTest, AnAnswerWithoutAnEndIsAnError) { EXPECT_FALSE(Run("cut").ok()); }
 
 TEST_F(InterpreterCodeToolTest, CancelInterruptsAndIsSilent) {
   auto listener = std::make_shared<Listener>();
   auto call = tool_->Start({.container = ContainerId("c"), .code = "hang"}, listener);
-  absl::SleepFor(absl::Milliseconds(100));
+  ASSERT_TRUE(interpreter_.hanging.WaitForNotificationWithTimeout(absl::Seconds(20)));
   call.reset();
   EXPECT_TRUE(interpreter_.cancelled.WaitForNotificationWithTimeout(absl::Seconds(5)));
   EXPECT_FALSE(listener->done.HasBeenNotified());
@@ -229,7 +339,7 @@ TEST_F(InterpreterCodeToolTest, CancelInterruptsAndIsSilent) {
 TEST_F(InterpreterCodeToolTest, EndingTheToolEndsItsCalls) {
   auto listener = std::make_shared<Listener>();
   auto call = tool_->Start({.container = ContainerId("c"), .code = "hang"}, listener);
-  absl::SleepFor(absl::Milliseconds(50));
+  ASSERT_TRUE(interpreter_.hanging.WaitForNotificationWithTimeout(absl::Seconds(20)));
   tool_.reset();
   EXPECT_TRUE(interpreter_.cancelled.WaitForNotificationWithTimeout(absl::Seconds(5)));
 }
@@ -241,6 +351,7 @@ TEST_F(InterpreterCodeToolTest, WhenNobodyAnswersItSaysSo) {
   const auto call = tool->Start({.container = ContainerId("c"), .code = "x"}, listener);
   ASSERT_TRUE(listener->done.WaitForNotificationWithTimeout(absl::Seconds(20)));
   EXPECT_TRUE(absl::IsUnavailable(listener->result.status())) << listener->result.status();
+  EXPECT_THAT(std::string(listener->result.status().message()), HasSubstr("cannot be reached; is it running?"));
 }
 
 }  // namespace

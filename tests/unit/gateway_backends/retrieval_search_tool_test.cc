@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <mutex>
+
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "in_process_server.h"
 
@@ -19,6 +21,7 @@ class FakeRetrieval final : public pb::Retrieval::Service {
   }
   grpc::Status AddDocument(grpc::ServerContext*, grpc::ServerReader<pb::AddDocumentRequest>* reader,
                            pb::Document* reply) override {
+    const std::lock_guard lock(mutex);
     pb::AddDocumentRequest message;
     bytes.clear();
     while (reader->Read(&message)) {
@@ -30,6 +33,7 @@ class FakeRetrieval final : public pb::Retrieval::Service {
   }
   grpc::Status GetDocument(grpc::ServerContext*, const pb::GetDocumentRequest* request, pb::Document* reply) override {
     if (request->document_id() == "file-none") return {grpc::StatusCode::NOT_FOUND, "no such document"};
+    const std::lock_guard lock(mutex);
     *reply = document;
     return grpc::Status::OK;
   }
@@ -43,6 +47,7 @@ class FakeRetrieval final : public pb::Retrieval::Service {
     return grpc::Status::OK;
   }
   grpc::Status Search(grpc::ServerContext*, const pb::SearchRequest* request, pb::SearchResponse* reply) override {
+    const std::lock_guard lock(mutex);
     searched = *request;
     pb::Hit& hit = *reply->add_hits();
     hit.set_document_id("file-1");
@@ -52,9 +57,15 @@ class FakeRetrieval final : public pb::Retrieval::Service {
     (*hit.mutable_attributes())["n"].set_number(2);
     hit.add_citations()->set_quote("quote");
     hit.mutable_citations(0)->set_first_page(3);
+    hit.mutable_citations(0)->set_first_page_label("iii");
+    hit.mutable_citations(0)->mutable_span()->set_end(5);
+    hit.mutable_citations(0)->add_boxes()->set_x_max(4.5);
+    hit.mutable_passage_span()->set_begin(2);
+    hit.set_text_rank(6);
     return grpc::Status::OK;
   }
 
+  std::mutex mutex;  // of what follows
   pb::CreateStoreRequest created;
   pb::AddDocumentHeader header;
   std::string bytes;
@@ -98,13 +109,19 @@ TEST_F(RetrievalSearchToolTest, VerdictsBecomeErrors) {
                                                  {pb::ENCRYPTED, Code::kInvalidFile},
                                                  {pb::NO_TEXT, Code::kInvalidFile},
                                                  {pb::INTERNAL, Code::kServerError}}) {
-    retrieval_.document.set_status(pb::FAILED);
-    retrieval_.document.set_verdict(verdict);
-    retrieval_.document.set_message("why");
+    {
+      const std::lock_guard lock(retrieval_.mutex);
+      retrieval_.document.set_status(pb::FAILED);
+      retrieval_.document.set_verdict(verdict);
+      retrieval_.document.set_message("why");
+      retrieval_.document.set_pages(4);
+    }
     const auto state = tool_->FileState(project_, StoreId("vs_1"), FileId("file-1"));
     ASSERT_TRUE(state.ok());
     EXPECT_EQ(state->status, StoreFileStatus::kFailed);
     EXPECT_EQ(state->error, (StoreFileError{code, "why"}));
+    EXPECT_EQ(state->facts.pages, 4U);
+    EXPECT_EQ(state->facts.verdict, pb::Verdict_Name(verdict));
   }
   EXPECT_TRUE(absl::IsNotFound(tool_->FileState(project_, StoreId("vs_1"), FileId("file-none")).status()));
 }
@@ -123,8 +140,13 @@ TEST_F(RetrievalSearchToolTest, SearchesWithFilters) {
   ASSERT_TRUE(results.ok()) << results.status();
   ASSERT_THAT(*results, SizeIs(1));
   EXPECT_EQ(results->at(0).file_id, FileId("file-1"));
-  EXPECT_EQ(results->at(0).quote, "quote");
-  EXPECT_EQ(results->at(0).first_page, 3);
+  EXPECT_EQ(results->at(0).BestCitation().quote, "quote");
+  EXPECT_EQ(results->at(0).BestCitation().first_page, 3);
+  EXPECT_EQ(results->at(0).citations.at(0).first_page_label, "iii");
+  EXPECT_EQ(results->at(0).citations.at(0).span, (TextSpan{.begin = 0, .end = 5}));
+  EXPECT_EQ(results->at(0).citations.at(0).boxes.at(0).x_max, 4.5);
+  EXPECT_EQ(results->at(0).passage_span.begin, 2U);
+  EXPECT_EQ(results->at(0).parts.text_rank, 6U);
   EXPECT_EQ(results->at(0).attributes.at("n"), AttributeValue(2.0));
   const pb::SearchRequest& asked = retrieval_.searched;
   EXPECT_EQ(asked.store_ids_size(), 2);

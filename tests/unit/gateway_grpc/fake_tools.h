@@ -45,7 +45,8 @@ class FakeCode final : public CodeTool {
         return;
       }
       listener->OnLogs(request.code);
-      CodeResult result{.succeeded = request.code != "fail", .text = "printed " + request.code};
+      CodeResult result{.text = "printed " + request.code};
+      if (request.code == "fail") result.ending.kind = Outcome::Kind::kRaised;
       if (request.code == "write") {
         result.files.push_back({.path = "d/a.csv", .media_type = "text/csv", .stored = Keep("1,2")});
         result.images.push_back({.path = "image-1.png", .media_type = "image/png", .stored = Keep("png")});
@@ -89,9 +90,7 @@ class FakeSearch final : public SearchTool {
                                       .file_name = "a.pdf",
                                       .score = 0.5,
                                       .passage = "passage",
-                                      .quote = "quote",
-                                      .first_page = 2,
-                                      .last_page = 2}};
+                                      .citations = {{.quote = "quote", .first_page = 2, .last_page = 2}}}};
   }
   SearchRequest last;
 };

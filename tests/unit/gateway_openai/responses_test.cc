@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
 
 namespace carrel::gateway::openai {
@@ -63,11 +64,81 @@ TEST(ResponsesTest, AQuoteIsV1sAlone) {
                                                 .start_index = 1,
                                                 .end_index = 4,
                                                 .file_id = FileId("file-1"),
-                                                .quote = "q"}}}}};
+                                                .citation = {.quote = "q"}}}}}};
   Json annotation = Json::parse(Render(message, kV2))["content"][0]["text"]["annotations"][0];
   EXPECT_EQ(annotation["file_citation"], Json({{"file_id", "file-1"}}));
   annotation = Json::parse(Render(message, kV1))["content"][0]["text"]["annotations"][0];
   EXPECT_EQ(annotation["file_citation"]["quote"], "q");
+}
+
+// OpenAI's objects, byte for byte, unless the request asked for more.
+TEST(ResponsesTest, MoreIsSaidOnlyToThoseWhoAsk) {
+  const View more{.version = ApiVersion::kV2, .carrel = true};
+  const auto differ_only_by_more = [](const std::string& plain, const std::string& rich) {
+    Json with = Json::parse(rich);
+    const Json without = Json::parse(plain);
+    std::function<bool(Json&)> strip = [&](Json& json) {
+      bool found = json.is_object() && json.erase("x_carrel") > 0;
+      for (auto& member : json) found = (member.is_structured() && strip(member)) || found;
+      return found;
+    };
+    EXPECT_TRUE(strip(with)) << rich;
+    EXPECT_EQ(with, without);
+    EXPECT_EQ(plain.find("x_carrel"), std::string::npos);
+  };
+  const SearchResult result{.file_id = FileId("file-1"),
+                            .score = 0.5,
+                            .parts = {.vector_score = 0.75, .vector_rank = 1},
+                            .passage = "passage",
+                            .passage_span = {.begin = 3, .end = 10},
+                            .citations = {{.quote = "quote",
+                                           .span = {.begin = 4, .end = 9},
+                                           .first_page = 12,
+                                           .last_page = 13,
+                                           .first_page_label = "x",
+                                           .last_page_label = "xi",
+                                           .boxes = {{.page = 12, .x_min = 1, .y_max = 2}}}}};
+  const Citation& citation = result.citations.front();
+  const Message message{.content = {{.text = "1", .annotations = {{.text = "1", .citation = citation, .score = 0.5}}}}};
+  const RunStep step{.kind = RunStep::Kind::kToolCalls,
+                     .tool_calls = {{.kind = ToolKind::kCodeInterpreter,
+                                     .ending = Outcome{.kind = Outcome::Kind::kTimeLimit,
+                                                       .limit = LimitKind::kWall,
+                                                       .limit_value = 500,
+                                                       .limits_touched = {LimitKind::kOutput},
+                                                       .usage = {.wall_ms = 501}}},
+                                    {.kind = ToolKind::kFileSearch, .search_results = {result}}}};
+  const VectorStoreFile file{.filename = "a.pdf", .facts = {.pages = 3, .passages = 9, .verdict = "PARTIAL"}};
+  differ_only_by_more(Render(message, kV2), Render(message, more));
+  differ_only_by_more(Render(step, kV2), Render(step, more));
+  differ_only_by_more(Render(file, kV2), Render(file, more));
+  differ_only_by_more(RenderSearchPage({"q"}, {result}, kV2), RenderSearchPage({"q"}, {result}, more));
+
+  const Json hit = Json::parse(RenderSearchPage({"q"}, {result}, more))["data"][0]["x_carrel"];
+  EXPECT_EQ(hit["passage_span"], Json({{"begin", 3}, {"end", 10}}));
+  EXPECT_EQ(hit["vector_rank"], 1);
+  EXPECT_EQ(hit["citations"][0]["first_page_label"], "x");
+  EXPECT_EQ(hit["citations"][0]["boxes"][0],
+            Json({{"page", 12}, {"x_min", 1.0}, {"y_min", 0.0}, {"x_max", 0.0}, {"y_max", 2.0}}));
+  const Json cited = Json::parse(Render(message, more))["content"][0]["text"]["annotations"][0]["x_carrel"];
+  EXPECT_EQ(cited["quote"], "quote");
+  EXPECT_EQ(cited["score"], 0.5);
+  EXPECT_EQ(cited["last_page"], 13);
+  const Json call = Json::parse(Render(step, more))["step_details"]["tool_calls"][0]["x_carrel"];
+  EXPECT_EQ(call["kind"], "TIME_LIMIT");
+  EXPECT_EQ(call["limit"], "LIMIT_WALL");
+  EXPECT_EQ(call["limit_value"], 500);
+  EXPECT_EQ(call["limits_touched"], Json::array({"LIMIT_OUTPUT"}));
+  EXPECT_EQ(call["usage"]["wall_ms"], 501);
+  EXPECT_EQ(Json::parse(Render(file, more))["x_carrel"]["verdict"], "PARTIAL");
+}
+
+TEST(ResponsesTest, TheServerSaysWhatItIs) {
+  EXPECT_EQ(RenderServer({.version = "1.2", .grpc = "127.0.0.1:8081", .model_host = "localhost:8000"}),
+            R"({"object":"carrel.server","version":"1.2","grpc":"127.0.0.1:8081",)"
+            R"("model":{"configured":true,"host":"localhost:8000"}})");
+  EXPECT_EQ(RenderServer({.version = "1.2"}), R"({"object":"carrel.server","version":"1.2","grpc":null,)"
+                                              R"("model":{"configured":false,"host":null}})");
 }
 
 TEST(ResponsesTest, DeltasHaveIndexesAndSendNothingTwice) {

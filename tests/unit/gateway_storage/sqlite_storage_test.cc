@@ -203,6 +203,17 @@ TEST_F(SqliteStorageTest, ARunsLogIsReadInOrderAndItsEventsAreTheStoredState) {
   StartRun("run_1");
   std::unique_ptr<RunSubscription> reader = log().Subscribe(RunId("run_1"), 1);
   RunStep step{.id = StepId("step_1"), .project = kOurs, .run_id = RunId("run_1"), .thread_id = ThreadId("thread_1")};
+  step.tool_calls = {
+      {.kind = ToolKind::kCodeInterpreter,
+       .ending = Outcome{.kind = Outcome::Kind::kRaised,
+                         .exception = CodeException{.name = "ValueError"},
+                         .limits_touched = {LimitKind::kOutput},
+                         .usage = {.cpu_ms = 7},
+                         .skipped = {{.path = "a", .reason = "symlink"}}}},
+      {.kind = ToolKind::kFileSearch,
+       .search_results = {{.parts = {.text_rank = 2},
+                           .passage_span = {.begin = 1, .end = 5},
+                           .citations = {{.span = {.begin = 2, .end = 4}, .boxes = {{.page = 3, .y_max = 1.5}}}}}}}};
   absl::Notification done;
   log().Append(RunId("run_1"),
                {{.kind = RunEventKind::kRunInProgress, .payload = NewRun("run_1", RunStatus::kInProgress)},
@@ -231,9 +242,10 @@ TEST_F(SqliteStorageTest, ARunsLogIsReadInOrderAndItsEventsAreTheStoredState) {
               return s.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1"));
             })->status,
             RunStatus::kCompleted);
-  EXPECT_TRUE(Read<RunStep>([](const Snapshot& s) {
-                return s.GetStep(kOurs, ThreadId("thread_1"), RunId("run_1"), StepId("step_1"));
-              }).ok());
+  const auto kept = Read<RunStep>(
+      [](const Snapshot& s) { return s.GetStep(kOurs, ThreadId("thread_1"), RunId("run_1"), StepId("step_1")); });
+  ASSERT_TRUE(kept.ok());
+  EXPECT_EQ(kept->tool_calls, step.tool_calls);
   // Deltas are not stored: the numbers go on after the last event that is.
   EXPECT_EQ(log().NextSequence(RunId("run_1")), 6u);
   EXPECT_THAT(Read<std::vector<gateway::Run>>([](const Snapshot& s) { return s.AllActiveRuns(); }).value(), IsEmpty());
@@ -257,6 +269,55 @@ TEST_F(SqliteStorageTest, AReaderIsWokenOnceAndEventsThatWereRolledBackAreNotSho
   auto events = reader->Take(10);
   ASSERT_EQ(events->size(), 1u);
   EXPECT_EQ(events->front().kind, RunEventKind::kStepDelta);
+}
+
+// Memory is bounded however much a run says and however slowly it is read; the run is not.
+TEST_F(SqliteStorageTest, AReaderTooSlowIsToldSoAndTheOthersLoseNothing) {
+  StartRun("run_1");
+  const std::unique_ptr<RunSubscription> slow = log().Subscribe(RunId("run_1"), 1);
+  const std::unique_ptr<RunSubscription> keen = log().Subscribe(RunId("run_1"), 1);
+  const std::string piece(1 << 20, 'x');
+  size_t read = keen->Take(100)->size();
+  constexpr size_t kPieces = 40;  // more than a channel keeps
+  for (size_t i = 0; i < kPieces; ++i) {
+    log().Append(RunId("run_1"), {{.kind = RunEventKind::kMessageDelta, .payload = MessageDelta{.text = piece}}},
+                 RunLog::Publish::kAtOnce, nullptr);
+    const auto taken = keen->Take(100);
+    ASSERT_TRUE(taken.ok()) << taken.status();
+    read += taken->size();
+  }
+  EXPECT_EQ(read, kPieces + 1);
+  EXPECT_TRUE(absl::IsDataLoss(slow->Take(100).status()));
+  // It is woken for that, too, and does not wait for an event that it could not read.
+  absl::Notification ready;
+  slow->NotifyWhenReady([&] { ready.Notify(); });
+  EXPECT_TRUE(ready.HasBeenNotified());
+}
+
+TEST_F(SqliteStorageTest, ProgressIsSeenAtOnceAndStoredSoonWithoutCompany) {
+  StartRun("run_1");
+  const std::unique_ptr<RunSubscription> reader = log().Subscribe(RunId("run_1"), 2);
+  absl::Notification stored;
+  log().Append(RunId("run_1"),
+               {{.kind = RunEventKind::kRunInProgress, .payload = NewRun("run_1", RunStatus::kInProgress)}},
+               RunLog::Publish::kAtOnce, [&](const absl::Status& status) {
+                 EXPECT_TRUE(status.ok()) << status;
+                 stored.Notify();
+               });
+  EXPECT_EQ(reader->Take(10)->size(), 1u);
+  ASSERT_TRUE(stored.WaitForNotificationWithTimeout(absl::Seconds(10)));
+  EXPECT_EQ(Read<gateway::Run>([](const Snapshot& s) {
+              return s.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1"));
+            })->status,
+            RunStatus::kInProgress);
+  // A write that somebody waits for takes what was before it along.
+  log().Append(RunId("run_1"),
+               {{.kind = RunEventKind::kRunCompleted, .payload = NewRun("run_1", RunStatus::kCompleted)}},
+               RunLog::Publish::kAtOnce, nullptr);
+  EXPECT_TRUE(Write([](Transaction& t) -> absl::Status {
+                GATEWAY_ASSIGN_OR_RETURN(const gateway::Run run, t.GetRun(kOurs, ThreadId("thread_1"), RunId("run_1")));
+                return run.status == RunStatus::kCompleted ? absl::OkStatus() : absl::InternalError("not applied yet");
+              }).ok());
 }
 
 TEST_F(SqliteStorageTest, ADeletedThreadTakesAllWithItAndCannotComeBackThroughItsRun) {

@@ -22,8 +22,8 @@ TEST(ToolText, TellsWhatCodeDid) {
 }
 
 TEST(ToolText, GivesEveryPassageItsMarker) {
-  const std::string text = SearchText(
-      2, {{.file_name = "a.txt", .passage = "alpha"}, {.file_name = "b.pdf", .passage = "beta", .first_page = 7}});
+  const std::string text = SearchText(2, {{.file_name = "a.txt", .passage = "alpha"},
+                                          {.file_name = "b.pdf", .passage = "beta", .citations = {{.first_page = 7}}}});
   EXPECT_THAT(text, HasSubstr("【2:0†a.txt】\nalpha"));
   EXPECT_THAT(text, HasSubstr("【2:1†b.pdf】 page 7\nbeta"));
   EXPECT_THAT(SearchText(0, {}), Not(HasSubstr("【")));

@@ -24,6 +24,7 @@
 #include "rpc/client.h"
 #include "rpc/log.h"
 #include "rpc/status.h"
+#include "support/missing_layer.h"
 
 namespace carrel::rpc {
 namespace {
@@ -159,7 +160,7 @@ char ConnectAs(uid_t uid, const std::string& path) {
 }
 
 TEST_F(ServerTest, RefusesPeersOfOtherUsersBeforeReadingAByte) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  CARREL_NEED("ROOT", ::geteuid() == 0, "it needs root to become another user");
   ASSERT_EQ(::chmod(directory_.c_str(), 0711), 0);
   ASSERT_TRUE(StartUnix({.allowed_uids = {54321}}).ok());
   EXPECT_EQ(ConnectAs(54321, socket_), 'r');
@@ -168,7 +169,7 @@ TEST_F(ServerTest, RefusesPeersOfOtherUsersBeforeReadingAByte) {
 }
 
 TEST_F(ServerTest, TheSocketsModeStopsOthersWhenNobodyElseIsAllowed) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  CARREL_NEED("ROOT", ::geteuid() == 0, "it needs root to become another user");
   ASSERT_EQ(::chmod(directory_.c_str(), 0711), 0);
   ASSERT_TRUE(StartUnix().ok());
   EXPECT_EQ(ConnectAs(54321, socket_), 'e');

@@ -25,10 +25,14 @@ TEST(ShutdownSignals, GivesTheSignalThatCame) {
 
 // As the thread pools that numeric libraries start when they are loaded, before main.
 TEST(ShutdownSignals, AThreadOlderThanItDoesNotDieOfTheSignal) {
+  std::atomic<bool> started = false;
   std::atomic<bool> stop = false;
   std::thread older([&] {
+    started = true;
     while (!stop) absl::SleepFor(absl::Milliseconds(1));
   });
+  // ThreadSanitizer drops a signal to a thread that it does not know yet.
+  while (!started) absl::SleepFor(absl::Milliseconds(1));
   auto signals = ShutdownSignals::Block();
   ASSERT_TRUE(signals.ok());
   ASSERT_EQ(::pthread_kill(older.native_handle(), SIGTERM), 0);

@@ -15,9 +15,11 @@
 namespace carrel::sandbox {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+// Not built with ThreadSanitizer: its run time keeps a thread in every child, and a process of two threads may not make
+// a user namespace (EINVAL), so there is no tier to find.
+#if !defined(__SANITIZE_THREAD__)
 std::vector<std::string> NamesOf(const std::vector<LayerState>& layers) {
   std::vector<std::string> names;
   for (const LayerState& layer : layers) names.push_back(layer.name);
@@ -27,12 +29,13 @@ std::vector<std::string> NamesOf(const std::vector<LayerState>& layers) {
 TEST(Doctor, ExaminesEveryLayerInOrder) {
   const DoctorReport report = ExamineMachine();
   EXPECT_THAT(NamesOf(report.layers),
-              ElementsAre("namespaces", "mounts", "cgroup", "rlimits", "identity", "landlock", "seccomp"));
+              ::testing::ElementsAre("namespaces", "mounts", "cgroup", "rlimits", "identity", "landlock", "seccomp"));
   for (const LayerState& layer : report.layers) {
     EXPECT_FALSE(layer.detail.empty()) << layer.name;
     EXPECT_TRUE(layer.active || layer.name == "rlimits" || !layer.mend.empty()) << layer.name << ": " << layer.detail;
   }
 }
+#endif
 
 TEST(Doctor, LeavesNothingBehind) {
   const auto count = [] {
@@ -46,6 +49,7 @@ TEST(Doctor, LeavesNothingBehind) {
 }
 
 // An ordinary user gets the tier of user namespaces, and a reason with a mend where cgroups cannot be had.
+#if !defined(__SANITIZE_THREAD__)  // see above
 TEST(Doctor, SaysWhatAnOrdinaryUserLacks) {
   if (geteuid() != 0) GTEST_SKIP() << "is that user already";
   EXPECT_EQ(InChild([] {
@@ -61,6 +65,7 @@ TEST(Doctor, SaysWhatAnOrdinaryUserLacks) {
             }),
             0);
 }
+#endif
 
 DoctorReport Sample() {
   return {.tier = "userns",

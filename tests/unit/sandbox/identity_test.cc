@@ -13,6 +13,7 @@
 
 #include "gtest/gtest.h"
 #include "in_child.h"
+#include "support/missing_layer.h"
 
 namespace carrel::sandbox {
 namespace {
@@ -28,7 +29,7 @@ bool StatusSays(const std::string& line) {
 
 // The tests run as root (the front door does); without root there is nothing to drop but in a user namespace.
 TEST(DropTo, LeavesNothingOfRoot) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  CARREL_NEED("ROOT", geteuid() == 0, "it needs root");
   EXPECT_EQ(InChild([] {
               const gid_t groups[] = {1, 2, 3};
               if (setgroups(3, groups) != 0) return 100;
@@ -46,7 +47,7 @@ TEST(DropTo, LeavesNothingOfRoot) {
 }
 
 TEST(DropTo, MakesEvenUidZeroPowerless) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  CARREL_NEED("ROOT", geteuid() == 0, "it needs root");
   EXPECT_EQ(InChild([] {
               if (const int error = DropTo({.uid = 0, .gid = 0}); error != 0) return error;
               if (!StatusSays("CapEff:\t0000000000000000")) return 100;
@@ -58,6 +59,9 @@ TEST(DropTo, MakesEvenUidZeroPowerless) {
             0);
 }
 
+// Not built with ThreadSanitizer: its run time keeps a thread in every child, and a process of two threads may not make
+// a user namespace (EINVAL).
+#if !defined(__SANITIZE_THREAD__)
 TEST(DropTo, WorksInAUserNamespaceOfOneUid) {
   EXPECT_EQ(InChild([] {
               const uid_t uid = geteuid();
@@ -80,6 +84,7 @@ TEST(DropTo, WorksInAUserNamespaceOfOneUid) {
             }),
             0);
 }
+#endif
 
 TEST(DropTo, SaysWhenItMayNot) {
   EXPECT_EQ(InChild([] {

@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "in_child.h"
 #include "sandbox/base/temp_dir.h"
+#include "support/missing_layer.h"
 
 namespace carrel::sandbox {
 namespace {
@@ -29,7 +30,7 @@ bool CanOpen(const std::string& path, int flags) {
 class Landlock : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (LandlockAbi() == 0) GTEST_SKIP() << "this kernel has no Landlock";
+    CARREL_NEED("LANDLOCK", LandlockAbi() > 0, "this kernel has no Landlock");
     ASSERT_EQ(mkdir(Path("writable").c_str(), 0700), 0);
     ASSERT_EQ(mkdir(Path("readable").c_str(), 0700), 0);
     ASSERT_EQ(mkdir(Path("hidden").c_str(), 0700), 0);

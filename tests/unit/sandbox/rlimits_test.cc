@@ -48,6 +48,9 @@ TEST(Rlimits, CpuSecondsZeroIsNone) {
   EXPECT_EQ(Find(RlimitsFor(limits, true), RLIMIT_CPU), nullptr);
 }
 
+// Not built with ThreadSanitizer: its shadow counts as 35 TB of data, so under any RLIMIT_DATA the next allocation ends
+// the process (dup is one: the run time remembers who made a descriptor).
+#if !defined(__SANITIZE_THREAD__)
 TEST(ApplyRlimits, HoldsForFilesAndCores) {
   EXPECT_EQ(InChild([] {
               if (const int error = ApplyRlimits(RlimitsFor(kLimits, true)); error != 0) return error;
@@ -60,6 +63,7 @@ TEST(ApplyRlimits, HoldsForFilesAndCores) {
             }),
             0);
 }
+#endif
 
 TEST(ApplyRlimits, StopsAbsurdAllocationsAndFiles) {
   EXPECT_EQ(InChild([] {

@@ -32,6 +32,9 @@ struct ExecutorOptions {
   std::size_t runs_queued_max = 10'000;
   // How long a run waits for the files of its thread to be searchable; then it starts without them.
   absl::Duration files_wait_max = absl::Seconds(60);
+  // A run whose events could not be stored is taken up again, as after a restart, after this long; then twice as long
+  // and so on, a minute at most.
+  absl::Duration retake_after = absl::Seconds(1);
   // Of models that `windows` does not name.
   int64_t window_tokens = 128'000;
   std::map<std::string, int64_t> windows;

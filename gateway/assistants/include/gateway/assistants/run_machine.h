@@ -66,6 +66,7 @@ struct CodeSaid {
   std::string logs;
 };
 struct CodeOutcome {
+  Outcome ending;
   std::string text;
   std::vector<FileId> images;
   std::vector<WrittenFile> files;
@@ -151,7 +152,8 @@ struct CallDraft {
 // A passage that a marker stands for.
 struct Cited {
   FileId file_id;
-  std::string quote;
+  Citation citation;
+  double score = 0;
 };
 
 struct RunState {

@@ -18,6 +18,8 @@ struct CodeToolOptions {
   std::size_t calls_max = 64;
   // Of one call with everything around it. The interpreter has its own, shorter limit on the code.
   absl::Duration call_max = absl::Minutes(10);
+  // How long a call waits for a session while all that the interpreter allows are at work.
+  absl::Duration session_wait_max = absl::Seconds(60);
   // A file that the code wrote; a larger one is named in the text and not kept.
   uint64_t file_bytes_max = uint64_t{512} << 20;
   // Pictures of one call; further ones are counted in the text.

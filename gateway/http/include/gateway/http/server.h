@@ -23,6 +23,7 @@
 #include "gateway/ports/repository.h"
 #include "gateway/ports/run_log.h"
 #include "gateway/ports/runs.h"
+#include "gateway/types/server_facts.h"
 
 namespace carrel::gateway::http {
 
@@ -38,6 +39,8 @@ struct Api {
   RunLog& run_log;
   ChatModel& model;
   Ids& ids;
+  // Answers GET /carrel/server; any thread.
+  std::function<ServerFacts()> describe;
 };
 
 struct RequestRecord {

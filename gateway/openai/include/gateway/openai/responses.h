@@ -11,6 +11,7 @@
 #include "gateway/types/assistant.h"
 #include "gateway/types/file.h"
 #include "gateway/types/run.h"
+#include "gateway/types/server_facts.h"
 #include "gateway/types/thread.h"
 
 namespace carrel::gateway::openai {
@@ -20,7 +21,11 @@ struct View {
   ApiVersion version = ApiVersion::kV2;
   // include[]=step_details.tool_calls[*].file_search.results[*].content
   bool search_content = false;
+  // X-Carrel: 1: what OpenAI's API has no place for stands in "x_carrel" of each object that has such.
+  bool carrel = false;
 };
+
+std::string RenderServer(const ServerFacts& facts);
 
 // Text of a JSON object. T: Assistant, Thread, Message, Run, RunStep, FileObject, VectorStore, VectorStoreFile,
 // FileBatch.
@@ -41,7 +46,8 @@ std::string RenderMessageFile(const FileId& file, const Message& message);
 std::string RenderMessageFiles(std::span<const FileId> files, const Message& message, bool has_more);
 
 std::string RenderFileText(const std::string& text);
-std::string RenderSearchPage(const std::vector<std::string>& queries, const std::vector<SearchResult>& results);
+std::string RenderSearchPage(const std::vector<std::string>& queries, const std::vector<SearchResult>& results,
+                             const View& view);
 
 struct EventText {
   std::string_view name;  // "thread.run.created"

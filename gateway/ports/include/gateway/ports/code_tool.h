@@ -10,6 +10,7 @@
 #include "gateway/ports/file_store.h"
 #include "gateway/types/file.h"
 #include "gateway/types/ids.h"
+#include "gateway/types/outcome.h"
 
 namespace carrel::gateway {
 
@@ -35,7 +36,7 @@ struct CodeArtifact {
 };
 
 struct CodeResult {
-  bool succeeded = false;
+  Outcome ending;
   // What the code printed and, if it ended otherwise than well, how: for the step's logs and for the model. Valid
   // UTF-8.
   std::string text;
@@ -45,6 +46,8 @@ struct CodeResult {
   std::vector<CodeArtifact> files;
   // The container was lost during the call (its variables are gone).
   bool state_lost = false;
+
+  bool succeeded() const { return ending.kind == Outcome::Kind::kCompleted; }
 };
 
 class CodeListener {

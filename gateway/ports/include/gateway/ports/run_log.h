@@ -37,7 +37,7 @@ class RunSubscription {
 class RunLog {
  public:
   enum class Publish {
-    kAtOnce,       // subscribers see the events before they are durable: progress that a restart may undo
+    kAtOnce,       // subscribers see the events before they are durable (soon): progress that a restart may undo
     kWhenDurable,  // what acknowledges something: requires_action and every final state
   };
 

@@ -41,6 +41,7 @@ struct StoreFileState {
   StoreFileStatus status = StoreFileStatus::kInProgress;
   std::optional<StoreFileError> error;
   uint64_t usage_bytes = 0;
+  DocumentFacts facts;
 };
 
 // Thread-safe. UNAVAILABLE: no retrieval service can be reached.

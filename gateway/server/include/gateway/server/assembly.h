@@ -2,6 +2,7 @@
 // given. carrel-gateway gives it the real ones; tests give it theirs.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,7 @@
 #include "gateway/ports/code_tool.h"
 #include "gateway/ports/file_store.h"
 #include "gateway/ports/search_tool.h"
+#include "gateway/types/server_facts.h"
 
 namespace carrel::gateway {
 
@@ -28,6 +30,8 @@ struct AssemblyOptions {
   std::string bootstrap_key;
   ExecutorOptions executor;
   http::Options http;  // admin_socket is the assembly's
+  // Asked at any time, by any thread. None: nothing is known.
+  std::function<ServerFacts()> describe = [] { return ServerFacts{}; };
 };
 
 // Borrowed; everything outlives the assembly.

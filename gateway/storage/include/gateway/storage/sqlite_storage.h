@@ -1,7 +1,8 @@
 // The repository and the runs' log in one SQLite database (WAL).
 //
 // One writer thread applies what is queued, each piece in a savepoint, and commits them together: many small writes
-// cost one flush. Reads run on the caller's thread on pooled connections, each seeing one consistent state. A database
+// cost one flush. Events of runs that nobody waits for are written with the next write that somebody waits for, 10 ms
+// later at most. Reads run on the caller's thread on pooled connections, each seeing one consistent state. A database
 // of an older schema is migrated when it is opened; one of a newer is refused.
 #pragma once
 

@@ -100,6 +100,16 @@ struct StoreFileError {
   friend bool operator==(const StoreFileError&, const StoreFileError&) = default;
 };
 
+// What a reader found in a document.
+struct DocumentFacts {
+  uint64_t pages = 0;
+  uint64_t characters = 0;
+  uint64_t passages = 0;
+  std::string verdict;  // "READ", "PARTIAL", "ENCRYPTED", …; "": not read yet
+  std::string message;  // one sentence, unless it was read to its end
+  friend bool operator==(const DocumentFacts&, const DocumentFacts&) = default;
+};
+
 struct VectorStoreFile {
   StoreId store_id;
   FileId file_id;
@@ -110,6 +120,8 @@ struct VectorStoreFile {
   uint64_t usage_bytes = 0;
   Chunking chunking;
   Attributes attributes;
+  std::string filename;
+  DocumentFacts facts;
   // The batch that brought it; empty: none.
   BatchId batch_id;
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "gateway/types/citation.h"
 #include "gateway/types/file.h"
 #include "gateway/types/ids.h"
 #include "gateway/types/tool.h"
@@ -32,7 +33,9 @@ struct Annotation {
   int64_t start_index = 0;  // code points
   int64_t end_index = 0;
   FileId file_id;
-  std::string quote;  // kFileCitation; only v1 shows it
+  // kFileCitation. Of it v1 shows the quote; the rest is shown to those who ask for more.
+  Citation citation;
+  double score = 0;  // of the passage, 0 to 1
   friend bool operator==(const Annotation&, const Annotation&) = default;
 };
 

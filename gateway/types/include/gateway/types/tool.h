@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "gateway/types/citation.h"
 #include "gateway/types/ids.h"
+#include "gateway/types/outcome.h"
 #include "gateway/types/values.h"
 
 namespace carrel::gateway {
@@ -67,16 +69,29 @@ struct WrittenFile {
   friend bool operator==(const WrittenFile&, const WrittenFile&) = default;
 };
 
+// What a score is made of; a rank of 0: not among this leg's results.
+struct ScoreParts {
+  double vector_score = 0;  // cosine, -1 to 1
+  uint32_t vector_rank = 0;
+  double text_score = 0;  // BM25
+  uint32_t text_rank = 0;
+  friend bool operator==(const ScoreParts&, const ScoreParts&) = default;
+};
+
 struct SearchResult {
+  StoreId store_id;
   FileId file_id;
   std::string file_name;
-  double score = 0;
+  double score = 0;  // 0 to 1
+  ScoreParts parts;
   Attributes attributes;
   std::string passage;  // shown only with include[]
-  // The verbatim sentence that answers best: v1's file_citation.quote.
-  std::string quote;
-  int first_page = 0;  // 1-based; 0: a document without pages
-  int last_page = 0;
+  TextSpan passage_span;
+  std::string heading;              // " > " between; "": none
+  std::vector<Citation> citations;  // the best first
+
+  // The sentence that answers best; an empty one where there is none.
+  Citation BestCitation() const { return citations.empty() ? Citation{} : citations.front(); }
   friend bool operator==(const SearchResult&, const SearchResult&) = default;
 };
 
@@ -86,6 +101,7 @@ struct ToolCall {
   // kCodeInterpreter
   std::string code;
   std::vector<CodeOutput> code_outputs;
+  std::optional<Outcome> ending;           // absent: it was not run, or not to its end
   std::vector<WrittenFile> written_files;  // never shown; it has to be stored, for links in later answers
   // kFileSearch
   RankingOptions ranking;

@@ -23,6 +23,7 @@ struct UpstreamOptions {
   // "http://[user:password@]host:port": requests go through it (CONNECT for https). Empty: directly.
   std::string proxy_url;
 
+  // Of looking the host up, and again of connecting to it with the proxy's answer and TLS.
   absl::Duration connect_timeout = absl::Seconds(10);
   // Until the head of the answer; a model that reasons before its first token takes minutes.
   absl::Duration first_byte_timeout = absl::Minutes(5);
