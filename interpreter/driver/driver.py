@@ -22,6 +22,7 @@ __builtins__ = dict(vars(builtins))
 _exit, _getpid, _write = os._exit, os.getpid, os.write
 
 CONTROL_FD = 3
+FIGURES_MAX = 10_000
 # More failures in a row than that, and an exception is reported without its description.
 DESCRIBE_TRIES = 3
 UNDESCRIBED = {"status": frames.RAISED, "name": "SystemError",
@@ -37,6 +38,7 @@ class Driver:
         self._unanswered = False
         self._warming = False
         self._display_bytes_left = 0
+        self._save_figures = False
         self._lock = threading.Lock()
         self._pid = 0
         self._armed = False     # an interrupt may be raised: the user's code runs
@@ -122,6 +124,10 @@ class Driver:
         if not self._channel or self._warming:
             return  # nobody's cell
         length = sum(len(value) for _, value in bundle)
+        if self._save_figures:
+            for media_type, value in bundle:
+                if media_type == "image/png":
+                    save_figure(value)
         with _Frame(self):
             if length > self._display_bytes_left:
                 self._channel.send_dropped(self._call, length)
@@ -137,10 +143,11 @@ class Driver:
         elif self._armed:
             raise KeyboardInterrupt
 
-    def _run(self, call, display_bytes_max, code):
+    def _run(self, call, display_bytes_max, flags, code):
         self._call = call
         self._unanswered = True
         self._display_bytes_left = display_bytes_max
+        self._save_figures = bool(flags & frames.SAVE_FIGURES)
         self._pending = False
         _signal(signal.SIGINT, self._on_interrupt)
         try:
@@ -213,6 +220,30 @@ class _Frame:
                     raise KeyboardInterrupt
         if exc and isinstance(exc[1], frames.Closed):
             _exit(0)
+
+
+def save_figure(png):
+    """Writes a figure to the workspace under the next free name, figure-1.png and so on."""
+    for number in range(1, FIGURES_MAX + 1):
+        path = f"{shell_module.WORKSPACE}/figure-{number}.png"
+        try:
+            file = open(path, "xb", buffering=0)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            return complain(f"{path} was not written: {error.strerror}\n")
+        with file:
+            try:
+                rest = memoryview(png)
+                while rest:
+                    rest = rest[file.write(rest):]
+                return None
+            except BaseException as error:
+                os.unlink(path)  # half a figure is none
+                if not isinstance(error, OSError):
+                    raise
+                return complain(f"{path} was not written: {error.strerror}\n")
+    return complain(f"a figure was not written: there are {FIGURES_MAX} already\n")
 
 
 def is_of_the_shell(error):

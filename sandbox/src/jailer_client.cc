@@ -322,6 +322,7 @@ class RealJail final : public Jail {
   [[nodiscard]] absl::Status Interrupt() override {
     return line_->Send({.kind = JailerMessageKind::kInterrupt, .session = session_});
   }
+  [[nodiscard]] absl::Status InterruptAll() override { return workspace_.InterruptAll(); }
   [[nodiscard]] absl::Status KillAll() override { return workspace_.KillAll(); }
   [[nodiscard]] absl::StatusOr<JailStats> Stats() override {
     if (counters_) return counters_->Read();

@@ -118,7 +118,10 @@ class Call final {
 
   CallResult Run() {
     if (options_.cpu_ns_before) cpu_sample_at_ = started_ + SoonestUseOf(absl::Milliseconds(options_.limits.cpu_ms));
-    outbox_ = EncodeRun(options_.call, options_.limits.display_bytes, options_.code);
+    outbox_ = EncodeRun({.call = options_.call,
+                         .display_bytes_max = options_.limits.display_bytes,
+                         .save_figures = options_.save_figures,
+                         .code = options_.code});
     SendOutbox();
     while (!over_) {
       Wait();
@@ -130,14 +133,16 @@ class Call final {
     outcome.usage.wall_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(absl::Now() - started_));
     outcome.usage.stdout_bytes = stdout_.bytes();
     outcome.usage.stderr_bytes = stderr_.bytes();
-    if (stdout_.cut() || stderr_.cut()) outcome.limits_touched.push_back(LimitName::kOutput);
+    if (OutputCut() && cause_ != Cause::kOutput) outcome.limits_touched.push_back(LimitName::kOutput);
     if (display_dropped_) outcome.limits_touched.push_back(LimitName::kDisplay);
     return std::move(result_);
   }
 
  private:
   // Who ended the call, when it was not the code itself. The first stays.
-  enum class Cause : uint8_t { kNone, kWall, kCpu, kCancelled, kBrokenChannel };
+  enum class Cause : uint8_t { kNone, kWall, kCpu, kOutput, kCancelled, kBrokenChannel };
+
+  [[nodiscard]] bool OutputCut() const { return stdout_.cut() || stderr_.cut(); }
 
   void Wait() {
     std::array<pollfd, 4> fds = {{{.fd = stdout_.fd(), .events = POLLIN, .revents = 0},
@@ -182,6 +187,8 @@ class Call final {
     if (cause_ == Cause::kNone) {
       if (now >= wall_deadline_) {
         Interrupt(Cause::kWall, now);
+      } else if (options_.end_at_output_limit && OutputCut()) {
+        Interrupt(Cause::kOutput, now);
       } else if (sink_.Cancelled()) {
         Interrupt(Cause::kCancelled, now);
       } else if (now >= cpu_sample_at_) {
@@ -196,7 +203,8 @@ class Call final {
       Kill(now);
     } else if (now >= interrupt_again_at_) {
       interrupt_again_at_ = now + kInterruptAgain;
-      (void)jail_.Interrupt();  // it may have ended meanwhile
+      // Who waits for a child with its own SIGINT ignored (os.system) goes on when the child ends.
+      (void)jail_.InterruptAll();  // it may have ended meanwhile
     }
   }
 
@@ -381,6 +389,12 @@ class Call final {
         outcome.limit = LimitName::kCpu;
         outcome.limit_value = options_.limits.cpu_ms;
         outcome.message = StrCat("over the CPU time limit of ", options_.limits.cpu_ms, " ms");
+        return true;
+      case Cause::kOutput:
+        outcome.kind = OutcomeKind::kOutputLimit;
+        outcome.limit = LimitName::kOutput;
+        outcome.limit_value = options_.limits.output_bytes;
+        outcome.message = StrCat("over the output limit of ", options_.limits.output_bytes, " bytes");
         return true;
       case Cause::kCancelled:
         outcome.kind = OutcomeKind::kCancelled;

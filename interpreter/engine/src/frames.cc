@@ -15,6 +15,9 @@ constexpr size_t kValueBytesMax = 16 << 10;
 constexpr size_t kTracebackBytesMax = 64 << 10;
 constexpr size_t kBundleEntriesMax = 64;
 
+// RUN.flags
+constexpr uint8_t kSaveFigures = 1;
+
 enum Type : uint8_t {
   kHello = 0x01,
   kWarm = 0x04,
@@ -128,13 +131,14 @@ std::string EncodeWarm() {
   return WithLength(body);
 }
 
-std::string EncodeRun(uint64_t call, uint64_t display_bytes_max, std::string_view code) {
+std::string EncodeRun(const RunFrame& frame) {
   std::string body;
   Put(body, static_cast<uint8_t>(kRun));
-  Put(body, call);
-  Put(body, display_bytes_max);
-  Put(body, static_cast<uint32_t>(code.size()));
-  body.append(code);
+  Put(body, frame.call);
+  Put(body, frame.display_bytes_max);
+  Put(body, static_cast<uint8_t>(frame.save_figures ? kSaveFigures : 0));
+  Put(body, static_cast<uint32_t>(frame.code.size()));
+  body.append(frame.code);
   return WithLength(body);
 }
 

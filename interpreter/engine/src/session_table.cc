@@ -279,7 +279,11 @@ absl::StatusOr<Outcome> SessionTable::Execute(const ExecuteOptions& options, Eve
   }
   absl::StatusOr<std::shared_ptr<Session>> session = Find(options.owner, options.session_id);
   if (!session.ok()) return session.status();
-  return (*session)->Execute({.code = options.code, .limits = options.limits, .return_files = options.return_files},
+  return (*session)->Execute({.code = options.code,
+                              .limits = options.limits,
+                              .return_files = options.return_files,
+                              .end_at_output_limit = options.end_at_output_limit,
+                              .save_figures = options.save_figures},
                              sink);
 }
 
@@ -293,8 +297,12 @@ absl::StatusOr<Outcome> SessionTable::ExecuteOnce(const ExecuteOptions& options,
   const absl::Duration linger =
       options.return_files == ReturnFiles::kReferences ? options_.linger : absl::ZeroDuration();
   CountingSink counting(sink);
-  absl::StatusOr<Outcome> outcome =
-      (*session)->Execute({.code = options.code, .return_files = options.return_files, .linger = linger}, counting);
+  absl::StatusOr<Outcome> outcome = (*session)->Execute({.code = options.code,
+                                                         .return_files = options.return_files,
+                                                         .end_at_output_limit = options.end_at_output_limit,
+                                                         .save_figures = options.save_figures,
+                                                         .linger = linger},
+                                                        counting);
   if (linger > absl::ZeroDuration() && counting.artifacts() > 0 && !sink.Cancelled()) {
     (*session)->SetIdleTimeout(linger);
     (*session)->Kill("it was made for one call, and that has ended; its files stay for a while");

@@ -148,6 +148,15 @@ v1::File ToProto(const WorkspaceFile& file) {
   return proto;
 }
 
+v1::WorkspaceSummary ToProto(const ArchiveSummary& summary) {
+  v1::WorkspaceSummary proto;
+  proto.set_files(summary.files);
+  proto.set_directories(summary.directories);
+  proto.set_bytes(summary.bytes);
+  for (const SkippedFile& file : summary.skipped) *proto.add_skipped() = ToProto(file);
+  return proto;
+}
+
 v1::SkippedFile ToProto(const SkippedFile& file) {
   v1::SkippedFile proto;
   proto.set_path(file.path);

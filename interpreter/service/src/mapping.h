@@ -23,6 +23,7 @@ namespace carrel::interpreter {
 [[nodiscard]] v1::Display ToProto(Display display);
 [[nodiscard]] v1::Artifact ToProto(Artifact artifact);
 [[nodiscard]] v1::File ToProto(const WorkspaceFile& file);
+[[nodiscard]] v1::WorkspaceSummary ToProto(const ArchiveSummary& summary);
 [[nodiscard]] v1::SkippedFile ToProto(const SkippedFile& file);
 [[nodiscard]] common::v1::Layer ToProto(const sandbox::LayerState& layer);
 // An engine's status with its facts as rpc_kit sends them.

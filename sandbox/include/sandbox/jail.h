@@ -72,6 +72,7 @@ struct WorkspaceEntry {
   uint64_t inode = 0;
   int64_t modified_ns = 0;  // st_mtim and st_ctim, Unix time
   int64_t changed_ns = 0;
+  uint32_t mode = 0;  // the permission bits
   enum class Kind : uint8_t { kRegular, kDirectory, kSymlink, kFifo, kSocket, kDevice } kind = Kind::kRegular;
 };
 
@@ -85,6 +86,15 @@ struct ListOptions {
   uint64_t entries_max = 10'000;
   uint32_t depth_max = 16;
   absl::Duration time_max = absl::Milliseconds(250);
+};
+
+struct WriteOptions {
+  // true: a file (or planted link) that is there gives way. false: ALREADY_EXISTS.
+  bool replace = false;
+  // Permission bits; what is beyond 0777 is ignored.
+  uint32_t mode = 0644;
+  // Unix time; unset: now.
+  std::optional<int64_t> modified_ns = std::nullopt;
 };
 
 struct OpenedFile {
@@ -104,7 +114,10 @@ class Workspace {
   // The writing is done inside the jail's cgroup, so its pages count there. Parents are made.
   // ALREADY_EXISTS unless `replace`; RESOURCE_EXHAUSTED when it is full; nothing is left behind on failure.
   [[nodiscard]] virtual absl::StatusOr<WorkspaceEntry> Write(const std::string& path, UniqueFd source,
-                                                             bool replace) = 0;
+                                                             const WriteOptions& options) = 0;
+  // Makes a directory and its parents, or gives the one there is this mode and time (`replace` means nothing).
+  // FAILED_PRECONDITION: there is something else of that name, or a link in the way.
+  [[nodiscard]] virtual absl::Status MakeDirectory(const std::string& path, const WriteOptions& options) = 0;
   // false: there was none.
   [[nodiscard]] virtual absl::StatusOr<bool> Remove(const std::string& path) = 0;
 };
@@ -121,6 +134,9 @@ class Jail {
   [[nodiscard]] virtual int exit_fd() const = 0;
   // SIGINT to the first process.
   [[nodiscard]] virtual absl::Status Interrupt() = 0;
+  // SIGINT to everything in it, as a terminal's Ctrl-C: for code that waits for a child with its own SIGINT ignored, as
+  // os.system does.
+  [[nodiscard]] virtual absl::Status InterruptAll() = 0;
   // SIGKILL to everything in it; the workspace stays readable.
   [[nodiscard]] virtual absl::Status KillAll() = 0;
   [[nodiscard]] virtual absl::StatusOr<JailStats> Stats() = 0;

@@ -27,9 +27,11 @@ class EmptyWorkspace final : public sandbox::Workspace {
     return sandbox::WorkspaceListing{};
   }
   absl::StatusOr<sandbox::OpenedFile> OpenRead(const std::string& path) override { return absl::NotFoundError(path); }
-  absl::StatusOr<sandbox::WorkspaceEntry> Write(const std::string& path, UniqueFd, bool) override {
+  absl::StatusOr<sandbox::WorkspaceEntry> Write(const std::string& path, UniqueFd,
+                                                const sandbox::WriteOptions&) override {
     return sandbox::WorkspaceEntry{.path = path};
   }
+  absl::Status MakeDirectory(const std::string&, const sandbox::WriteOptions&) override { return absl::OkStatus(); }
   absl::StatusOr<bool> Remove(const std::string&) override { return false; }
 };
 
@@ -68,6 +70,7 @@ class ScriptedJail final : public sandbox::Jail {
     changed_.notify_all();
     return absl::OkStatus();
   }
+  absl::Status InterruptAll() override { return Interrupt(); }
   absl::Status KillAll() override {
     End({.signal = SIGKILL});
     return absl::OkStatus();
@@ -115,8 +118,8 @@ class ScriptedJail final : public sandbox::Jail {
       if (length.empty()) return;
       const std::string frame = Read(static_cast<uint8_t>(length[0]) | static_cast<uint8_t>(length[1]) << 8);
       if (frame.empty()) return;
-      if (frame[0] == 1 || frame[0] == 4) Send("\x81" + Le(1, 2));
-      if (frame[0] == 2) Run(static_cast<uint8_t>(frame[1]), frame.substr(21));
+      if (frame[0] == 1 || frame[0] == 4) Send("\x81" + Le(2, 2));
+      if (frame[0] == 2) Run(static_cast<uint8_t>(frame[1]), frame.substr(22));
     }
   }
 

@@ -45,6 +45,9 @@ struct CallOptions {
   std::optional<uint64_t> cpu_ns_before;
   // After an interrupt, until the session is killed.
   absl::Duration interrupt_grace;
+  // Output over its limit ends the call, instead of being counted and dropped.
+  bool end_at_output_limit = false;
+  bool save_figures = false;
 };
 
 // What the call came to, before the session adds the workspace and the usage.

@@ -23,6 +23,7 @@
 #include "interpreter/engine/limits.h"
 #include "interpreter/engine/outcome.h"
 #include "interpreter/engine/statistics.h"
+#include "interpreter/engine/workspace_archive.h"
 #include "sandbox/jail.h"
 
 namespace carrel::interpreter {
@@ -62,6 +63,8 @@ struct Cell {
   std::string_view code;
   Limits limits;  // of this call; 0: the session's
   ReturnFiles return_files = ReturnFiles::kReferences;
+  bool end_at_output_limit = false;
+  bool save_figures = false;
   // Only told to the sink.
   absl::Duration linger = absl::ZeroDuration();
 };
@@ -85,7 +88,8 @@ class Session final {
   // Waits for its turn, runs the cell, reports the files. FAILED_PRECONDITION: dead. RESOURCE_EXHAUSTED: too many wait.
   // INVALID_ARGUMENT: a limit. CANCELLED: the sink gave up before the turn came.
   [[nodiscard]] absl::StatusOr<Outcome> Execute(const Cell& cell, EventSink& sink);
-  // Raises KeyboardInterrupt in the running call. false: none runs.
+  // Raises KeyboardInterrupt in the running call; asked again during the same call, in all its processes. false: none
+  // runs.
   [[nodiscard]] absl::StatusOr<bool> Interrupt();
 
   // `source` is read to its end. The errors of sandbox::Workspace.
@@ -101,6 +105,10 @@ class Session final {
   };
   [[nodiscard]] absl::StatusOr<OpenFile> OpenRead(const std::string& path);
   [[nodiscard]] absl::StatusOr<bool> RemoveFile(const std::string& path);
+  // The whole workspace as an archive, and back (workspace_archive.h). What was imported is no artifact of the next
+  // call.
+  [[nodiscard]] absl::StatusOr<ArchiveSummary> ExportWorkspace(const TarWriter::Sink& sink);
+  [[nodiscard]] absl::StatusOr<ArchiveSummary> ImportWorkspace(int archive, uint64_t archive_bytes, bool replace);
 
   // Kills what runs; the call that runs ends as CANCELLED. The files stay readable.
   void Kill(std::string_view reason);
@@ -150,6 +158,7 @@ class Session final {
 
   std::mutex interrupt_mutex_;  // held while a SIGINT is sent, and while a call begins and ends
   bool cell_runs_ = false;
+  uint64_t interrupts_ = 0;  // asked for during this call
 
   std::mutex workspace_mutex_;
   WorkspaceState workspace_;  // what has been reported

@@ -62,6 +62,8 @@ struct ExecuteOptions {
   std::string_view code;
   Limits limits;
   ReturnFiles return_files = ReturnFiles::kReferences;
+  bool end_at_output_limit = false;
+  bool save_figures = false;
 };
 
 class SessionTable final {
