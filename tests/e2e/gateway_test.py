@@ -29,7 +29,6 @@ PLOT = ("import matplotlib.pyplot as plt; plt.plot([4, 6, 5]); plt.savefig('/mnt
 
 def stop(server):
     server.shutdown()
-    server.server_close()
 
 
 class WithModel(unittest.TestCase):
