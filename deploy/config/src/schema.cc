@@ -70,7 +70,7 @@ const std::vector<Key>& Table() {
       {"model", "base_url", TextKey{AT(model, base_url), {}}},
       {"model", "api_key", TextKey{AT(model, api_key), {}}, true},
       {"model", "api_key_file", TextKey{AT(model, api_key_file), {}}},
-      {"model", "aliases", TextKey{AT(model, aliases), {}}},
+      {"model", "aliases", MapKey{AT(model, aliases)}},
       {"model", "ca_file", TextKey{AT(model, ca_file), {}}},
       {"model", "proxy_url", TextKey{AT(model, proxy_url), {}}, true},  // may hold a password
       {"model", "window_tokens", NumberKey{AT(model, window_tokens), 1024, 100'000'000}},

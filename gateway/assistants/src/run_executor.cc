@@ -223,12 +223,14 @@ absl::StatusOr<RunStarted> RunExecutor::SubmitToolOutputs(const ProjectId& proje
   return started;
 }
 
-void RunExecutor::Abandon(const ThreadId& thread) {
+absl::Status RunExecutor::Abandon(const ProjectId& project, const ThreadId& thread) {
   RunDriver& driver = *impl_->driver;
   for (const auto& task : driver.FindByThread(thread)) driver.Abandon(task, "The thread was deleted.");
   // What was asked to be written before is written when this is.
-  const absl::Status barrier = driver.ports().backing.repository.Write([](Transaction&) { return absl::OkStatus(); });
-  if (!barrier.ok()) return;  // then nothing can be written at all
+  GATEWAY_RETURN_IF_ERROR(driver.ports().backing.repository.Write([](Transaction&) { return absl::OkStatus(); }));
+  const absl::Status freed = driver.ports().code.Delete(project, ContainerOf(thread));
+  // Without an interpreter there is no container either: its sessions end with it.
+  return absl::IsUnavailable(freed) ? absl::OkStatus() : freed;
 }
 
 }  // namespace carrel::gateway

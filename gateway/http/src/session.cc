@@ -12,6 +12,7 @@
 #include "gateway/openai/responses.h"
 #include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
+#include "gateway/types/upload.h"
 #include "multipart.h"
 
 namespace carrel::gateway::http {
@@ -81,9 +82,10 @@ absl::Status CutShort() {
   return MakeError(ErrorKind::kInvalidRequest, "", {"The request's body did not come to its end."});
 }
 absl::Status TooLarge(uint64_t bytes_max) { return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(bytes_max)}); }
-absl::Status NoForm() {
-  return MakeError(ErrorKind::kInvalidRequest, "",
-                   {"Expected a body of type multipart/form-data, with a boundary, and in it the part 'file'."});
+absl::Status NoForm(const char* part) {
+  return MakeError(
+      ErrorKind::kInvalidRequest, "",
+      {absl::StrCat("Expected a body of type multipart/form-data, with a boundary, and in it the part '", part, "'.")});
 }
 absl::Status Encoded(std::string_view encoding) {
   return MakeError(ErrorKind::kInvalidRequest, "",
@@ -278,8 +280,11 @@ asio::awaitable<absl::StatusOr<Response>> Session::Answer(Parser& parser, Reques
   }
   // Not `?:`: gcc 12 destroys what a co_await in it yields twice.
   absl::Status read;
-  if ((*route)->upload) {
-    read = co_await ReadUpload(parser, request.upload);
+  const BodyKind kind = (*route)->body;
+  const bool is_form = kind == BodyKind::kFile || kind == BodyKind::kPart ||
+                       (kind == BodyKind::kFileOrJson && !BoundaryOf(View(head[bhttp::field::content_type])).empty());
+  if (is_form) {
+    read = co_await ReadUpload(parser, FilePartOf(kind), request.upload);
   } else {
     read = co_await ReadBody(parser, request.body);
   }
@@ -322,7 +327,8 @@ asio::awaitable<absl::Status> Session::ReadBody(Parser& parser, std::string& bod
 namespace {
 
 // Puts a form's parts where they belong: the file into the store, the fields into the upload.
-PartSink SinkFor(Files& files, Upload& upload, std::unique_ptr<BlobWriter>& writer) {
+PartSink SinkFor(Files& files, std::string file_part, uint64_t bytes_max, Upload& upload,
+                 std::unique_ptr<BlobWriter>& writer) {
   struct State {
     PartHeader part;
     size_t parts = 0;
@@ -330,8 +336,9 @@ PartSink SinkFor(Files& files, Upload& upload, std::unique_ptr<BlobWriter>& writ
     size_t field_bytes = 0;  // of names too
   };
   auto state = std::make_shared<State>();
-  auto is_file = [state] { return state->part.is_file && state->part.name == "file"; };
-  return {.begin = [&files, &upload, &writer, state, is_file](const PartHeader& part) -> absl::Status {
+  auto is_file = [state, file_part] { return state->part.is_file && state->part.name == file_part; };
+  return {.begin = [&files, &upload, &writer, state, is_file, bytes_max,
+                    file_part](const PartHeader& part) -> absl::Status {
             state->part = part;
             state->field_bytes += part.name.size();
             if (++state->parts > kFormPartsMax || state->field_bytes > kFormFieldMax) {
@@ -341,17 +348,17 @@ PartSink SinkFor(Files& files, Upload& upload, std::unique_ptr<BlobWriter>& writ
             }
             if (!is_file()) return absl::OkStatus();
             if (writer != nullptr || upload.file.has_value()) {
-              return MakeError(ErrorKind::kInvalidRequest, "file", {"Only one file can be uploaded at a time."});
+              return MakeError(ErrorKind::kInvalidRequest, file_part, {"Only one file can be uploaded at a time."});
             }
             upload.filename = part.filename;
-            GATEWAY_ASSIGN_OR_RETURN(writer, files.StartUpload());
+            GATEWAY_ASSIGN_OR_RETURN(writer, files.StartUpload(bytes_max));
             return absl::OkStatus();
           },
-          .data = [&upload, &writer, state, is_file](std::string_view bytes) -> absl::Status {
+          .data = [&upload, &writer, state, is_file, bytes_max](std::string_view bytes) -> absl::Status {
             if (is_file()) {
               state->file_bytes += bytes.size();
-              if (state->file_bytes > kFileBytesMax) {
-                return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(kFileBytesMax)});
+              if (state->file_bytes > bytes_max) {
+                return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(bytes_max)});
               }
               return writer->Append(bytes);
             }
@@ -375,13 +382,18 @@ PartSink SinkFor(Files& files, Upload& upload, std::unique_ptr<BlobWriter>& writ
 
 }  // namespace
 
-asio::awaitable<absl::Status> Session::ReadUpload(Parser& parser, Upload& upload) {
+Session::FilePart Session::FilePartOf(BodyKind body) {
+  if (body == BodyKind::kPart) return {.name = "data", .bytes_max = kPartBytesMax};
+  return {.name = "file", .bytes_max = kFileBytesMax};
+}
+
+asio::awaitable<absl::Status> Session::ReadUpload(Parser& parser, const FilePart& part, Upload& upload) {
   std::string boundary = BoundaryOf(View(parser.get()[bhttp::field::content_type]));
-  if (boundary.empty()) co_return NoForm();
+  if (boundary.empty()) co_return NoForm(part.name);
   auto length = parser.content_length();
-  if (length && *length > kFileBytesMax + kDiscardMax) co_return TooLarge(kFileBytesMax);
+  if (length && *length > part.bytes_max + kDiscardMax) co_return TooLarge(part.bytes_max);
   std::unique_ptr<BlobWriter> writer;
-  MultipartReader form(boundary, SinkFor(shared_.api.files, upload, writer));
+  MultipartReader form(boundary, SinkFor(shared_.api.files, part.name, part.bytes_max, upload, writer));
   std::vector<char> chunk(kChunk);
   absl::Status status;
   while (status.ok() && !parser.is_done()) {

@@ -16,6 +16,7 @@
 #include "gateway/core/ingester.h"
 #include "gateway/core/system.h"
 #include "gateway/core/threads.h"
+#include "gateway/core/uploads.h"
 #include "gateway/storage/sqlite_storage.h"
 #include "gateway/types/status_macros.h"
 
@@ -56,6 +57,8 @@ class Assembly::Impl {
         threads_(backing_, stores_),
         assistants_(backing_, stores_),
         files_(backing_),
+        containers_(backing_, files_, outside.containers),
+        uploads_(backing_, files_),
         keys_(backing_),
         executor_({backing_, storage_->run_log(), outside.model, outside.code, threads_, stores_}, options_.executor) {}
   ~Impl() {
@@ -77,6 +80,7 @@ class Assembly::Impl {
   Stores& stores() { return stores_; }
   Files& files() { return files_; }
   Keys& keys() { return keys_; }
+  Containers& containers() { return containers_; }
 
  private:
   absl::Status MakeFirstKey();
@@ -93,6 +97,8 @@ class Assembly::Impl {
   Threads threads_;
   Assistants assistants_;
   Files files_;
+  Containers containers_;
+  Uploads uploads_;
   Keys keys_;
   RunExecutor executor_;
   std::string new_key_;
@@ -127,6 +133,8 @@ absl::Status Assembly::Impl::Start() {
                                                                            .files = files_,
                                                                            .stores = stores_,
                                                                            .keys = keys_,
+                                                                           .containers = containers_,
+                                                                           .uploads = uploads_,
                                                                            .repository = storage_->repository(),
                                                                            .runs = executor_,
                                                                            .run_log = storage_->run_log(),
@@ -142,6 +150,8 @@ void Assembly::Impl::KeepHouse() {
     // What fails is tried again at the next look.
     stores_.ExpireDue().IgnoreError();
     files_.DeleteExpired().IgnoreError();
+    uploads_.ExpireDue().IgnoreError();
+    containers_.ForgetOld().IgnoreError();
     absl::MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kHousekeepingInterval)) return;
   }
@@ -169,6 +179,7 @@ const std::string& Assembly::new_key() const { return impl_->new_key(); }
 Stores& Assembly::stores() { return impl_->stores(); }
 Files& Assembly::files() { return impl_->files(); }
 Keys& Assembly::keys() { return impl_->keys(); }
+Containers& Assembly::containers() { return impl_->containers(); }
 void Assembly::Drain(absl::Duration patience) { impl_->Drain(patience); }
 
 }  // namespace carrel::gateway

@@ -1,4 +1,4 @@
-// The program `carrel`, run as a child, against fake services on real sockets.
+// The program `carrel`, run as a child, against a fake of the gateway's containers on a real socket.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -6,12 +6,14 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <mutex>
 
 #include "absl/time/clock.h"
-#include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
+#include "carrel/gateway/v1/containers.grpc.pb.h"
 #include "carrel_process.h"
+#include "cli/gateway_endpoint.h"
 #include "rpc/log.h"
 #include "rpc/server.h"
 #include "rpc/status.h"
@@ -20,55 +22,57 @@ namespace carrel::cli {
 namespace {
 
 namespace fs = std::filesystem;
+namespace gv1 = gateway::v1;
 namespace iv1 = interpreter::v1;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// Does what the code's first word says.
-class FakeInterpreter final : public iv1::CodeInterpreter::Service {
+constexpr char kKey[] = "sk-carrel-of-this-test";
+
+// Does what the code's first word says. A name is the container's id too.
+class FakeContainers final : public gv1::Containers::Service {
  public:
-  grpc::Status CreateSession(grpc::ServerContext* context, const iv1::CreateSessionRequest* request,
-                             iv1::Session* session) override {
+  grpc::Status CreateContainer(grpc::ServerContext* context, const gv1::CreateContainerRequest* request,
+                               gv1::Container* container) override {
+    Check(*context);
     if (request->limits().wall_ms() > 600'000) {
       return rpc::ToGrpc(rpc::InvalidField("limits.wall_ms", "600001", "1 to 600000"), *context);
     }
     const std::lock_guard lock(mutex_);
-    session->set_session_id(request->session_id().empty() ? "made" : request->session_id());
-    sessions_[session->session_id()];
+    container->set_container_id(request->name().empty() ? "made" : "cntr_" + request->name());
+    container->set_created(containers_.try_emplace(container->container_id()).second);
     return grpc::Status::OK;
   }
-  grpc::Status GetSession(grpc::ServerContext*, const iv1::GetSessionRequest* request, iv1::Session* session) override {
+  grpc::Status DeleteContainer(grpc::ServerContext* context, const gv1::DeleteContainerRequest* request,
+                               gv1::DeleteContainerResponse* response) override {
+    Check(*context);
     const std::lock_guard lock(mutex_);
-    if (!sessions_.contains(request->session_id())) return {grpc::StatusCode::NOT_FOUND, "no such session"};
-    session->set_session_id(request->session_id());
+    response->set_existed(containers_.erase(request->container_id()) > 0);
     return grpc::Status::OK;
   }
-  grpc::Status DeleteSession(grpc::ServerContext*, const iv1::DeleteSessionRequest* request,
-                             iv1::DeleteSessionResponse* response) override {
-    const std::lock_guard lock(mutex_);
-    response->set_existed(sessions_.erase(request->session_id()) > 0);
-    return grpc::Status::OK;
-  }
-  grpc::Status UploadFile(grpc::ServerContext*, grpc::ServerReader<iv1::UploadFileRequest>* reader,
-                          iv1::File* file) override {
-    iv1::UploadFileRequest part;
-    std::string session;
+  grpc::Status UploadContainerFile(grpc::ServerContext* context,
+                                   grpc::ServerReader<gv1::UploadContainerFileRequest>* reader,
+                                   iv1::File* file) override {
+    Check(*context);
+    gv1::UploadContainerFileRequest part;
+    std::string container;
     std::string bytes;
     while (reader->Read(&part)) {
       if (part.has_header()) {
-        session = part.header().session_id();
+        container = part.header().container_id();
         file->set_path(part.header().path());
       } else {
         bytes += part.data();
       }
     }
     const std::lock_guard lock(mutex_);
-    sessions_[session][file->path()] = bytes;
+    containers_[container][file->path()] = bytes;
     file->set_size_bytes(bytes.size());
     return grpc::Status::OK;
   }
-  grpc::Status DownloadFile(grpc::ServerContext*, const iv1::DownloadFileRequest* request,
-                            grpc::ServerWriter<iv1::DownloadFileResponse>* writer) override {
+  grpc::Status DownloadContainerFile(grpc::ServerContext* context, const gv1::DownloadContainerFileRequest* request,
+                                     grpc::ServerWriter<iv1::DownloadFileResponse>* writer) override {
+    Check(*context);
     iv1::DownloadFileResponse response;
     response.mutable_file()->set_size_bytes(request->path() == "short" ? 9 : 5);
     writer->Write(response);
@@ -76,16 +80,18 @@ class FakeInterpreter final : public iv1::CodeInterpreter::Service {
     writer->Write(response);
     return grpc::Status::OK;
   }
-  grpc::Status Interrupt(grpc::ServerContext*, const iv1::InterruptRequest*,
+  grpc::Status Interrupt(grpc::ServerContext* context, const gv1::InterruptRequest*,
                          iv1::InterruptResponse* response) override {
+    Check(*context);
     interrupted = true;
     response->set_interrupted(true);
     return grpc::Status::OK;
   }
-  grpc::Status Execute(grpc::ServerContext* context, const iv1::ExecuteRequest* request,
+  grpc::Status Execute(grpc::ServerContext* context, const gv1::ExecuteRequest* request,
                        grpc::ServerWriter<iv1::ExecuteEvent>* writer) override {
+    Check(*context);
     iv1::ExecuteEvent event;
-    event.mutable_started()->set_session_id(request->session_id().empty() ? "thrown" : request->session_id());
+    event.mutable_started()->set_session_id(request->container_id().empty() ? "thrown" : request->container_id());
     writer->Write(event);
     const std::string& code = request->code();
     iv1::ExecuteEvent last;
@@ -116,7 +122,7 @@ class FakeInterpreter final : public iv1::CodeInterpreter::Service {
       writer->Write(event);
     } else if (code == "read") {
       const std::lock_guard lock(mutex_);
-      for (const auto& [name, bytes] : sessions_[request->session_id()]) {
+      for (const auto& [name, bytes] : containers_[request->container_id()]) {
         event.set_stdout(name + "=" + bytes + "\n");
         writer->Write(event);
       }
@@ -133,34 +139,40 @@ class FakeInterpreter final : public iv1::CodeInterpreter::Service {
     return grpc::Status::OK;
   }
 
-  [[nodiscard]] size_t sessions() {
+  [[nodiscard]] size_t containers() {
     const std::lock_guard lock(mutex_);
-    return sessions_.size();
+    return containers_.size();
   }
   std::atomic<bool> interrupted = false;
 
  private:
+  // Every call brings the key.
+  static void Check(const grpc::ServerContext& context) {
+    const auto found = context.client_metadata().find("authorization");
+    ASSERT_NE(found, context.client_metadata().end());
+    EXPECT_EQ(std::string(found->second.data(), found->second.size()), std::string("Bearer ") + kKey);
+  }
+
   std::mutex mutex_;
-  std::map<std::string, std::map<std::string, std::string>> sessions_;
+  std::map<std::string, std::map<std::string, std::string>> containers_;
 };
 
 class CommandTest : public CarrelProcess {
  protected:
   CommandTest() {
     rpc::SetLogLevel(rpc::LogLevel::kOff);
-    interpreter_server_ = Serve(interpreter_, iv1::CodeInterpreter::service_full_name(), "interpreter");
-  }
-
-  std::unique_ptr<rpc::Server> Serve(grpc::Service& service, const std::string& name, const std::string& part) {
-    auto server = rpc::Server::Start(
-        {.listen = {.kind = rpc::Address::Kind::kUnix, .path = data_ + "/run/" + part + ".sock"}}, {{&service, name}});
+    auto server = rpc::Server::Start({.listen = {.kind = rpc::Address::Kind::kUnix, .path = data_ + "/run/tools.sock"}},
+                                     {{&containers_, gv1::Containers::service_full_name()}});
     EXPECT_TRUE(server.ok()) << server.status();
-    (*server)->SetServing(true);
-    return *std::move(server);
+    server_ = *std::move(server);
+    server_->SetServing(true);
+    std::ofstream(RootKeyPath(data_)) << kKey << "\n";
+    EXPECT_TRUE(
+        WriteServeRecord(data_, {.url = "http://127.0.0.1:8080", .grpc = "unix:" + data_ + "/run/tools.sock"}).ok());
   }
 
-  FakeInterpreter interpreter_;
-  std::unique_ptr<rpc::Server> interpreter_server_;
+  FakeContainers containers_;
+  std::unique_ptr<rpc::Server> server_;
 };
 
 TEST_F(CommandTest, RunKeepsResultsAndTalkApart) {
@@ -223,13 +235,13 @@ TEST_F(CommandTest, FilesGoInAndAThrowAwaySessionGoesAway) {
   const Result result = Carrel({"run", "--file", WriteFile("data.csv", "1,2"), "-c", "read"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "data.csv=1,2\n");
-  EXPECT_EQ(interpreter_.sessions(), 0u);
+  EXPECT_EQ(containers_.containers(), 0u);
 }
 
 TEST_F(CommandTest, ANamedSessionIsMadeOnceAndStays) {
   EXPECT_EQ(Carrel({"run", "--session", "s", "--file", WriteFile("data.csv", "1,2"), "-c", "read"}).exit_code, 0);
   EXPECT_EQ(Carrel({"run", "--session", "s", "-c", "read"}).out, "data.csv=1,2\n");
-  EXPECT_EQ(interpreter_.sessions(), 1u);
+  EXPECT_EQ(containers_.containers(), 1u);
 }
 
 TEST_F(CommandTest, ArtifactsAndFiguresAreSaved) {
@@ -265,7 +277,7 @@ TEST_F(CommandTest, CtrlCInterruptsTheCode) {
   ASSERT_TRUE(process.Signal(SIGINT).ok());
   const Result result = Await(process);
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_TRUE(interpreter_.interrupted);
+  EXPECT_TRUE(containers_.interrupted);
   EXPECT_THAT(result.out, HasSubstr("KeyboardInterrupt"));
 }
 

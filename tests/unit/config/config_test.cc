@@ -114,6 +114,25 @@ TEST_F(ConfigTest, WrongTypesAndRangesAreErrorsWithLine) {
   EXPECT_THAT(ErrorOf("[rpc\n"), StartsWith(file_ + ":1: "));
 }
 
+TEST_F(ConfigTest, AliasesAreATable) {
+  const auto config = LoadText("[model.aliases]\n\"gpt-4o\" = \"mine\"\ngpt-4 = \"mine too\"\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const std::map<std::string, std::string> expected = {{"gpt-4o", "mine"}, {"gpt-4", "mine too"}};
+  EXPECT_EQ(config->model.aliases, expected);
+  // Printed, and handed on to a server, it is the same.
+  EXPECT_THAT(Print(*config), HasSubstr("aliases = { \"gpt-4\" = \"mine too\", \"gpt-4o\" = \"mine\" }"));
+  EXPECT_EQ(LoadText(Print(*config))->model.aliases, expected);
+  EXPECT_EQ(Load({.flags = Changed(*config)})->model.aliases, expected);
+  EXPECT_EQ(Load({.environment = {"CARREL_MODEL_ALIASES=gpt-4o = mine, gpt-4=mine too"}})->model.aliases, expected);
+
+  EXPECT_THAT(ErrorOf("[model]\naliases = \"a=b\"\n"), HasSubstr("must be a table"));
+  EXPECT_THAT(ErrorOf("[model.aliases]\na = 1\n"), HasSubstr("model.aliases.a must be a text in quotes"));
+  EXPECT_THAT(ErrorOf("[model.aliases]\na = \"\"\n"), HasSubstr("1 to 256 bytes"));
+  EXPECT_THAT(ErrorOf("[model.aliases]\n\"a,b\" = \"c\"\n"), HasSubstr("without , and ="));
+  EXPECT_THAT(config::ErrorOf({.environment = {"CARREL_MODEL_ALIASES=nonsense"}}), HasSubstr("expected NAME=NAME"));
+  EXPECT_THAT(ErrorOf("[model.alias]\na = \"b\"\n"), HasSubstr("did you mean \"aliases\"?"));
+}
+
 TEST_F(ConfigTest, FilesThatCannotBeReadAreErrorsAndEmptyOnesAreNot) {
   EXPECT_THAT(carrel::config::ErrorOf({.file = directory_ + "/none"}), HasSubstr("cannot be read"));
   EXPECT_THAT(carrel::config::ErrorOf({.file = directory_}), HasSubstr("cannot be read"));

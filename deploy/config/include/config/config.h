@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -83,7 +84,7 @@ struct ModelConfig {
   std::string base_url;
   std::string api_key;
   std::string api_key_file;
-  std::string aliases;
+  std::map<std::string, std::string> aliases;  // names of clients to names of the upstream
   std::string ca_file;
   std::string proxy_url;
   uint64_t window_tokens = 128'000;
@@ -114,7 +115,8 @@ struct Config {
 
 struct Setting {
   std::string key;    // "rpc.drain_ms"
-  std::string value;  // as in the environment: a number, true or false, a text without quotes, a list with commas
+  std::string value;  // as in the environment: a number, true or false, a text without quotes, a list
+                      // with commas, a table as "a=b,c=d"
 };
 
 struct LoadOptions {

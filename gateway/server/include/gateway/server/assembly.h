@@ -9,12 +9,14 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/assistants/run_executor.h"
+#include "gateway/core/containers.h"
 #include "gateway/core/files.h"
 #include "gateway/core/keys.h"
 #include "gateway/core/stores.h"
 #include "gateway/http/server.h"
 #include "gateway/ports/chat_model.h"
 #include "gateway/ports/code_tool.h"
+#include "gateway/ports/container_host.h"
 #include "gateway/ports/file_store.h"
 #include "gateway/ports/search_tool.h"
 #include "gateway/types/server_facts.h"
@@ -40,6 +42,7 @@ struct Outside {
   ChatModel& model;
   CodeTool& code;
   SearchTool& search;
+  ContainerHost& containers;
 };
 
 class Assembly {
@@ -58,6 +61,7 @@ class Assembly {
   Stores& stores();
   Files& files();
   Keys& keys();
+  Containers& containers();
 
   void Drain(absl::Duration patience);
 
