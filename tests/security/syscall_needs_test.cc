@@ -71,7 +71,9 @@ TEST(SyscallNeeds, EveryRuleThatAllowsIsNeededByATwin) {
   text << std::ifstream(path).rdbuf();
   const absl::StatusOr<SyscallPolicy> policy = sandbox::ParseSyscallPolicy(text.str(), path);
   ASSERT_TRUE(policy.ok()) << policy.status();
-  const absl::StatusOr<std::unique_ptr<JailedServer>> server = JailedServer::Start({.tier = Tier::kFull});
+  const absl::StatusOr<std::unique_ptr<JailedServer>> server = JailedServer::Start(
+      // Every session is forked while the zygote is watched, and nothing else below the jailer is Python.
+      {.tier = Tier::kFull, .server_arguments = {"--set", "interpreter.pool_size=0"}});
   ASSERT_TRUE(server.ok()) << server.status();
   const Interpreter interpreter((*server)->channel());
   ExpectCleanSession(interpreter);  // the zygote is up
