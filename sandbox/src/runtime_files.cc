@@ -20,9 +20,10 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { closedir(directory); }
 };
 
+// Not the time of the last change of the inode: a hard link that somebody makes to it changes that.
 std::string Facts(const struct stat& about) {
   return Concat(about.st_dev, ":", about.st_ino, ":", about.st_size, ":", about.st_mtim.tv_sec, ".",
-                about.st_mtim.tv_nsec, ":", about.st_ctim.tv_sec, ".", about.st_ctim.tv_nsec, "\n");
+                about.st_mtim.tv_nsec, "\n");
 }
 
 // Of what lies in the directory, in an order of its own. A file that goes away meanwhile is no longer in it.

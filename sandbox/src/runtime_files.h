@@ -8,7 +8,7 @@
 namespace carrel::sandbox {
 
 // A text that is the same as long as the manifest and the files that the policy binds from the runtime's own directory
-// are: their numbers, sizes and times, and for a directory those of its entries (one level: a package that is
+// are: their numbers, sizes and times of writing, and for a directory those of its entries (one level: a package that is
 // installed, removed or replaced changes it). What comes from the system (/usr) is not looked at.
 [[nodiscard]] std::string FingerprintRuntime(const Policy& policy);
 

@@ -5,6 +5,7 @@ usage: errors_test.py GATEWAY [unittest arguments]      GATEWAY is gateway_with_
 
 import http.client
 import json
+import socket
 import sys
 import time
 import unittest
@@ -27,8 +28,8 @@ def tearDownModule():
     server.stop()
 
 
-def ask(method, path, body=None, key=None, headers=None):
-    connection = http.client.HTTPConnection(server.address, timeout=30)
+def ask(method, path, body=None, key=None, headers=None, at=None):
+    connection = http.client.HTTPConnection((at or server).address, timeout=60)
     data = body if isinstance(body, (bytes, type(None))) else json.dumps(body)
     connection.request(method, "/v1" + path, data, {
         "Authorization": f"Bearer {server.key if key is None else key}", "Content-Type": "application/json",
@@ -224,13 +225,17 @@ class Errors(unittest.TestCase):
         for method, path in (("PUT", "/files"), ("DELETE", "/assistants"), ("PATCH", f"/threads/{known.empty}")):
             self.check(405, f"Not allowed to {method} on /v1{path}.", "method_not_supported", None, method, path)
 
-    def test_z_the_servers_own_fault(self):
-        """The model's endpoint is gone: the sentence of a 5xx, with what a person can do."""
-        server.model.shutdown()
-        server.model.server_close()
-        status, answer = ask("GET", "/models")
-        self.assertEqual((status, answer["error"]["type"]), (503, "server_error"))
-        self.assertIn("cannot be reached", answer["error"]["message"])
+    def test_the_servers_own_fault(self):
+        """The model's endpoint cannot be reached: a 5xx that says so."""
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        lonely = harness.Running(GATEWAY, model_port=port)
+        try:
+            status, answer = ask("GET", "/models", at=lonely)
+            self.assertEqual((status, answer["error"]["type"]), (503, "server_error"))
+            self.assertIn("cannot be reached", answer["error"]["message"])
+        finally:
+            lonely.stop(answers_min=0)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ class Serve:
                 found = self.events.get(timeout=left)
             except queue.Empty:
                 break
+            if "error" in found:
+                break  # it gave up, and says why
             if found["event"] == event and all(found.get(key) == value for key, value in fields.items()):
                 return found
             if found["event"] == "end of output":

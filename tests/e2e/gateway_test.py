@@ -27,17 +27,13 @@ HANDBOOK = make_pdf(["The reservoir holds two litres.\nUse cold water only.",
 PLOT = ("import matplotlib.pyplot as plt; plt.plot([4, 6, 5]); plt.savefig('/mnt/data/cups.png'); print(4 + 6 + 5, 'cups')")
 
 
-def stop(server):
-    server.shutdown()
-
-
 class WithModel(unittest.TestCase):
     """One server for all of these; none of them breaks it."""
 
     @classmethod
     def setUpClass(cls):
         cls.model = scripted_model.start()
-        cls.addClassCleanup(stop, cls.model)
+        cls.addClassCleanup(cls.model.shutdown)
         cls.serve = Serve(BIN, CARREL_MODEL_BASE_URL=f"http://127.0.0.1:{cls.model.server_port}/v1",
                           CARREL_MODEL_API_KEY="sk-of-the-model")
         cls.addClassCleanup(cls.serve.__exit__)
@@ -197,7 +193,7 @@ class WithModel(unittest.TestCase):
 class Gateway(unittest.TestCase):
     def test_kill_9_of_the_gateway_and_recovery(self):
         model = scripted_model.start()
-        self.addCleanup(stop, model)
+        self.addCleanup(model.shutdown)
         with Serve(BIN, CARREL_MODEL_BASE_URL=f"http://127.0.0.1:{model.server_port}/v1") as serve:
             client = openai.OpenAI(base_url=serve.base_url, api_key=serve.key, max_retries=0)
             assistant = client.beta.assistants.create(model="scripted", tools=[{"type": "code_interpreter"}])
@@ -278,7 +274,7 @@ class Gateway(unittest.TestCase):
 
     def test_a_run_that_streams_is_let_end(self):
         model = scripted_model.start()
-        self.addCleanup(stop, model)
+        self.addCleanup(model.shutdown)
         with Serve(BIN, CARREL_MODEL_BASE_URL=f"http://127.0.0.1:{model.server_port}/v1") as serve:
             with subprocess.Popen([serve.carrel, "assistants", "chat", "--json", "--model", "scripted",
                                    "wait 1.5\nsay to its end"], env=serve.environment, stdout=subprocess.PIPE,

@@ -111,9 +111,9 @@ def main():
     environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}", "CARREL_DATA": str(work / "data"),
                    "COLUMNS": "120", "TERM": "dumb", "OUT": str(work / "out")}
     os.environ.update(environment)
-    server = Server(str(binaries / "carrel"), str(work / "data"), work / "serve.log")
-    failures, ran, pending = [], 0, None
+    failures, ran, pending, server = [], 0, None, None
     try:
+        server = Server(str(binaries / "carrel"), str(work / "data"), work / "serve.log")
         for language, start, lines in blocks(readme.read_text()):
             jobs = []
             if language == "console":
@@ -137,7 +137,8 @@ def main():
                     failures.append(f"{readme.name}:{at}: {shown}\n  shown:   " + "\n           ".join(expected) +
                                     "\n  printed: " + "\n           ".join(printed.splitlines()))
     finally:
-        server.stop()
+        if server:
+            server.stop()
         shutil.rmtree(work, ignore_errors=True)
     if ran == 0:
         failures.append("the README shows no command")

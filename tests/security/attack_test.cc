@@ -143,19 +143,23 @@ SharedServer& Shared() {
 }
 [[maybe_unused]] const SharedServer& kRegistered = Shared();
 
+// The jailer's server, its nursery, one zygote and its two spare inits: what is there when no session is.
+constexpr size_t kProcessesAtRest = 5;
+// So long it must stay at rest: spares are made a moment after they are used.
+constexpr absl::Duration kStaysAtRest = absl::Milliseconds(60);
+
 // The number of the jailer's processes once it is at most `most`, or patience ends.
 size_t WaitForProcesses(const JailedServer& server, size_t most) {
   const absl::Time deadline = absl::Now() + absl::Seconds(5);
+  absl::Time since = absl::Now();
   size_t now = server.Processes().size();
-  while (now > most && absl::Now() < deadline) {
+  while ((now > most || absl::Now() - since < kStaysAtRest) && absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(10));
     now = server.Processes().size();
+    if (now > most) since = absl::Now();
   }
   return now;
 }
-
-// The jailer's server, its nursery and one zygote: what is there when no session is.
-constexpr size_t kProcessesAtRest = 3;
 
 class VictimTest : public ::testing::TestWithParam<std::tuple<Victim, Tier>> {
  protected:

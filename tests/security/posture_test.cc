@@ -21,6 +21,7 @@
 #include "gtest/gtest.h"
 #include "session.h"
 #include "support/jailed_server.h"
+#include "support/missing_layer.h"
 
 namespace carrel::testing {
 namespace {
@@ -107,7 +108,7 @@ std::map<std::string, Mount> MountsOf(const Process& process) {
 class Posture : public ::testing::TestWithParam<Tier> {
  protected:
   void SetUp() override {
-    if (geteuid() != 0) GTEST_SKIP() << "what is read here of other users' processes takes root";
+    CARREL_NEED("ROOT", geteuid() == 0, "what is read here of other users' processes takes root");
     server_ = JailedServer::Start({.tier = GetParam()});
     ASSERT_TRUE(server_.ok()) << server_.status();
     interpreter_ = std::make_unique<Interpreter>((*server_)->channel());

@@ -181,10 +181,10 @@ class Connection(asyncio.Protocol):
             delta({"content": word})
             if turn.hold:
                 await asyncio.sleep(600)
-            if turn.pace:
-                await asyncio.sleep(turn.pace)
             if turn.breaks:
                 return self.transport.close()
+            if turn.pace:
+                await asyncio.sleep(turn.pace)
         delta({}, finish)
         if (request.get("stream_options") or {}).get("include_usage"):
             chunk([], usage=usage)

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -55,7 +56,8 @@ class JailedTest : public ::testing::Test {
   static void ExpectDead() {
     EXPECT_EQ(client_->Run(session_, "kept").status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   }
-  static bool MemoryIsCounted() { return std::getenv("CARREL_TEST_TIER") == nullptr; }
+  // An ordinary user has no control group where these are version 1.
+  static bool MemoryIsCounted() { return ::geteuid() == 0; }
 
   static inline JailedServer* server_ = nullptr;
   static inline Client* client_ = nullptr;

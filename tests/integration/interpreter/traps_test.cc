@@ -56,6 +56,10 @@ class TrapsTest : public ::testing::TestWithParam<bool> {
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = server->release();
     client_ = new Client(grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    v1::Capabilities capabilities;
+    ASSERT_TRUE(client_->stub().GetCapabilities(&context, {}, &capabilities).ok());
+    runtimes_ = static_cast<uint64_t>(capabilities.runtimes_size());
   }
   static void TearDownTestSuite() {
     delete client_;
@@ -74,7 +78,8 @@ class TrapsTest : public ::testing::TestWithParam<bool> {
   static std::string NewSession() {
     v1::Limits limits;
     if (GetParam()) {
-      while (Statistics().pool_ready() < 1) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      // Full: the count is of all runtimes.
+      while (Statistics().pool_ready() < 2 * runtimes_) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     } else {
       limits.set_processes(100);
     }
@@ -92,6 +97,7 @@ class TrapsTest : public ::testing::TestWithParam<bool> {
 
   static inline JailedServer* server_ = nullptr;
   static inline Client* client_ = nullptr;
+  static inline uint64_t runtimes_ = 0;
 };
 
 TEST_P(TrapsTest, NoTwoSessionsDrawTheSame) {
