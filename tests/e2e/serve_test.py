@@ -82,7 +82,7 @@ class Running(unittest.TestCase):
                 flags = [flag for limit in limits for flag in ("--limit", limit)]
                 self.serve.run("run", *flags, "-c", code, check=expected)
         self.serve.run("run", "--limit", "wall_ms=999999999", "-c", "1", check=2)
-        self.serve.run("run", "--session", "no such id!", "-c", "1", check=2)
+        self.serve.run("run", "--session", "x" * 257, "-c", "1", check=2)
 
     def test_json_ends_with_the_outcome(self):
         lines = self.serve.run("run", "--json", "-c", "print(1)", check=0).stdout.splitlines()
