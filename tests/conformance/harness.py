@@ -34,7 +34,9 @@ class Running:
             ["/usr/bin/python3", HERE / "recorder.py", self.direct], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True, env={**os.environ, "PYTHONPATH": RECORDER_PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"})
         listening = self.recorder.stdout.readline().split()
-        assert listening, "the recorder did not start; ./dev setup installs what it needs"
+        if not listening:
+            self.process.terminate()  # else it holds our output open, and the failure looks like a hang
+            raise AssertionError("the recorder did not start; ./dev setup installs what it needs")
         self.address = listening[1]
 
     def report(self):
