@@ -21,10 +21,11 @@ void Target(std::string_view input) {
        .payload = MessageDelta{.message_id = MessageId("msg_1"), .text = text, .first = (which & 1) != 0}});
   events.push_back({.kind = RunEventKind::kStepDelta,
                     .payload = StepDelta{.step_id = StepId("step_1"), .call_id = CallId(text), .code = text}});
-  events.push_back({.kind = RunEventKind::kMessageCompleted,
-                    .payload = Message{.id = MessageId("msg_1"),
-                                       .content = {{.text = text, .annotations = {{.text = text, .quote = text}}}},
-                                       .metadata = {{text, text}}}});
+  events.push_back(
+      {.kind = RunEventKind::kMessageCompleted,
+       .payload = Message{.id = MessageId("msg_1"),
+                          .content = {{.text = text, .annotations = {{.text = text, .citation = {.quote = text}}}}},
+                          .metadata = {{text, text}}}});
   events.push_back({.kind = RunEventKind::kRunFailed,
                     .payload = Run{.id = RunId("run_1"),
                                    .last_error = LastError{.message = text},
