@@ -124,7 +124,7 @@ TEST(CranfieldTest, EachLegAndTheirFusionKeepTheirQuality) {
             .ok());
   }
   for (StoreInfo info = *store; info.documents.completed < 1400; absl::SleepFor(absl::Milliseconds(100))) {
-    ASSERT_LT(absl::Now() - start, absl::Minutes(8));
+    ASSERT_LT(absl::Now() - start, absl::Minutes(15));
     info = (*library)->GetStore("", store->id).value();
     ASSERT_EQ(info.documents.failed, 0u);
   }
@@ -136,7 +136,7 @@ TEST(CranfieldTest, EachLegAndTheirFusionKeepTheirQuality) {
     Quality floor;
   };
   // The floors are what Carrel promises; the collection is fixed and the work is deterministic, so that what falls
-  // below is a change for the worse, not noise. Measured when they were written: 0.389, 0.416, 0.460.
+  // below is a change for the worse, not noise. Measured when they were written: 0.3886, 0.4162, 0.4604.
   const std::vector<Leg> legs = {
       // FTS5 with a stemmer and title weights, function words left out, in plain Python: 0.388.
       {"keywords", {.embedding_weight = 0, .text_weight = 1}, {.ndcg10 = 0.385, .recall20 = 0.52}},
