@@ -3,7 +3,8 @@
 #
 #   setup.sh            install what is missing
 #   setup.sh --check    install nothing; exit 1 when something is missing, and say what
-#   setup.sh --search-baselines   install what `./dev bench search` is compared with, nothing else
+#   setup.sh --bench    install what `./dev bench sandbox` compares itself with (a Jupyter kernel), and nothing else
+#   setup.sh --search-baselines   install what `./dev bench search` compares itself with, and nothing else
 #   setup.sh --relock   resolve packages.in anew into packages.lock (needs the package index)
 #
 # What is downloaded is kept under $CARREL_CACHE (default ~/.cache/carrel), keyed by the lock that names it, and shared
@@ -60,6 +61,7 @@ pip_tree() {
 
 runtime_dir() { printf '%s/python-runtime-%s' "$store" "$(python_key "$root/interpreter/runtimes/python/packages.lock")"; }
 tests_dir() { printf '%s/python-tests-%s' "$store" "$(python_key "$here/test-packages.lock")"; }
+bench_dir() { printf '%s/python-bench-%s' "$store" "$(python_key "$here/bench-packages.lock")"; }
 clients_dir() { printf '%s/openai-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/openai-*.lock)"; }
 node_clients_dir() { printf '%s/openai-node-clients-%s' "$store" "$(key_of "$root"/tests/conformance/clients/node{.lock,-*/*.json})"; }
 openvino_dir() { printf '%s/openvino-%s' "$store" "$(key_of "$here/openvino.lock")"; }
@@ -142,7 +144,7 @@ link() { mkdir -p "$deps"; ln -sfn "$1" "$deps/$2"; }
 relock() {
   local pair in out report
   report=$(mktemp)
-  for pair in "interpreter/runtimes/python/packages" "deploy/setup/test-packages" \
+  for pair in "interpreter/runtimes/python/packages" "deploy/setup/test-packages" "deploy/setup/bench-packages" \
     "tests/bench/search/baselines"; do
     in=$root/$pair.in out=$root/$pair.lock
     $python -m pip install --quiet --dry-run --ignore-installed --only-binary=:all: --root-user-action=ignore \
@@ -182,8 +184,10 @@ install_debian() {
 }
 
 check=false
+bench=false
 case ${1:-} in
   --check) check=true ;;
+  --bench) bench=true ;;
   --relock) relock; exit ;;
   --search-baselines)
     [[ -d $(baselines_dir) ]] || pip_tree "$root/tests/bench/search/baselines.lock" "$(baselines_dir)"
@@ -191,7 +195,7 @@ case ${1:-} in
     exit
     ;;
   '') ;;
-  *) fail "unknown option '$1'; right are --check, --search-baselines and --relock" ;;
+  *) fail "unknown option '$1'; right are --check, --bench, --search-baselines and --relock" ;;
 esac
 
 [[ $(uname -m) == x86_64 ]] || fail "this machine is $(uname -m); Carrel's pinned packages are for x86_64"
@@ -205,6 +209,13 @@ if ! $check; then
   mkdir -p "$cache"
   exec {lock}>"$cache/setup.lock"
   flock "$lock"
+fi
+
+if $bench; then
+  step "the benchmark's Python packages" '[[ -d $(bench_dir) ]]' pip_tree "$here/bench-packages.lock" "$(bench_dir)"
+  mkdir -p "$deps"
+  ln -sfn "$(bench_dir)" "$deps/python-bench"
+  exit
 fi
 
 missing=$(missing_debian_packages | tr '\n' ' ')

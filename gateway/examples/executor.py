@@ -28,17 +28,19 @@ TOOL_SECONDS = 300
 
 
 def load_contract():
-    """The messages and the stub, generated from proto/ as it stands."""
+    """The messages and stubs of the tools and of files, generated from proto/ as it stands."""
     sys.path.insert(0, str(HERE.parents[1] / "proto"))
-    return grpc.protos_and_services("carrel/gateway/v1/tools.proto")
+    return [grpc.protos_and_services(f"carrel/gateway/v1/{name}.proto") for name in ("tools", "files")]
 
 
 class Carrel:
     """Both tools, for one conversation."""
 
     def __init__(self, address, key, stores, files):
-        self.messages, services = load_contract()
-        self.stub = services.ToolsStub(grpc.insecure_channel(address))
+        (self.messages, tools), (self.file_messages, file_services) = load_contract()
+        channel = grpc.insecure_channel(address)
+        self.stub = tools.ToolsStub(channel)
+        self.file_stub = file_services.FilesStub(channel)
         self.metadata = (("authorization", f"Bearer {key}"),)
         self.stores, self.files = stores, files
         self.container = f"example_{uuid.uuid4().hex[:16]}"
@@ -85,8 +87,8 @@ class Carrel:
             target = folder / file.file_id / pathlib.PurePosixPath(file.path).name
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(target, "wb") as out:
-                wanted = self.messages.DownloadFileRequest(file_id=file.file_id)
-                for part in self.stub.DownloadFile(wanted, metadata=self.metadata):
+                wanted = self.file_messages.DownloadFileRequest(file_id=file.file_id)
+                for part in self.file_stub.DownloadFile(wanted, metadata=self.metadata):
                     out.write(part.data)
             print(f"saved {target} ({file.size_bytes} bytes)", file=sys.stderr)
 

@@ -22,6 +22,7 @@ __builtins__ = dict(vars(builtins))
 _exit, _getpid, _write = os._exit, os.getpid, os.write
 
 CONTROL_FD = 3
+FIGURES_MAX = 10_000
 # More failures in a row than that, and an exception is reported without its description.
 DESCRIBE_TRIES = 3
 UNDESCRIBED = {"status": frames.RAISED, "name": "SystemError",
@@ -35,7 +36,9 @@ class Driver:
         self._channel = None
         self._call = 0
         self._unanswered = False
+        self._warming = False
         self._display_bytes_left = 0
+        self._save_figures = False
         self._lock = threading.Lock()
         self._pid = 0
         self._armed = False     # an interrupt may be raised: the user's code runs
@@ -58,6 +61,15 @@ class Driver:
     def reseed(self):
         """Once in each child, before it serves."""
         reseed.reseed(self._generators)
+
+    def rehearse(self):
+        """What a session does up to the end of its first cell, as far as that can be done without one. Runs in a child
+        of the zygote that ends after it: which pages it wrote to is what every session will write to."""
+        self.reseed()
+        self._warming = True
+        self._streams = shell_module.open_streams()
+        shell_module.touch(self._shell)
+        self._snapshot.repair(self._streams)
 
     def serve(self):
         """Runs cells until the engine is gone, then ends the process."""
@@ -85,6 +97,8 @@ class Driver:
                 kind, body = self._channel.receive()
                 if kind == frames.RUN:
                     self._run(*frames.parse_run(body))
+                elif kind == frames.WARM:
+                    self._warm()
             except frames.Closed:
                 _exit(0)
             except BaseException:
@@ -92,15 +106,28 @@ class Driver:
                 # The session goes on; a frame that was torn by it makes the engine end the session.
                 continue
 
+    def _warm(self):
+        """Runs cells that leave nothing behind, so that this process owns the pages that the first of a user's needs."""
+        self._warming = True
+        try:
+            shell_module.touch(self._shell)
+        finally:
+            self._warming = False
+        self._channel.send_ready()
+
     # The sink of the shell.
     def display(self, data, is_result):
         """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code."""
         if _getpid() != self._pid:
             return  # a forked child of the code shares the channel, and has nobody at the other end
         bundle = shell_module.bundle_bytes(data)[:frames.BUNDLE_ENTRIES_MAX]
-        if not self._channel:
-            return  # the zygote warms up
+        if not self._channel or self._warming:
+            return  # nobody's cell
         length = sum(len(value) for _, value in bundle)
+        if self._save_figures:
+            for media_type, value in bundle:
+                if media_type == "image/png":
+                    save_figure(value)
         with _Frame(self):
             if length > self._display_bytes_left:
                 self._channel.send_dropped(self._call, length)
@@ -116,10 +143,11 @@ class Driver:
         elif self._armed:
             raise KeyboardInterrupt
 
-    def _run(self, call, display_bytes_max, code):
+    def _run(self, call, display_bytes_max, flags, code):
         self._call = call
         self._unanswered = True
         self._display_bytes_left = display_bytes_max
+        self._save_figures = bool(flags & frames.SAVE_FIGURES)
         self._pending = False
         _signal(signal.SIGINT, self._on_interrupt)
         try:
@@ -192,6 +220,30 @@ class _Frame:
                     raise KeyboardInterrupt
         if exc and isinstance(exc[1], frames.Closed):
             _exit(0)
+
+
+def save_figure(png):
+    """Writes a figure to the workspace under the next free name, figure-1.png and so on."""
+    for number in range(1, FIGURES_MAX + 1):
+        path = f"{shell_module.WORKSPACE}/figure-{number}.png"
+        try:
+            file = open(path, "xb", buffering=0)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            return complain(f"{path} was not written: {error.strerror}\n")
+        with file:
+            try:
+                rest = memoryview(png)
+                while rest:
+                    rest = rest[file.write(rest):]
+                return None
+            except BaseException as error:
+                os.unlink(path)  # half a figure is none
+                if not isinstance(error, OSError):
+                    raise
+                return complain(f"{path} was not written: {error.strerror}\n")
+    return complain(f"a figure was not written: there are {FIGURES_MAX} already\n")
 
 
 def is_of_the_shell(error):

@@ -4,10 +4,12 @@ Numbers are little-endian. A frame is a u32 (the bytes that follow), a u8 (the t
 
     engine -> driver
       HELLO 0x01  u16 version, u32 cpus            first, once: what the session may use
-      RUN   0x02  u64 call, u64 display_bytes_max, u32 n, n bytes of UTF-8 code
+      RUN   0x02  u64 call, u64 display_bytes_max, u8 flags, u32 n, n bytes of UTF-8 code
+      WARM  0x04                                   before the first RUN, perhaps: touch what a cell will touch; a READY
+                                                   answers it
       ACK   0x03  u64 call                         one DISPLAY was taken (this keeps the order with stdout and stderr)
     driver -> engine
-      READY   0x81  u16 version                    answers HELLO
+      READY   0x81  u16 version                    answers HELLO, and WARM
       DISPLAY 0x82  u64 call, u8 is_result, u16 n, n times (u16, media type, u32, data)
       DROPPED 0x83  u64 call, u64 bytes            a display that does not fit display_bytes_max
       DONE    0x84  u64 call, u8 status, i32 exit_code, i32 errno, u16 + name, u32 + value, u32 + traceback
@@ -23,10 +25,13 @@ from struct import pack, unpack, unpack_from
 # What the functions of this file call is bound before any code of a user's runs, whatever that replaces later.
 __builtins__ = dict(vars(builtins))
 
-VERSION = 1
+VERSION = 2
 
-HELLO, RUN, ACK = 0x01, 0x02, 0x03
+HELLO, RUN, ACK, WARM = 0x01, 0x02, 0x03, 0x04
 READY, DISPLAY, DROPPED, DONE = 0x81, 0x82, 0x83, 0x84
+
+# RUN.flags
+SAVE_FIGURES = 1  # a PNG that is shown is also written to the workspace
 
 # DONE.status
 COMPLETED, RAISED, EXITED = 0, 1, 2
@@ -116,6 +121,6 @@ def parse_hello(body):
 
 
 def parse_run(body):
-    """Returns (call, display_bytes_max, code)."""
-    call, display_bytes_max, length = unpack_from("<QQI", body)
-    return call, display_bytes_max, body[20:20 + length].decode("utf-8", "replace")
+    """Returns (call, display_bytes_max, flags, code)."""
+    call, display_bytes_max, flags, length = unpack_from("<QQBI", body)
+    return call, display_bytes_max, flags, body[21:21 + length].decode("utf-8", "replace")

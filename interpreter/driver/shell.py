@@ -19,6 +19,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets.config import Config
 
+import magics
+
 # What the functions of this file call is bound before any code of a user's runs, whatever that replaces later.
 __builtins__ = dict(vars(builtins))
 _write = os.write
@@ -50,6 +52,35 @@ class Stream(io.RawIOBase):
         while view:
             view = view[_write(self._fd, view):]
         return length
+
+
+_builtin_print = builtins.print
+
+
+def _print(*values, sep=" ", end="\n", file=None, flush=False):
+    # Under `print` in builtins. The built-in one hands each value, separator and end to the stream by itself: as many
+    # system calls, between which the output of a child or a thread gets in.
+    if file is None:
+        file = sys.stdout
+    if type(file) is not io.TextIOWrapper or sep is not None and type(sep) is not str \
+            or end is not None and type(end) is not str:
+        return _builtin_print(*values, sep=sep, end=end, file=file, flush=flush)
+    sep = " " if sep is None else sep
+    parts = []
+    try:
+        for value in values:
+            parts.append(str(value))
+    except BaseException:
+        file.write(sep.join(parts + [""]))  # what came before is printed, as by the built-in one
+        raise
+    file.write(sep.join(parts) + ("\n" if end is None else end))
+    if flush:
+        file.flush()
+
+
+_print.__doc__ = _builtin_print.__doc__
+_print.__name__ = _print.__qualname__ = "print"
+_print.__module__ = "builtins"  # as which it is pickled
 
 
 def open_streams():
@@ -116,7 +147,10 @@ class CarrelShell(InteractiveShell):
     # The exception is formatted by the driver, from the result; here is only noted which one was meant to be shown.
     def showtraceback(self, exc_tuple=None, filename=None, tb_offset=None, exception_only=False,
                       running_compiled_code=False):
-        self.shown_exception = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        shown = exc_tuple[1] if exc_tuple else sys.exc_info()[1] or getattr(sys, "last_value", None)
+        self.shown_exception = shown
+        if shown is not None:  # for %tb
+            sys.last_type, sys.last_value, sys.last_traceback = type(shown), shown, shown.__traceback__
 
     def showsyntaxerror(self, filename=None, running_compiled_code=False):
         self.shown_exception = sys.exc_info()[1]
@@ -160,11 +194,14 @@ def create_shell(sink):
         shell.user_ns[name] = leave
         shell.user_ns_hidden[name] = leave
     builtins.input = _no_input
+    builtins.print = _print
+    magics.register(shell)
+    magics.refuse_questions(_no_input)
     shell.user_ns.pop("open", None)  # IPython's wrapper, which adds a frame to every traceback of open()
     return shell
 
 
-def _no_input(prompt="", /):
+def _no_input(prompt="", stream=None):
     raise EOFError("input() is not available here: nobody can answer it. Put the value into the code instead.")
 
 
@@ -191,11 +228,28 @@ def warm_up(shell):
     describe(failed.error_in_exec)
     for name in ("np", "pd", "plt"):
         shell.user_ns.pop(name, None)
-    shell.displayhook.flush()
-    shell.execution_count = 1
-    shell.shown_exception = None
+    forget_cells(shell)
     _close_fonts()
     del numpy, pandas, scipy
+
+
+def touch(shell):
+    """What every first cell does, in a forked child: each page that it writes to is copied now instead of then. No more
+    than that: what this costs is paid for each session of the pool."""
+    shell.run_cell("import numpy as np, pandas as pd, scipy.stats, matplotlib.pyplot as plt\n1 + 1", store_history=False)
+    shell.run_cell("print(end='')", store_history=False)
+    for name in ("np", "pd", "plt", "scipy"):
+        shell.user_ns.pop(name, None)
+    forget_cells(shell)
+
+
+def forget_cells(shell):
+    """Nothing of the cells that ran so far can be seen by the next."""
+    shell.displayhook.flush()
+    shell.user_ns.pop("_0", None)
+    shell.execution_count = 1
+    shell.shown_exception = None
+    sys.last_type = sys.last_value = sys.last_traceback = None
 
 
 def _close_fonts():

@@ -28,7 +28,7 @@ def main():
         sys.exit("zygote: a library started a thread; a forked child would have only half of it")
     gc.collect()
     gc.freeze()
-    if _carrel_zygote.serve(driver.reseed):
+    if _carrel_zygote.serve(driver.reseed, driver.rehearse):
         driver.serve()
     os._exit(0)
 

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "config/server_flags.h"
+#include "interpreter/engine/ledger.h"
 #include "interpreter/engine/session_table.h"
+#include "interpreter/engine/statistics.h"
 #include "interpreter/engine/text.h"
 #include "interpreter/service/code_interpreter_service.h"
 #include "rpc/address.h"
@@ -35,7 +37,11 @@ TableOptions ToTableOptions(const config::InterpreterConfig& config) {
           .sessions_per_owner_max = config.sessions_per_owner_max,
           .memory_bytes_total_max = config.memory_bytes_total_max,
           .calls_waiting_max = config.calls_waiting_max,
+          .admission_waiting_max = config.admission_waiting_max,
+          .admission_wait_max = absl::Milliseconds(config.admission_wait_ms_max),
+          .pool = {.size = config.pool_size, .memory_bytes_max = config.pool_memory_bytes_max},
           .idle_timeout = absl::Milliseconds(config.idle_timeout_ms),
+          .lifetime = absl::Milliseconds(config.lifetime_ms),
           .linger = absl::Milliseconds(config.linger_ms),
           .interrupt_grace = absl::Milliseconds(config.interrupt_grace_ms)};
 }
@@ -83,6 +89,48 @@ std::vector<RuntimeInfo> DescribeRuntimes(const std::string& directory) {
   return runtimes;
 }
 
+// What a caller with the id of a session of before our start is told. Without it he is told less.
+void OpenLedger(const std::string& data_dir, Ledger& ledger) {
+  if (data_dir.empty()) return;
+  const absl::Status opened = ledger.Open(StrCat(data_dir, "/sessions.log"));
+  if (opened.ok()) return;
+  rpc::Log(rpc::LogLevel::kWarning, "ended sessions are not remembered over a restart",
+           {{"why", std::string_view(opened.message().data(), opened.message().size())}});
+}
+
+std::vector<rpc::Sample> Samples(SessionTable& table) {
+  std::vector<rpc::Sample> samples;
+  for (const StepSummary& step : table.statistics().Steps()) {
+    const std::map<std::string, std::string> labels{{"step", std::string(StepName(step.step))}};
+    samples.push_back({"carrel_session_step_seconds_total", "Seconds spent in a step of starting or ending sessions",
+                       labels, absl::ToDoubleSeconds(step.sum), rpc::Sample::Kind::kCounter});
+    samples.push_back({"carrel_session_steps_total", "How often a step was taken", labels,
+                       static_cast<double>(step.count), rpc::Sample::Kind::kCounter});
+    for (const auto& [quantile, value] : {std::pair("0.5", step.p50), {"0.95", step.p95}, {"0.99", step.p99}}) {
+      auto with_quantile = labels;
+      with_quantile["quantile"] = quantile;
+      samples.push_back({"carrel_session_step_seconds", "A step's length, of the last 1024", std::move(with_quantile),
+                         absl::ToDoubleSeconds(value), rpc::Sample::Kind::kGauge});
+    }
+  }
+  for (size_t i = 0; i < static_cast<size_t>(Event::kEventsMax); ++i) {
+    const auto event = static_cast<Event>(i);
+    samples.push_back({"carrel_session_events_total",
+                       "Starts, refusals and ends of sessions, and the pool's",
+                       {{"event", std::string(EventName(event))}},
+                       static_cast<double>(table.statistics().Total(event)),
+                       rpc::Sample::Kind::kCounter});
+  }
+  const auto gauge = [&samples](const char* name, const char* help, uint64_t value) {
+    samples.push_back({name, help, {}, static_cast<double>(value), rpc::Sample::Kind::kGauge});
+  };
+  gauge("carrel_sessions", "Sessions that exist", table.size());
+  gauge("carrel_sessions_waiting", "Requests that wait for room", table.waiting());
+  gauge("carrel_pool_ready", "Interpreters that are ready", table.pool().ready());
+  gauge("carrel_pool_memory_bytes", "What the ready interpreters hold", table.pool().memory_bytes());
+  return samples;
+}
+
 int Main(int argc, char** argv) {
   absl::StatusOr<rpc::ShutdownSignals> signals = rpc::ShutdownSignals::Block();
   if (!signals.ok()) return Fail(kInternalError, "signals", signals.status());
@@ -100,13 +148,17 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
   if (!jails.ok()) return Fail(kUsageError, "the jailer (start me with carrel-jailer --server)", jails.status());
 
-  SessionTable table(ToTableOptions(flags.config.interpreter), **jails);
+  Ledger ledger;
+  OpenLedger(flags.data_dir, ledger);
+  SessionTable table(ToTableOptions(flags.config.interpreter), **jails, &ledger);
   const auto service = MakeCodeInterpreterService({.version = CARREL_VERSION,
                                                    .spool_dir = flags.data_dir,
                                                    .runtimes = DescribeRuntimes(RuntimesDir(flags.config.jail))},
                                                   table);
-  absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
-      ToServerOptions(flags, *std::move(address)), {{service.get(), v1::CodeInterpreter::service_full_name()}});
+  rpc::ServerOptions server_options = ToServerOptions(flags, *std::move(address));
+  server_options.samples = [&table] { return Samples(table); };
+  absl::StatusOr<std::unique_ptr<rpc::Server>> server =
+      rpc::Server::Start(std::move(server_options), {{service.get(), v1::CodeInterpreter::service_full_name()}});
   if (!server.ok()) return Fail(kInternalError, "listening", server.status());
   (*server)->SetServing(true);
   rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});

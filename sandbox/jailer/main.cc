@@ -36,6 +36,7 @@ constexpr const char kUsage[] =
     "  --allow-no-cgroup    where no cgroup can be had: watch the sessions' memory instead of limiting it\n"
     "  --server-uid N       full: uid and gid of the server (default: one that nobody else has)\n"
     "  --data-dir DIR       full: is given to the server's uid with mode 0700 before it starts\n"
+    "  --zygote-forks-max N after so many sessions a zygote is replaced (default 10000; 0: never)\n"
     "  --doctor             prints what of the jail this machine can hold, and how to mend what it cannot\n"
     "  --json               with --doctor: as one JSON object\n"
     "\n"
@@ -78,6 +79,8 @@ std::string SetValue(const std::string& name, const std::string& value, JailerOp
     uint32_t uid = 0;
     if (!absl::SimpleAtoi(value, &uid) || uid == 0) return "--server-uid takes a number above 0";
     options->server_uid = uid;
+  } else if (name == "--zygote-forks-max") {
+    if (!absl::SimpleAtoi(value, &options->zygote_forks_max)) return "--zygote-forks-max takes a number, 0 for none";
   } else {
     return absl::StrCat("unknown option ", name);
   }

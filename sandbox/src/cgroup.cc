@@ -65,10 +65,15 @@ absl::Status SetMemory(const CgroupPlace& place, uint64_t bytes, bool kernel) {
     if (!HasGroupFile(place.directory, "memory.swap.max")) return absl::OkStatus();
     return SetNumber(place.directory, "memory.swap.max", 0, kernel);
   }
+  const bool counts_swap = HasGroupFile(place.directory, "memory.memsw.limit_in_bytes");
+  // The limit with swap may never be below the one without: to raise both it comes first, to lower them last.
+  if (counts_swap) {
+    WriteGroupFile(place.directory, "memory.memsw.limit_in_bytes", Concat(bytes), kernel).IgnoreError();
+  }
   if (absl::Status status = SetNumber(place.directory, "memory.limit_in_bytes", bytes, kernel); !status.ok()) {
     return status;
   }
-  if (HasGroupFile(place.directory, "memory.memsw.limit_in_bytes")) {
+  if (counts_swap) {
     return SetNumber(place.directory, "memory.memsw.limit_in_bytes", bytes, kernel);
   }
   return WriteGroupFile(place.directory, "memory.swappiness", "0", kernel);
@@ -83,6 +88,10 @@ absl::Status SetCpu(const CgroupPlace& place, uint64_t millis, bool kernel) {
     return status;
   }
   return SetNumber(place.directory, "cpu.cfs_quota_us", quota, kernel);
+}
+
+std::string_view MemoryEventsFile(const CgroupPlaces& places) {
+  return places.memory.unified ? "memory.events" : "memory.oom_control";
 }
 
 // Takes the lock that says "my jailer is alive". An unset one: somebody has it.
@@ -213,30 +222,34 @@ int EnterCgroup(int entrance) noexcept {
 }
 
 uint64_t Cgroup::OomKills() const {
-  const std::string_view file = places_.memory.unified ? "memory.events" : "memory.oom_control";
-  return GroupNumber(places_.memory.directory, file, "oom_kill");
+  return GroupNumber(places_.memory.directory, MemoryEventsFile(places_), "oom_kill");
+}
+
+absl::StatusOr<CgroupCounters> Cgroup::OpenCounters() const {
+  const auto open_file = [](const CgroupPlace& place, std::string_view file) {
+    return UniqueFd(open(Concat(place.directory, "/", file).c_str(), O_RDONLY | O_CLOEXEC));
+  };
+  const bool unified = places_.memory.unified;
+  std::array<UniqueFd, CgroupCounters::kFilesMax> files;
+  files[CgroupCounters::kMemory] = open_file(places_.memory, unified ? "memory.current" : "memory.usage_in_bytes");
+  files[CgroupCounters::kMemoryPeak] = open_file(places_.memory, unified ? "memory.peak" : "memory.max_usage_in_bytes");
+  // memory.peak came with Linux 5.19.
+  if (!files[CgroupCounters::kMemoryPeak])
+    files[CgroupCounters::kMemoryPeak] = open_file(places_.memory, "memory.current");
+  files[CgroupCounters::kMemoryEvents] = open_file(places_.memory, MemoryEventsFile(places_));
+  files[CgroupCounters::kCpu] = open_file(places_.cpuacct, places_.cpuacct.unified ? "cpu.stat" : "cpuacct.usage");
+  files[CgroupCounters::kPids] = open_file(places_.pids, "pids.current");
+  files[CgroupCounters::kPidsEvents] = open_file(places_.pids, "pids.events");
+  for (const UniqueFd& file : files) {
+    if (!file) return absl::FailedPreconditionError("the control group is gone, or has not all of its counters");
+  }
+  return CgroupCounters(std::move(files), places_.cpuacct.unified);
 }
 
 absl::StatusOr<JailStats> Cgroup::Stats() const {
-  if (places_.memory.directory.empty() || access(places_.memory.directory.c_str(), F_OK) != 0) {
-    return absl::FailedPreconditionError("the control group is gone");
-  }
-  JailStats stats{.counted = true};
-  const std::string& memory = places_.memory.directory;
-  if (places_.memory.unified) {
-    stats.memory_bytes = GroupNumber(memory, "memory.current");
-    stats.memory_peak_bytes = GroupNumber(memory, "memory.peak");  // from 5.19
-  } else {
-    stats.memory_bytes = GroupNumber(memory, "memory.usage_in_bytes");
-    stats.memory_peak_bytes = GroupNumber(memory, "memory.max_usage_in_bytes");
-  }
-  stats.memory_peak_bytes = std::max(stats.memory_peak_bytes, stats.memory_bytes);
-  stats.cpu_ns = places_.cpuacct.unified ? GroupNumber(places_.cpuacct.directory, "cpu.stat", "usage_usec") * 1000
-                                         : GroupNumber(places_.cpuacct.directory, "cpuacct.usage");
-  stats.oom_kills = OomKills();
-  stats.processes = GroupNumber(places_.pids.directory, "pids.current");
-  stats.process_refusals = GroupNumber(places_.pids.directory, "pids.events", "max");
-  return stats;
+  const absl::StatusOr<CgroupCounters> counters = OpenCounters();
+  if (!counters.ok()) return counters.status();
+  return counters->Read();
 }
 
 std::vector<pid_t> Cgroup::Processes() const { return GroupProcesses(places_.pids.directory); }

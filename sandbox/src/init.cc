@@ -53,7 +53,7 @@ class Init final {
     Be(JoinCgroup());
     Be(Announce());
     if (policy_.kind == Policy::Kind::kExec) StartMain();
-    fds_.resize(kInitPorter + 1);  // the program's descriptors are its own now
+    fds_.resize(kInitPorter + 1);  // the program's descriptors are its own now; a spare has no porter yet
     Be(GiveUp());
     Serve();
   }
@@ -177,13 +177,14 @@ class Init final {
     }
   }
 
-  void Obey() {
+  void Obey(Porter* porter) {
     InitMessage message;
-    const auto received = ReceiveMessage(control(), WritableBytesOf(message));
+    auto received = ReceiveMessage(control(), WritableBytesOf(message));
     // The jailer closed: the end of the session, and of everything in our namespace with us.
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
     // ESRCH: nobody is left. A pid below 2 would be ourselves or a group.
     if (message.kind == InitMessageKind::kKillAll) ::kill(-1, SIGKILL);
+    if (message.kind == InitMessageKind::kAdopt && received->fds.size() == 1) porter->Open(std::move(received->fds[0]));
     if (message.kind == InitMessageKind::kKillOne && message.pid > 1) ::kill(message.pid, SIGKILL);
   }
 
@@ -201,7 +202,6 @@ class Init final {
         if (errno == EINTR) continue;
         ::_exit(1);
       }
-      if (polled[0].revents != 0) Obey();
       if (polled[1].revents != 0) {
         signalfd_siginfo info;
         while (::read(children.get(), &info, sizeof info) > 0) {
@@ -209,6 +209,8 @@ class Init final {
         Reap();
       }
       porter.Serve(polled, 2);
+      // After the porter, whose place in `polled` it may change.
+      if (polled[0].revents != 0) Obey(&porter);
     }
   }
 

@@ -220,7 +220,8 @@ class Jailer final {
                                               SessionKeeper::Family{.policies = policies_,
                                                                     .plans = plans_,
                                                                     .cgroups = cgroups_ ? &*cgroups_ : nullptr,
-                                                                    .ids_differ = tier_ == Tier::kFull},
+                                                                    .ids_differ = tier_ == Tier::kFull,
+                                                                    .zygote_forks_max = options_.zygote_forks_max},
                                               [this](const std::string& why) { Stop(why); });
     auto report = TextAsMemfd(ReportText(tier_, doctor_, cgroups_ ? cgroups_->Describe() : ""));
     if (!report.ok()) return report.status();

@@ -5,6 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <cstdint>
@@ -21,6 +24,7 @@
 #include "sandbox/base/child_process.h"
 #include "sandbox/base/error.h"
 #include "sandbox/base/message_socket.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/jailer_protocol.h"
 #include "workspace_client.h"
 
@@ -42,7 +46,22 @@ struct SessionState {
 struct Waiting {
   bool done = false;
   JailerMessage answer;
+  std::vector<UniqueFd> fds;
 };
+
+// What a caller was answered.
+struct Answered {
+  JailerMessage message;
+  std::vector<UniqueFd> fds;
+};
+
+// Empty: there are none.
+std::optional<CgroupCounters> CountersOf(Answered* created) {
+  std::array<UniqueFd, CgroupCounters::kFilesMax> files;
+  if (created->fds.size() != files.size()) return std::nullopt;
+  std::move(created->fds.begin(), created->fds.end(), files.begin());
+  return CgroupCounters(std::move(files), created->message.cpu_is_unified != 0);
+}
 
 std::string TextOf(const JailerMessage& message) {
   return std::string(message.text, ::strnlen(message.text, sizeof message.text));
@@ -101,7 +120,7 @@ class Line final {
         expected = message.policy;
         hello = true;
       } else {
-        Dispatch(message);
+        Dispatch(message, std::move(received->fds));
       }
     }
     reader_ = std::thread([this] { Read(); });
@@ -121,13 +140,13 @@ class Line final {
   }
 
   // The answer to `request`, or an error at `deadline`. The request is forgotten either way.
-  absl::StatusOr<JailerMessage> Await(uint64_t request, absl::Time deadline) {
+  absl::StatusOr<Answered> Await(uint64_t request, absl::Time deadline) {
     std::unique_lock lock(mutex_);
     Waiting& waiting = waiting_[request];
     const bool answered =
         changed_.wait_until(lock, absl::ToChronoTime(deadline), [&] { return waiting.done || closed_; });
     const bool done = waiting.done;
-    const JailerMessage answer = waiting.answer;
+    Answered answer{waiting.answer, std::move(waiting.fds)};
     waiting_.erase(request);
     if (done) return answer;
     if (answered) return JailerIsGone();
@@ -179,10 +198,10 @@ class Line final {
   void Read() {
     while (true) {
       JailerMessage message;
-      const auto received = ReceiveMessage(socket_.get(), WritableBytesOf(message));
+      auto received = ReceiveMessage(socket_.get(), WritableBytesOf(message));
       if (!received.ok() || received->size != sizeof message) break;
       const std::lock_guard lock(mutex_);
-      Dispatch(message);
+      Dispatch(message, std::move(received->fds));
       changed_.notify_all();
     }
     const std::lock_guard lock(mutex_);
@@ -191,11 +210,14 @@ class Line final {
     changed_.notify_all();
   }
 
-  void Dispatch(const JailerMessage& message) {
+  void Dispatch(const JailerMessage& message, std::vector<UniqueFd> fds) {
     switch (message.kind) {
       case JailerMessageKind::kPolicy:
-        policies_[message.policy] = {
-            .name = TextOf(message), .defaults = message.limits, .caps = message.caps, .ready = message.status != 0};
+        policies_[message.policy] = {.name = TextOf(message),
+                                     .defaults = message.limits,
+                                     .caps = message.caps,
+                                     .ready = message.status != 0,
+                                     .generation = message.generation};
         return;
       case JailerMessageKind::kCreated:
         // Before anybody hears of it, so that an EXITED right behind it finds its place.
@@ -205,10 +227,10 @@ class Line final {
           return;
         }
         sessions_[message.session] = NewState();
-        return Answer(message);
+        return Answer(message, std::move(fds));
       case JailerMessageKind::kFailed:
       case JailerMessageKind::kStats:
-        return Answer(message);
+        return Answer(message, {});
       case JailerMessageKind::kExited:
       case JailerMessageKind::kGone:
         if (const auto at = sessions_.find(message.session); at != sessions_.end()) Update(at->second.get(), message);
@@ -218,11 +240,12 @@ class Line final {
     }
   }
 
-  void Answer(const JailerMessage& message) {
+  void Answer(const JailerMessage& message, std::vector<UniqueFd> fds) {
     const auto at = waiting_.find(message.request);
     if (at == waiting_.end()) return;
     at->second.done = true;
     at->second.answer = message;
+    at->second.fds = std::move(fds);
   }
 
   static std::shared_ptr<SessionState> NewState() {
@@ -264,21 +287,28 @@ class Line final {
 
 class RealJail final : public Jail {
  public:
-  RealJail(std::shared_ptr<Line> line, const JailerMessage& created, UniqueFd porter)
+  RealJail(std::shared_ptr<Line> line, Answered created, UniqueFd porter)
       : line_(std::move(line)),
-        session_(created.session),
-        limits_(created.limits),
-        state_(line_->StateOf(created.session)),
+        session_(created.message.session),
+        limits_(created.message.limits),
+        times_(created.message.times),
+        counters_(CountersOf(&created)),
+        state_(line_->StateOf(session_)),
         workspace_(std::move(porter)) {}
 
   RealJail(const RealJail&) = delete;
   RealJail& operator=(const RealJail&) = delete;
 
   ~RealJail() override {
-    if (line_->Send({.kind = JailerMessageKind::kDestroy, .session = session_}).ok()) {
-      (void)line_->WaitUntil(absl::Now() + kGoneTimeMax, [this] { return state_->gone; });
-    }
+    RealJail::BeginEnd();
+    (void)line_->WaitUntil(absl::Now() + kGoneTimeMax, [this] { return state_->gone; });
     line_->Forget(session_);
+  }
+
+  void BeginEnd() override {
+    if (ending_.exchange(true)) return;
+    // Refused: the jailer is gone, and every session with it; the wait ends at once.
+    (void)line_->Send({.kind = JailerMessageKind::kDestroy, .session = session_});
   }
 
   [[nodiscard]] std::optional<JailExit> exit() const override {
@@ -292,24 +322,30 @@ class RealJail final : public Jail {
   [[nodiscard]] absl::Status Interrupt() override {
     return line_->Send({.kind = JailerMessageKind::kInterrupt, .session = session_});
   }
+  [[nodiscard]] absl::Status InterruptAll() override { return workspace_.InterruptAll(); }
   [[nodiscard]] absl::Status KillAll() override { return workspace_.KillAll(); }
   [[nodiscard]] absl::StatusOr<JailStats> Stats() override {
+    if (counters_) return counters_->Read();
     const uint64_t request = line_->NewRequest();
     const absl::Status sent = line_->Send({.kind = JailerMessageKind::kStats, .request = request, .session = session_});
     auto answer = line_->Await(request, sent.ok() ? absl::Now() + kAnswerTimeMax : absl::InfinitePast());
     if (!sent.ok()) return sent;
     if (!answer.ok()) return answer.status();
-    if (answer->kind == JailerMessageKind::kFailed) return StatusOf(*answer);
-    return answer->stats;
+    if (answer->message.kind == JailerMessageKind::kFailed) return StatusOf(answer->message);
+    return answer->message.stats;
   }
   [[nodiscard]] Workspace& workspace() override { return workspace_; }
   [[nodiscard]] const JailLimits& limits() const override { return limits_; }
+  [[nodiscard]] SetupTimes setup_times() const override { return times_; }
 
  private:
   const std::shared_ptr<Line> line_;
   const uint64_t session_;
   const JailLimits limits_;
+  const SetupTimes times_;
+  const std::optional<CgroupCounters> counters_;  // none: the jailer is asked
   const std::shared_ptr<SessionState> state_;
+  std::atomic<bool> ending_ = false;
   WorkspaceClient workspace_;
 };
 
@@ -341,8 +377,8 @@ class JailerClient final : public JailMaker {
       (void)line_->Send({.kind = JailerMessageKind::kDestroy, .request = number});
       return answer.status();
     }
-    if (answer->kind == JailerMessageKind::kFailed) return StatusOf(*answer);
-    return std::make_unique<RealJail>(line_, *answer, std::move(porter->first));
+    if (answer->message.kind == JailerMessageKind::kFailed) return StatusOf(answer->message);
+    return std::make_unique<RealJail>(line_, *std::move(answer), std::move(porter->first));
   }
 
   [[nodiscard]] JailReport report() const override { return line_->report(); }

@@ -154,7 +154,8 @@ class NurseryProcess final {
   }
 
   void Start(const NurseryMessage& order, std::vector<UniqueFd> fds, int namespaces, NurseryMessageKind started) {
-    NurseryMessage answer{.kind = NurseryMessageKind::kFailed, .policy = order.policy, .session = order.session};
+    NurseryMessage answer{
+        .kind = NurseryMessageKind::kFailed, .policy = order.policy, .session = order.session, .zygote = order.zygote};
     const pid_t pid = ForkInto(namespaces);
     if (pid == 0) {
       const Policy& policy = policies_[order.policy];

@@ -36,13 +36,14 @@ enum class SetupStage : uint32_t {
 
 // jailer <-> nursery.
 //   -> MAPPED                     the user namespace's maps are written
-//   -> START_ZYGOTE{policy} [socket]
+//   -> START_ZYGOTE{policy, zygote} [socket]
 //   -> START_INIT{session, policy, limits, identity, rlimits} [control, porter, stdin, stdout, stderr, (control of the
-//                                 program)]; for a zygote's session only the first two
+//                                 program)]; for a zygote's session only the first two,
+//                                 for a spare only the first
 //   <- NEEDS_MAP                  (full) the user namespace is there
 //   <- FORKED [pidfd]             the stem made the nursery
 //   <- UP | FAILED{stage, error, text}: once, for the nursery itself
-//   <- ZYGOTE_STARTED{policy, pid} [pidfd]   or FAILED{policy}
+//   <- ZYGOTE_STARTED{policy, zygote, pid} [pidfd]   or FAILED{policy, zygote}
 //   <- INIT_STARTED{session} [pidfd]         or FAILED{session}
 //   <- REAPED{pid, status}        some child of the nursery, by its pid in there
 enum class NurseryMessageKind : uint32_t {
@@ -62,6 +63,7 @@ struct NurseryMessage {
   NurseryMessageKind kind = NurseryMessageKind::kUp;
   uint32_t policy = 0;
   uint64_t session = 0;  // FAILED: 0, and policy is ~0: the nursery itself
+  uint64_t zygote = 0;   // the keeper's number of it
   int32_t pid = 0;
   int32_t status = 0;
   SetupStage stage = SetupStage::kNone;
@@ -81,6 +83,7 @@ static_assert(std::is_trivially_copyable_v<NurseryMessage>);
 //   <- MAIN_STARTED [pidfd]      exec policies: the program runs, everything given up
 //   <- MAIN_EXITED{status}
 //   <- FAILED{stage, error, enter}
+//   -> ADOPT [porter]            a spare becomes a session
 //   -> KILL_ONE{pid}             SIGKILL to one process, by its number in the session
 //   -> KILL_ALL                  SIGKILL to everything in the session but the init
 // The init ends when the socket closes.
@@ -92,7 +95,8 @@ enum class InitMessageKind : uint32_t {
   kMainExited,
   kFailed,
   kKillOne,
-  kKillAll
+  kKillAll,
+  kAdopt,
 };
 
 struct InitMessage {

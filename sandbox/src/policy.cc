@@ -88,7 +88,9 @@ bool IsName(std::string_view name) {
 class ManifestParser final {
  public:
   ManifestParser(std::string directory, const PolicyOptions& options)
-      : directory_(std::move(directory)), options_(options) {}
+      : directory_(std::move(directory)), options_(options) {
+    policy_.directory = directory_;
+  }
 
   absl::Status Line(std::string_view line) {
     line = Strip(line);

@@ -27,7 +27,8 @@ void AppendEntry(const WorkspaceEntry& entry, std::string* bytes) {
                          .modified_ns = entry.modified_ns,
                          .changed_ns = entry.changed_ns,
                          .kind = static_cast<uint32_t>(entry.kind),
-                         .path_bytes = static_cast<uint32_t>(entry.path.size())};
+                         .path_bytes = static_cast<uint32_t>(entry.path.size()),
+                         .mode = entry.mode};
   bytes->append(reinterpret_cast<const char*>(&wire), sizeof wire);
   bytes->append(entry.path);
 }
@@ -40,6 +41,15 @@ bool SendReply(int socket, const PorterReply& reply, std::string_view entries = 
 }
 
 void SendError(int socket, int error) { (void)SendReply(socket, {.error = error}); }
+
+WriteOptions OptionsOf(const PorterRequest& request) {
+  WriteOptions options{.replace = request.replace != 0, .mode = request.mode};
+  if (request.has_modified != 0) options.modified_ns = request.modified_ns;
+  return options;
+}
+
+// As pid 1 of the namespace: to everything in it but ourselves.
+int SignalAll(int signal) { return ::kill(-1, signal) == 0 || errno == ESRCH ? 0 : errno; }
 
 }  // namespace
 
@@ -91,8 +101,11 @@ void Porter::Receive() {
     case PorterRequestKind::kRemove:
       return SendError(reply.get(), RemoveWorkspaceFile(workspace_.get(), path));
     case PorterRequestKind::kKillAll:
-      // As pid 1 of the namespace: everything in it but ourselves.
-      return SendError(reply.get(), ::kill(-1, SIGKILL) == 0 || errno == ESRCH ? 0 : errno);
+      return SendError(reply.get(), SignalAll(SIGKILL));
+    case PorterRequestKind::kInterruptAll:
+      return SendError(reply.get(), SignalAll(SIGINT));
+    case PorterRequestKind::kMakeDirectory:
+      return SendError(reply.get(), MakeWorkspaceDirectory(workspace_.get(), path, owner_, OptionsOf(request)));
   }
   SendError(reply.get(), EINVAL);
 }
@@ -101,7 +114,7 @@ void Porter::StartUpload(const PorterRequest& request, const std::string& path, 
   if (uploads_.size() >= kUploadsMax) return SendError(reply.get(), EAGAIN);
   // A source that says "readable" and then is not must not hold us.
   if (!SetNonBlocking(source.get()).ok()) return SendError(reply.get(), EBADF);
-  auto created = NewFile::Create(workspace_.get(), path, owner_, request.replace != 0);
+  auto created = NewFile::Create(workspace_.get(), path, owner_, OptionsOf(request));
   if (created.error != 0) return SendError(reply.get(), created.error);
   uploads_.push_back({std::move(reply), std::move(source), std::move(created.file), false});
 }

@@ -20,6 +20,9 @@ class Porter final {
   Porter(UniqueFd socket, UniqueFd workspace, FileOwner owner)
       : socket_(std::move(socket)), workspace_(std::move(workspace)), owner_(owner) {}
 
+  // The socket of the server, for one that was made without.
+  void Open(UniqueFd socket) { socket_ = std::move(socket); }
+
   // Adds what it waits for.
   void AddTo(std::vector<pollfd>* polled) const;
   // Does what is due. `polled` from `first` on is what AddTo added.

@@ -15,6 +15,8 @@ enum class PorterRequestKind : uint32_t {
   kWrite,    // [reply, source]
   kRemove,   // error ENOENT: there was none
   kKillAll,  // SIGKILL to everything in the session but the porter
+  kInterruptAll,
+  kMakeDirectory,
 };
 
 inline constexpr size_t kPorterPathBytesMax = 4096;
@@ -26,6 +28,9 @@ struct PorterRequest {
   uint32_t depth_max = 0;  // LIST
   uint64_t entries_max = 0;
   uint64_t time_max_ms = 0;
+  int64_t modified_ns = 0;  // WRITE, MAKE_DIRECTORY, when has_modified
+  uint32_t has_modified = 0;
+  uint32_t mode = 0;  // WRITE, MAKE_DIRECTORY
 };
 static_assert(std::is_trivially_copyable_v<PorterRequest>);
 
@@ -38,6 +43,8 @@ struct PorterEntry {
   int64_t changed_ns = 0;
   uint32_t kind = 0;
   uint32_t path_bytes = 0;
+  uint32_t mode = 0;
+  uint32_t reserved = 0;
 };
 static_assert(std::is_trivially_copyable_v<PorterEntry>);
 

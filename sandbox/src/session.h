@@ -20,6 +20,7 @@ namespace carrel::sandbox {
 
 struct Session {
   enum class State : uint8_t {
+    kSpare,     // nobody asked for it yet: its init makes its surroundings in advance, or waits in them
     kStarting,  // CREATE is not answered yet
     kRunning,
     kEnded,  // the first process has ended, the workspace stands
@@ -32,8 +33,9 @@ struct Session {
   JailLimits limits;
   Identity identity;
   Rlimits rlimits;
-  State state = State::kStarting;
+  State state = State::kSpare;
   absl::Time created;
+  SetupTimes times;
 
   std::optional<Cgroup> cgroup;
   std::vector<UniqueFd> entrances;  // of it, while the session starts
@@ -49,6 +51,7 @@ struct Session {
   std::vector<UniqueFd> namespaces;  // what goes through the gate
   UniqueFd gate;                     // our end
   bool forked = false;               // FORK was sent
+  uint64_t zygote = 0;               // to which one
   bool ready = false;                // init's mounts stand
   bool let_go = false;
 

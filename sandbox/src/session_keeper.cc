@@ -23,7 +23,6 @@
 namespace carrel::sandbox {
 namespace {
 
-constexpr size_t kSessionsMax = 2048;
 constexpr absl::Duration kCreateTimeMax = absl::Seconds(30);
 // A zygote may import for long on a slow machine.
 constexpr absl::Duration kZygoteTimeMax = absl::Seconds(180);
@@ -47,6 +46,7 @@ bool IsWritable(int fd) {
 
 std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
   std::vector<int> numbers;
+  numbers.reserve(fds.size());
   for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
   return numbers;
 }
@@ -74,21 +74,24 @@ SessionKeeper::SessionKeeper(EventLoop* loop, UniqueFd server, int nursery, cons
       nursery_(nursery),
       family_(family),
       stop_(std::move(stop)),
-      zygotes_(loop, family.policies, family.plans,
-               {.ready =
-                    [this](uint32_t policy) {
-                      AnnouncePolicy(policy);
-                      for (auto& [id, session] : sessions_) {
-                        if (session->policy == policy) ForkIfPossible(session.get());
-                      }
-                    },
-                .message = [this](const ZygoteMessage& m, UniqueFd fd) { OnZygote(m, std::move(fd)); },
-                .lost = [this](uint32_t policy, bool given_up) { OnZygoteLost(policy, given_up); },
-                .start =
-                    [this](uint32_t policy, int socket) {
-                      const NurseryMessage order{.kind = NurseryMessageKind::kStartZygote, .policy = policy};
-                      return SendMessage(nursery_, BytesOf(order), std::span(&socket, 1));
-                    }}) {}
+      zygotes_(
+          loop, family.policies, family.plans, family.zygote_forks_max,
+          {.ready =
+               [this](uint32_t policy) {
+                 AnnouncePolicy(policy);
+                 spares_at_ = absl::Now();
+                 for (auto& [id, session] : sessions_) {
+                   if (session->policy == policy) ForkIfPossible(session.get());
+                 }
+               },
+           .message = [this](const ZygoteMessage& m, UniqueFd fd) { OnZygote(m, std::move(fd)); },
+           .lost = [this](uint32_t policy, uint64_t zygote, bool given_up) { OnZygoteLost(policy, zygote, given_up); },
+           .start =
+               [this](uint32_t policy, uint64_t zygote, int socket) {
+                 const NurseryMessage order{
+                     .kind = NurseryMessageKind::kStartZygote, .policy = policy, .zygote = zygote};
+                 return SendMessage(nursery_, BytesOf(order), std::span(&socket, 1));
+               }}) {}
 
 SessionKeeper::~SessionKeeper() {
   loop_->Forget(server_.get());
@@ -104,17 +107,20 @@ absl::Status SessionKeeper::Start(int report) {
   if (absl::Status s = SetNonBlocking(server_.get()); !s.ok()) return s;
   if (absl::Status s = loop_->Watch(server_.get(), [this] { OnServer(); }); !s.ok()) return s;
   if (absl::Status s = loop_->Watch(nursery_, [this] { OnNursery(); }); !s.ok()) return s;
-  SendServer({.kind = JailerMessageKind::kHello, .policy = static_cast<uint32_t>(family_.policies.size())}, report);
+  SendServer({.kind = JailerMessageKind::kHello, .policy = static_cast<uint32_t>(family_.policies.size())},
+             std::span(&report, 1));
   for (uint32_t policy = 0; policy < family_.policies.size(); ++policy) AnnouncePolicy(policy);
   return zygotes_.StartDue(absl::Now());
 }
 
 absl::Duration SessionKeeper::period() const {
   if (family_.cgroups == nullptr && !sessions_.empty()) return absl::Milliseconds(kWatchdogPeriodMillis);
-  return absl::Milliseconds(200);
+  const absl::Duration to_spares = std::max(spares_at_ - absl::Now(), absl::Milliseconds(1));
+  return std::min(absl::Milliseconds(200), to_spares);
 }
 
 absl::Status SessionKeeper::Tick(absl::Time now) {
+  if (now >= spares_at_) MakeSpares(now);
   if (now - last_tick_ < period()) return absl::OkStatus();
   last_tick_ = now;
   std::vector<Session*> late;
@@ -122,7 +128,9 @@ absl::Status SessionKeeper::Tick(absl::Time now) {
     const bool waits_for_zygote =
         !session->forked && session->ready && family_.policies[session->policy].kind == Policy::Kind::kZygote;
     const absl::Duration patience = waits_for_zygote ? kZygoteTimeMax : kCreateTimeMax;
-    if (session->state == Session::State::kStarting && now - session->created > patience) late.push_back(session.get());
+    const bool starts =
+        session->state == Session::State::kStarting || (session->state == Session::State::kSpare && !session->ready);
+    if (starts && now - session->created > patience) late.push_back(session.get());
     if (family_.cgroups == nullptr) Measure(session.get());
   }
   for (Session* session : late) Fail(session, absl::DeadlineExceededError("the session took too long to start"));
@@ -142,6 +150,7 @@ void SessionKeeper::AnnouncePolicy(uint32_t index) {
   JailerMessage message{.kind = JailerMessageKind::kPolicy,
                         .policy = index,
                         .status = policy.kind == Policy::Kind::kExec || zygotes_.ready(index) ? 1 : 0,
+                        .generation = zygotes_.generation(index),
                         .limits = policy.defaults,
                         .caps = policy.caps};
   std::snprintf(message.text, sizeof message.text, "%s", policy.name.c_str());
@@ -150,9 +159,10 @@ void SessionKeeper::AnnouncePolicy(uint32_t index) {
 
 // ---- the server
 
-void SessionKeeper::SendServer(const JailerMessage& message, int fd) {
+// Descriptors do not wait: a message whose turn did not come at once goes without them, which all of them can.
+void SessionKeeper::SendServer(const JailerMessage& message, std::span<const int> fds) {
   if (unsent_.empty()) {
-    const absl::Status sent = SendMessage(server_.get(), BytesOf(message), std::span<const int>(&fd, fd >= 0 ? 1 : 0));
+    const absl::Status sent = SendMessage(server_.get(), BytesOf(message), fds);
     if (sent.ok()) return;
     // Gone: its pidfd tells the loop as well.
     if (!absl::IsResourceExhausted(sent)) return;
@@ -178,6 +188,8 @@ void SessionKeeper::PauseServer() {
   loop_->WatchWritable(nursery_, true);
 }
 
+bool SessionKeeper::NurseryTakesOrders() const { return IsWritable(nursery_); }
+
 void SessionKeeper::ResumeServer() {
   server_is_paused_ = false;
   loop_->WatchWritable(nursery_, false);
@@ -189,7 +201,7 @@ void SessionKeeper::ResumeServer() {
 
 void SessionKeeper::OnServer() {
   if (!unsent_.empty()) FlushServer();
-  if (!IsWritable(nursery_)) return PauseServer();
+  if (!NurseryTakesOrders()) return PauseServer();
   JailerMessage message;
   auto received = ReceiveMessage(server_.get(), WritableBytesOf(message));
   if (!received.ok() && absl::IsResourceExhausted(received.status())) return;
@@ -229,27 +241,39 @@ void SessionKeeper::OnCreate(const JailerMessage& message, std::vector<UniqueFd>
   if (!limits.ok()) return Refuse(message.request, limits.status());
   const std::string& broken = zygotes_.given_up(message.policy);
   if (!broken.empty()) return Refuse(message.request, absl::UnavailableError(broken));
+  spares_at_ = absl::Now() + kSparePause;
+  if (Session* spare = FindSpare(message.policy, *limits); spare != nullptr) {
+    spare->request = message.request;
+    if (absl::Status s = Adopt(spare, *limits, std::move(fds)); !s.ok()) Fail(spare, s);
+    return;
+  }
+  Session* started = Add(message.policy, *limits);
+  started->request = message.request;
+  started->state = Session::State::kStarting;
+  if (absl::Status s = Begin(started, std::move(fds)); !s.ok()) {
+    Fail(started, s);
+    // An init that is being cloned finds its socket closed and ends; nobody waits for its end.
+    sessions_.erase(started->id);
+  }
+}
+
+Session* SessionKeeper::Add(uint32_t policy, const JailLimits& limits) {
   auto session = std::make_unique<Session>();
   const SessionIds ids = NextSessionIds(&next_session_, [this](uint32_t uid) {
     return family_.ids_differ && std::any_of(sessions_.begin(), sessions_.end(),
                                              [uid](const auto& entry) { return entry.second->identity.uid == uid; });
   });
   session->id = ids.session;
-  session->request = message.request;
-  session->policy = message.policy;
-  session->limits = *limits;
+  session->policy = policy;
+  session->limits = limits;
   session->created = absl::Now();
   // In `userns` there is only one uid, and no right to change the groups.
   const uint32_t id = family_.ids_differ ? ids.uid : kSessionIdBase;
   session->identity = {.uid = id, .gid = id, .groups_are_fixed = !family_.ids_differ};
-  session->rlimits = RlimitsFor(*limits, family_.cgroups != nullptr);
-  Session* started = session.get();
-  sessions_.emplace(started->id, std::move(session));
-  if (absl::Status s = Begin(started, std::move(fds)); !s.ok()) {
-    Fail(started, s);
-    // An init that is being cloned finds its socket closed and ends; nobody waits for its end.
-    sessions_.erase(started->id);
-  }
+  session->rlimits = RlimitsFor(limits, family_.cgroups != nullptr);
+  Session* added = session.get();
+  sessions_.emplace(added->id, std::move(session));
+  return added;
 }
 
 absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
@@ -262,7 +286,8 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
                              .identity = session->identity,
                              .rlimits = session->rlimits,
                              .own_user_namespace = family_.ids_differ ? 0U : 1U};
-  std::vector<int> given{pair->second.get(), fds[kCreatePorter].get()};
+  std::vector<int> given{pair->second.get()};
+  if (!fds.empty()) given.push_back(fds[kCreatePorter].get());
   if (family_.policies[session->policy].kind == Policy::Kind::kExec) {
     for (size_t i = kCreateStdin; i < fds.size(); ++i) given.push_back(fds[i].get());
   } else {
@@ -282,6 +307,7 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
   auto entrances = session->cgroup->OpenEntrances();
   if (!entrances.ok()) return absl::UnavailableError(absl::StrCat("cgroup: ", entrances.status().message()));
   session->entrances = *std::move(entrances);
+  session->times.cgroup_us = MicrosSince(session->created);
   return absl::OkStatus();
 }
 
@@ -333,10 +359,10 @@ void SessionKeeper::OnNursery() {
       if (message.kind == NurseryMessageKind::kInitStarted) {
         return OnInitStarted(message.session, std::move(received->fds[0]));
       }
-      return zygotes_.OnStarted(message.policy, std::move(received->fds[0]));
+      return zygotes_.OnStarted(message.policy, message.zygote, std::move(received->fds[0]));
     case NurseryMessageKind::kFailed:
       if (message.session == 0) {
-        return zygotes_.OnStartFailed(message.policy, std::strerror(message.error));
+        return zygotes_.OnStartFailed(message.policy, message.zygote, std::strerror(message.error));
       }
       if (Session* session = Find(message.session); session != nullptr) {
         Fail(session, SetupFailure(message.stage, message.error));
@@ -366,7 +392,8 @@ void SessionKeeper::OnInitStarted(uint64_t id, UniqueFd pidfd) {
 
 // Lets init into the cgroup, after the zygote was told to fork: that takes longest.
 void SessionKeeper::JoinIfPossible(Session* session) {
-  if (session->state != Session::State::kStarting || session->joined || !session->born || session->init_pid < 0) return;
+  const bool starts = session->state == Session::State::kStarting || session->state == Session::State::kSpare;
+  if (!starts || session->joined || !session->born || session->init_pid < 0) return;
   session->joined = true;
   if (session->cgroup) {
     if (absl::Status s = session->cgroup->AddToUnified(session->init_pid); !s.ok()) {
@@ -406,6 +433,7 @@ void SessionKeeper::OnInit(uint64_t id) {
       if (received->fds.size() != 1) return Fail(session, absl::InternalError("init broke the protocol"));
       session->pid_namespace = std::move(received->fds[0]);
       session->born = true;
+      session->times.init_us = MicrosSince(session->created);
       ForkIfPossible(session);
       return JoinIfPossible(session);
     case InitMessageKind::kReady:
@@ -423,6 +451,7 @@ void SessionKeeper::OnInit(uint64_t id) {
     case InitMessageKind::kJoin:
     case InitMessageKind::kKillOne:
     case InitMessageKind::kKillAll:
+    case InitMessageKind::kAdopt:
       break;
   }
   Fail(session, absl::InternalError("init broke the protocol"));
@@ -435,6 +464,7 @@ void SessionKeeper::OnReady(Session* session, std::vector<UniqueFd> fds) {
     for (size_t i = 0; i < kReadyTmpfsFds; ++i) session->tmpfs[i] = std::move(fds[kGoFdsMax + i]);
   }
   session->ready = true;
+  session->times.mounts_us = MicrosSince(session->created);
   LetGoIfPossible(session);
 }
 
@@ -452,12 +482,14 @@ void SessionKeeper::ForkIfPossible(Session* session) {
                             .identity = session->identity,
                             .rlimits = session->rlimits,
                             .own_user_namespace = family_.ids_differ ? 0U : 1U};
-  if (absl::Status s = zygotes_.Fork(session->policy, order, fds); !s.ok()) {
-    if (!absl::IsResourceExhausted(s)) return Fail(session, s);
+  const absl::StatusOr<uint64_t> zygote = zygotes_.Fork(session->policy, order, fds);
+  if (!zygote.ok()) {
+    if (!absl::IsResourceExhausted(zygote.status())) return Fail(session, zygote.status());
     zygote_is_full_ = true;  // of orders; Tick tries again
     return;
   }
   session->forked = true;
+  session->zygote = *zygote;
   session->gate = std::move(gate->first);
   session->pid_namespace.reset();
   session->standard.clear();
@@ -472,6 +504,7 @@ void SessionKeeper::OnZygote(const ZygoteMessage& message, UniqueFd pidfd) {
   }
   if (message.kind == ZygoteMessageKind::kExited) return OnMainExited(session, message.status);
   session->main_pidfd = std::move(pidfd);
+  session->times.forked_us = MicrosSince(session->created);
   session->main_pid_in_nursery = message.pid;
   auto pid = PidOfPidfd(session->main_pidfd.get());
   if (!pid.ok()) return Fail(session, absl::UnavailableError("the session's process died while it was made"));
@@ -496,6 +529,7 @@ void SessionKeeper::LetGoIfPossible(Session* session) {
     return Fail(session, absl::UnavailableError("the session's process died while it was made"));
   }
   session->let_go = true;
+  session->times.let_go_us = MicrosSince(session->created);
   session->namespaces.clear();
   session->entrances.clear();
   const uint64_t id = session->id;
@@ -513,12 +547,12 @@ void SessionKeeper::OnGate(uint64_t id) {
   Created(session);
 }
 
-void SessionKeeper::OnZygoteLost(uint32_t policy, bool given_up) {
+void SessionKeeper::OnZygoteLost(uint32_t policy, uint64_t zygote, bool given_up) {
   AnnouncePolicy(policy);
   std::vector<Session*> lost;
   for (auto& [id, session] : sessions_) {
     if (session->policy != policy || session->state != Session::State::kStarting) continue;
-    if (session->let_go || (!session->forked && !given_up)) continue;
+    if (session->let_go || (session->forked ? session->zygote != zygote : !given_up)) continue;
     lost.push_back(session.get());
   }
   for (Session* session : lost) {
@@ -532,11 +566,27 @@ void SessionKeeper::Created(Session* session) {
   if (session->state != Session::State::kStarting) return;
   session->state = Session::State::kRunning;
   session->entrances.clear();
-  SendServer({.kind = JailerMessageKind::kCreated,
-              .policy = session->policy,
-              .request = session->request,
-              .session = session->id,
-              .limits = session->limits});
+  session->times.entered_us = MicrosSince(session->created);
+  JailerMessage created{.kind = JailerMessageKind::kCreated,
+                        .policy = session->policy,
+                        .request = session->request,
+                        .session = session->id,
+                        .limits = session->limits,
+                        .times = session->times};
+  // The server reads the counters itself: before and after each call, for which a question to us would be dear.
+  CgroupCounters counters;
+  std::vector<int> fds;
+  if (session->cgroup) {
+    auto opened = session->cgroup->OpenCounters();
+    if (!opened.ok()) {
+      session->state = Session::State::kStarting;
+      return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", opened.status().message())));
+    }
+    counters = *std::move(opened);
+    for (const UniqueFd& file : counters.files()) fds.push_back(file.get());
+    created.cpu_is_unified = counters.cpu_is_unified() ? 1U : 0U;
+  }
+  SendServer(created, fds);
 }
 
 void SessionKeeper::OnMainExited(Session* session, int status) {
@@ -557,6 +607,7 @@ void SessionKeeper::OnMainExited(Session* session, int status) {
 }
 
 void SessionKeeper::Fail(Session* session, const absl::Status& why) {
+  if (session->state == Session::State::kSpare) spares_at_ = absl::Now() + kSpareFailurePause;
   if (session->state == Session::State::kStarting) Refuse(session->request, why);
   Kill(session);
 }
@@ -582,6 +633,8 @@ void SessionKeeper::OnInitGone(uint64_t id) {
   if (session->state == Session::State::kStarting) {
     Refuse(session->request, absl::UnavailableError("the session's init died while it was made"));
   }
+  // Somebody killed it.
+  if (session->state == Session::State::kSpare) spares_at_ = absl::Now() + kSpareFailurePause;
   for (const UniqueFd* fd : {&session->init_pidfd, &session->init_socket, &session->gate}) {
     if (*fd) loop_->Forget(fd->get());
   }
@@ -592,7 +645,10 @@ void SessionKeeper::OnInitGone(uint64_t id) {
                    std::string(s.message()).c_str());
     }
   }
-  SendServer({.kind = JailerMessageKind::kGone, .request = session->request, .session = id});
+  // Of one that nobody had nobody wants to know.
+  if (session->request != 0) {
+    SendServer({.kind = JailerMessageKind::kGone, .request = session->request, .session = id});
+  }
   sessions_.erase(id);
 }
 

@@ -2,14 +2,17 @@
 // and the inits. All of it in the jailer's one thread.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "nursery_protocol.h"
 #include "sandbox/base/event_loop.h"
@@ -23,6 +26,17 @@
 
 namespace carrel::sandbox {
 
+inline constexpr size_t kSessionsMax = 2048;
+// Who has just asked for a session comes first: spares are made a moment later. And what failed is not tried again at
+// once.
+inline constexpr absl::Duration kSparePause = absl::Milliseconds(10);
+inline constexpr absl::Duration kSpareFailurePause = absl::Seconds(1);
+
+// At least 1, for 0 means that there was no such step.
+[[nodiscard]] inline uint32_t MicrosSince(absl::Time time) {
+  return static_cast<uint32_t>(std::max<int64_t>(1, absl::ToInt64Microseconds(absl::Now() - time)));
+}
+
 class SessionKeeper final {
  public:
   struct Family {
@@ -30,6 +44,7 @@ class SessionKeeper final {
     const std::vector<EnterPlan>& plans;
     CgroupTree* cgroups = nullptr;  // none: sessions are watched
     bool ids_differ = false;        // a uid per session
+    uint64_t zygote_forks_max = 0;  // then it is replaced; 0: never
   };
   // `stop` is called when the server or the nursery cannot be spoken to any more.
   SessionKeeper(EventLoop* loop, UniqueFd server, int nursery, const Family& family,
@@ -59,12 +74,17 @@ class SessionKeeper final {
   void OnInit(uint64_t id);
   void OnReady(Session* session, std::vector<UniqueFd> fds);
   void OnZygote(const ZygoteMessage& message, UniqueFd pidfd);
-  void OnZygoteLost(uint32_t policy, bool given_up);
+  void OnZygoteLost(uint32_t policy, uint64_t zygote, bool given_up);
   void OnGate(uint64_t id);
   void OnMainExited(Session* session, int status);
   void OnInitGone(uint64_t id);
 
+  [[nodiscard]] Session* Add(uint32_t policy, const JailLimits& limits);
   [[nodiscard]] absl::Status Begin(Session* session, std::vector<UniqueFd> fds);
+  // A spare that will do for these limits, or null.
+  [[nodiscard]] Session* FindSpare(uint32_t policy, const JailLimits& limits);
+  [[nodiscard]] absl::Status Adopt(Session* spare, const JailLimits& limits, std::vector<UniqueFd> fds);
+  void MakeSpares(absl::Time now);
   void ForkIfPossible(Session* session);
   void JoinIfPossible(Session* session);
   void LetGoIfPossible(Session* session);
@@ -77,8 +97,9 @@ class SessionKeeper final {
   [[nodiscard]] Session* Find(uint64_t id);
   void AnnouncePolicy(uint32_t policy);
   void Refuse(uint64_t request, const absl::Status& why);
-  void SendServer(const JailerMessage& message, int fd = -1);
+  void SendServer(const JailerMessage& message, std::span<const int> fds = {});
   void FlushServer();
+  [[nodiscard]] bool NurseryTakesOrders() const;
   void PauseServer();
   void ResumeServer();
 
@@ -91,6 +112,7 @@ class SessionKeeper final {
   std::map<uint64_t, std::unique_ptr<Session>> sessions_;
   uint64_t next_session_ = 1;
   std::deque<JailerMessage> unsent_;
+  absl::Time spares_at_ = absl::InfinitePast();  // no spare is made before
   bool server_is_paused_ = false;
   bool zygote_is_full_ = false;
   absl::Time last_tick_ = absl::InfinitePast();

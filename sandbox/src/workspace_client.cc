@@ -45,16 +45,26 @@ absl::Status ParseEntries(const Answer& answer, std::vector<WorkspaceEntry>* ent
     if (answer.entries.size() - at < wire.path_bytes || wire.kind > uint32_t(WorkspaceEntry::Kind::kDevice)) {
       return absl::DataLossError("the porter's answer is cut off");
     }
-    entries->push_back({.path = answer.entries.substr(at, wire.path_bytes),
-                        .size_bytes = wire.size_bytes,
-                        .blocks_bytes = wire.blocks_bytes,
-                        .inode = wire.inode,
-                        .modified_ns = wire.modified_ns,
-                        .changed_ns = wire.changed_ns,
-                        .kind = static_cast<WorkspaceEntry::Kind>(wire.kind)});
+    WorkspaceEntry entry{.path = answer.entries.substr(at, wire.path_bytes),
+                         .size_bytes = wire.size_bytes,
+                         .blocks_bytes = wire.blocks_bytes,
+                         .inode = wire.inode,
+                         .modified_ns = wire.modified_ns,
+                         .changed_ns = wire.changed_ns,
+                         .mode = wire.mode,
+                         .kind = static_cast<WorkspaceEntry::Kind>(wire.kind)};
+    entries->push_back(std::move(entry));
     at += wire.path_bytes;
   }
   return absl::OkStatus();
+}
+
+PorterRequest WithOptions(PorterRequestKind kind, const WriteOptions& options) {
+  return {.kind = kind,
+          .replace = options.replace ? 1U : 0U,
+          .modified_ns = options.modified_ns.value_or(0),
+          .has_modified = options.modified_ns ? 1U : 0U,
+          .mode = options.mode};
 }
 
 absl::Status FileError(int error, const std::string& path) {
@@ -75,6 +85,14 @@ absl::Status FileError(int error, const std::string& path) {
 }
 
 }  // namespace
+
+absl::Status WorkspaceClient::MakeDirectory(const std::string& path, const WriteOptions& options) {
+  auto socket = Ask(WithOptions(PorterRequestKind::kMakeDirectory, options), path);
+  if (!socket.ok()) return socket.status();
+  auto answer = Receive(socket->get());
+  if (!answer.ok()) return answer.status();
+  return answer->reply.error == 0 ? absl::OkStatus() : FileError(answer->reply.error, path);
+}
 
 absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::string& path, int source) {
   if (path.size() > kPorterPathBytesMax) return absl::InvalidArgumentError("the path is too long");
@@ -123,8 +141,9 @@ absl::StatusOr<OpenedFile> WorkspaceClient::OpenRead(const std::string& path) {
   return OpenedFile{.fd = std::move(answer->fds[0]), .size_bytes = static_cast<uint64_t>(about.st_size)};
 }
 
-absl::StatusOr<WorkspaceEntry> WorkspaceClient::Write(const std::string& path, UniqueFd source, bool replace) {
-  auto socket = Ask({.kind = PorterRequestKind::kWrite, .replace = replace ? 1U : 0U}, path, source.get());
+absl::StatusOr<WorkspaceEntry> WorkspaceClient::Write(const std::string& path, UniqueFd source,
+                                                      const WriteOptions& options) {
+  auto socket = Ask(WithOptions(PorterRequestKind::kWrite, options), path, source.get());
   if (!socket.ok()) return socket.status();
   source.reset();
   auto answer = Receive(socket->get());
@@ -146,9 +165,12 @@ absl::StatusOr<bool> WorkspaceClient::Remove(const std::string& path) {
   return true;
 }
 
-absl::Status WorkspaceClient::KillAll() {
-  auto socket = Ask({.kind = PorterRequestKind::kKillAll}, "");
-  // A session that is gone has nothing left to kill.
+absl::Status WorkspaceClient::KillAll() { return SignalAll(PorterRequestKind::kKillAll); }
+
+absl::Status WorkspaceClient::InterruptAll() { return SignalAll(PorterRequestKind::kInterruptAll); }
+
+absl::Status WorkspaceClient::SignalAll(PorterRequestKind kind) {
+  auto socket = Ask({.kind = kind}, "");
   if (absl::IsUnavailable(socket.status())) return absl::OkStatus();
   if (!socket.ok()) return socket.status();
   auto answer = Receive(socket->get());

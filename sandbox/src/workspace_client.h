@@ -18,11 +18,16 @@ class WorkspaceClient final : public Workspace {
 
   [[nodiscard]] absl::StatusOr<WorkspaceListing> List(const ListOptions& options) override;
   [[nodiscard]] absl::StatusOr<OpenedFile> OpenRead(const std::string& path) override;
-  [[nodiscard]] absl::StatusOr<WorkspaceEntry> Write(const std::string& path, UniqueFd source, bool replace) override;
+  [[nodiscard]] absl::StatusOr<WorkspaceEntry> Write(const std::string& path, UniqueFd source,
+                                                     const WriteOptions& options) override;
+  [[nodiscard]] absl::Status MakeDirectory(const std::string& path, const WriteOptions& options) override;
   [[nodiscard]] absl::StatusOr<bool> Remove(const std::string& path) override;
   [[nodiscard]] absl::Status KillAll();
+  [[nodiscard]] absl::Status InterruptAll();
 
  private:
+  // SIGKILL or SIGINT to everything. A session that is gone has nobody left to signal.
+  [[nodiscard]] absl::Status SignalAll(PorterRequestKind kind);
   // Sends the request; gives the socket of the answers.
   [[nodiscard]] absl::StatusOr<UniqueFd> Ask(PorterRequest request, const std::string& path, int source = -1);
 

@@ -18,6 +18,8 @@
 namespace carrel::sandbox {
 namespace {
 
+constexpr mode_t kModeBits = 0777;
+
 int OpenBeneath(int directory, const char* path, uint64_t flags) {
   open_how how{};
   how.flags = flags | O_CLOEXEC | O_NOFOLLOW;
@@ -40,6 +42,7 @@ WorkspaceEntry EntryOf(std::string path, const struct stat& about) {
   entry.inode = about.st_ino;
   entry.modified_ns = Nanoseconds(about.st_mtim);
   entry.changed_ns = Nanoseconds(about.st_ctim);
+  entry.mode = about.st_mode & kModeBits;
   using Kind = WorkspaceEntry::Kind;
   switch (about.st_mode & S_IFMT) {
     case S_IFREG:
@@ -94,6 +97,18 @@ OpenOutcome OpenParents(int workspace, const std::vector<std::string>& parents, 
     at = std::move(next);
   }
   return {0, std::move(at)};
+}
+
+int SetModified(int fd, const std::optional<int64_t>& modified_ns) {
+  if (!modified_ns) return 0;
+  constexpr int64_t kSecond = 1'000'000'000;
+  timespec time{.tv_sec = *modified_ns / kSecond, .tv_nsec = *modified_ns % kSecond};
+  if (time.tv_nsec < 0) {  // before 1970
+    time.tv_nsec += kSecond;
+    --time.tv_sec;
+  }
+  const timespec times[2] = {time, time};
+  return ::futimens(fd, times) == 0 ? 0 : errno;
 }
 
 class Lister final {
@@ -171,6 +186,17 @@ WorkspaceListing ListWorkspace(int workspace, const ListOptions& options) {
   return lister.Take();
 }
 
+int MakeWorkspaceDirectory(int workspace, const std::string& path, FileOwner owner, const WriteOptions& options) {
+  std::vector<std::string> parents;
+  std::string leaf;
+  if (!SplitPath(path, &parents, &leaf)) return EINVAL;
+  parents.push_back(leaf);
+  const OpenOutcome made = OpenParents(workspace, parents, &owner);
+  if (made.error != 0) return made.error;
+  if (::fchmod(made.fd.get(), options.mode & kModeBits) != 0) return errno;
+  return SetModified(made.fd.get(), options.modified_ns);
+}
+
 int RemoveWorkspaceFile(int workspace, const std::string& path) {
   std::vector<std::string> parents;
   std::string leaf;
@@ -182,7 +208,7 @@ int RemoveWorkspaceFile(int workspace, const std::string& path) {
   return ::unlinkat(parent.fd.get(), leaf.c_str(), AT_REMOVEDIR) == 0 ? 0 : errno;
 }
 
-NewFile::Outcome NewFile::Create(int workspace, std::string path, FileOwner owner, bool replace) {
+NewFile::Outcome NewFile::Create(int workspace, std::string path, FileOwner owner, const WriteOptions& options) {
   Outcome outcome;
   NewFile& file = outcome.file;
   std::vector<std::string> parents;
@@ -194,21 +220,25 @@ NewFile::Outcome NewFile::Create(int workspace, std::string path, FileOwner owne
   outcome.error = parent.error;
   if (outcome.error != 0) return outcome;
   file.path_ = std::move(path);
-  file.replace_ = replace;
+  file.options_ = options;
   file.parent_ = std::move(parent.fd);
   struct stat about {};
-  if (!replace && ::fstatat(file.parent_.get(), file.leaf_.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0) {
+  if (!options.replace && ::fstatat(file.parent_.get(), file.leaf_.c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0) {
     outcome.error = EEXIST;  // early; Finish asks again
     return outcome;
   }
-  file.fd_.reset(::openat(file.parent_.get(), ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644));
-  if (!file.fd_ || ::fchown(file.fd_.get(), owner.uid, owner.gid) != 0) outcome.error = errno;
+  file.fd_.reset(::openat(file.parent_.get(), ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+  if (!file.fd_ || ::fchmod(file.fd_.get(), options.mode & kModeBits) != 0 ||
+      ::fchown(file.fd_.get(), owner.uid, owner.gid) != 0) {
+    outcome.error = errno;
+  }
   return outcome;
 }
 
 int NewFile::Finish() {
+  if (const int error = SetModified(fd_.get(), options_.modified_ns); error != 0) return error;
   const std::string self = absl::StrCat("/proc/self/fd/", fd_.get());
-  if (!replace_) {
+  if (!options_.replace) {
     return ::linkat(AT_FDCWD, self.c_str(), parent_.get(), leaf_.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
   }
   // A link cannot take another's place, a rename can; and it replaces a planted link instead of following it.

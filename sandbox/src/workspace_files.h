@@ -31,13 +31,17 @@ struct OpenOutcome {
 
 [[nodiscard]] WorkspaceListing ListWorkspace(int workspace, const ListOptions& options);
 
+// EEXIST: there is something else of that name.
+[[nodiscard]] int MakeWorkspaceDirectory(int workspace, const std::string& path, FileOwner owner,
+                                         const WriteOptions& options);
+
 [[nodiscard]] int RemoveWorkspaceFile(int workspace, const std::string& path);
 
 // A file that is being written. It has no name until Finish gives it one; dropped before that, it leaves nothing.
 class [[nodiscard]] NewFile final {
  public:
   struct Outcome;
-  [[nodiscard]] static Outcome Create(int workspace, std::string path, FileOwner owner, bool replace);
+  [[nodiscard]] static Outcome Create(int workspace, std::string path, FileOwner owner, const WriteOptions& options);
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   // Gives it its name. EEXIST.
@@ -49,7 +53,7 @@ class [[nodiscard]] NewFile final {
   std::string leaf_;
   UniqueFd parent_;
   UniqueFd fd_;
-  bool replace_ = false;
+  WriteOptions options_;
 };
 struct NewFile::Outcome {
   int error = 0;

@@ -1,12 +1,17 @@
-// Keeps one zygote per policy of kind zygote alive.
+// Keeps one zygote per policy of kind zygote alive, and lets another take its place when it has forked enough or when
+// the runtime's files have changed: the successor is started beside it, and forks from when it is ready.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <list>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "sandbox/base/event_loop.h"
 #include "sandbox/base/unique_fd.h"
@@ -19,49 +24,73 @@ namespace carrel::sandbox {
 class ZygoteKeeper final {
  public:
   struct Events {
+    // Forks can be ordered from now on, or a successor has taken over.
     std::function<void(uint32_t policy)> ready;
     // FORKED (with its pidfd), FAILED or EXITED.
     std::function<void(const ZygoteMessage&, UniqueFd pidfd)> message;
-    // It ended and will be started again after a while, or (given_up) not.
-    std::function<void(uint32_t policy, bool given_up)> lost;
-    // Sends START_ZYGOTE with the zygote's end of the socket.
-    std::function<absl::Status(uint32_t policy, int socket)> start;
+    // The zygote ended, with forks unanswered perhaps; there is another, will be one after a while, or (given_up) not.
+    std::function<void(uint32_t policy, uint64_t zygote, bool given_up)> lost;
+    // Sends START_ZYGOTE with the zygote's number and its end of the socket.
+    std::function<absl::Status(uint32_t policy, uint64_t zygote, int socket)> start;
   };
 
+  // `forks_max`: 0 is any number.
   ZygoteKeeper(EventLoop* loop, const std::vector<Policy>& policies, const std::vector<EnterPlan>& plans,
-               Events events);
+               uint64_t forks_max, Events events);
   ZygoteKeeper(const ZygoteKeeper&) = delete;
   ZygoteKeeper& operator=(const ZygoteKeeper&) = delete;
   ~ZygoteKeeper();
 
-  // Starts all of them, and later again those whose time has come.
+  // Starts all of them, and later again those whose time has come; looks for runtimes that have changed.
   [[nodiscard]] absl::Status StartDue(absl::Time now);
-  void OnStarted(uint32_t policy, UniqueFd pidfd);
-  void OnStartFailed(uint32_t policy, const std::string& why);
+  void OnStarted(uint32_t policy, uint64_t zygote, UniqueFd pidfd);
+  void OnStartFailed(uint32_t policy, uint64_t zygote, const std::string& why);
   // Forks can be ordered. false for a policy that needs none.
-  [[nodiscard]] bool ready(uint32_t policy) const { return zygotes_[policy].state == State::kReady; }
+  [[nodiscard]] bool ready(uint32_t policy) const { return slots_[policy].current != nullptr; }
   // Not empty: it failed too often, and why.
-  [[nodiscard]] const std::string& given_up(uint32_t policy) const { return zygotes_[policy].given_up; }
-  [[nodiscard]] absl::Status Fork(uint32_t policy, const ZygoteMessage& order, std::span<const int> fds);
+  [[nodiscard]] const std::string& given_up(uint32_t policy) const { return slots_[policy].given_up; }
+  // How often the runtime has changed since we started.
+  [[nodiscard]] uint32_t generation(uint32_t policy) const { return slots_[policy].generation; }
+  // Gives the number of the zygote that got the order.
+  [[nodiscard]] absl::StatusOr<uint64_t> Fork(uint32_t policy, const ZygoteMessage& order, std::span<const int> fds);
 
  private:
-  enum class State : uint8_t { kNone, kDown, kStarting, kReady };
-  struct Zygote {
-    State state = State::kNone;
+  struct Process {
+    uint64_t number = 0;
     UniqueFd socket;
     UniqueFd pidfd;
-    absl::Time start_at = absl::InfinitePast();
-    int failures = 0;  // in a row, without having been ready
-    std::string given_up;
+    std::string fingerprint;  // of the runtime, as it was when this one was started
+    uint64_t forks = 0;
+    absl::Time kill_at = absl::InfiniteFuture();  // of one that has been replaced
   };
-  void Receive(uint32_t policy);
-  void Lose(uint32_t policy, const std::string& why);
+  struct Slot {
+    bool wanted = false;               // the policy has a zygote
+    std::unique_ptr<Process> current;  // ready
+    std::unique_ptr<Process> coming;   // not ready yet
+    std::list<Process> retired;        // asked to end, once they have answered
+    absl::Time start_at = absl::InfinitePast();
+    absl::Time look_at = absl::InfinitePast();  // for a change of the runtime
+    int failures = 0;                           // in a row, without having been ready
+    std::string given_up;
+    uint32_t generation = 0;
+    bool replace = false;  // the current one has had its time
+  };
+  [[nodiscard]] absl::Status Start(uint32_t policy);
+  void LookForChange(uint32_t policy, absl::Time now);
+  void KillOverdue(Slot* slot, absl::Time now);
+  [[nodiscard]] Process* Find(uint32_t policy, uint64_t zygote);
+  void Receive(uint32_t policy, uint64_t zygote);
+  void TakeOver(uint32_t policy);
+  void Lose(uint32_t policy, uint64_t zygote, const std::string& why);
+  void Drop(Process* process);
 
   EventLoop* loop_;
   const std::vector<Policy>& policies_;
   const std::vector<EnterPlan>& plans_;
+  const uint64_t forks_max_;
   Events events_;
-  std::vector<Zygote> zygotes_;
+  std::vector<Slot> slots_;
+  uint64_t last_number_ = 0;
 };
 
 }  // namespace carrel::sandbox

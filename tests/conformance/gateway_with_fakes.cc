@@ -14,6 +14,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/synchronization/notification.h"
+#include "fakes/plain_container_host.h"
 #include "gateway/server/assembly.h"
 #include "gateway/storage/blob_directory.h"
 #include "gateway/types/status_macros.h"
@@ -194,12 +195,13 @@ int Main(int argc, char** argv) {
   if (!model.ok()) return std::cerr << model.status() << "\n", 1;
   FakeCodeTool code(**files, data + "/executed");
   FakeSearchTool search(**files);
+  PlainContainerHost containers;
   const char* given = std::getenv("CARREL_BOOTSTRAP_KEY");
   const std::string key = given != nullptr ? given : "sk-test-of-the-client-suites";
   AssemblyOptions options{.data_dir = data, .bootstrap_key = key};
   options.http.listen = argc > 3 ? argv[3] : "127.0.0.1:0";
   if (argc > 4) options.executor.runs_in_flight_max = std::stoul(argv[4]);
-  auto assembly = Assembly::Start(std::move(options), {**files, **model, code, search});
+  auto assembly = Assembly::Start(std::move(options), {**files, **model, code, search, containers});
   if (!assembly.ok()) return std::cerr << assembly.status() << "\n", 1;
   std::cout << "listening " << (*assembly)->address() << "\nkey " << key << std::endl;
   int signal = 0;

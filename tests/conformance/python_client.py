@@ -10,6 +10,7 @@ import http.client
 import io
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -183,11 +184,6 @@ class Objects(unittest.TestCase):
         with self.assertRaises(openai.AuthenticationError):
             other.files.list()
 
-    def test_azure(self):
-        azure = openai.AzureOpenAI(azure_endpoint=f"http://{server.address}", api_key=server.key,
-                                   api_version="2024-02-15-preview" if V1 else "2024-05-01-preview")
-        self.assertTrue(azure.beta.assistants.create(model="deployment").id.startswith("asst_"))
-
     def test_models_are_passed_through(self):
         self.assertIn("scripted", [m.id for m in client.models.list()])
 
@@ -281,7 +277,101 @@ class Runs(unittest.TestCase):
         self.assertEqual(caught.exception.code, "invalid_thread")
 
 
-@unittest.skipIf(V1, "v1 has no such stores and no streams")
+class Documents(unittest.TestCase):
+    """The programs of people's documents, as they stand there but for the model's orders in the messages."""
+
+    def test_a_math_tutor_over_azure(self):
+        azure = openai.AzureOpenAI(azure_endpoint=f"http://{server.address}", api_key=server.key,
+                                   api_version="2024-02-15-preview" if V1 else "2024-05-01-preview")
+        made = azure.beta.assistants.create(name="Math Tutor", instructions="Write and run code.",
+                                            tools=[{"type": "code_interpreter"}], model="gpt-4")
+        thread = azure.beta.threads.create()
+        azure.beta.threads.messages.create(thread_id=thread.id, role="user",
+                                           content="I need to solve `3x + 11 = 14`.\npython print('x = 1.0')")
+        run = azure.beta.threads.runs.create(thread_id=thread.id, assistant_id=made.id, instructions="Call me Jane Doe.")
+        self.assertEqual(run.status, "queued")
+        self.assertEqual(finish(thread, run).status, "completed")
+        messages = azure.beta.threads.messages.list(thread_id=thread.id)
+        self.assertEqual([m.role for m in messages], ["assistant", "user"])
+        self.assertIn("x = 1.0", messages.data[0].content[0].text.value)
+        self.assertTrue(azure.beta.assistants.delete(made.id).deleted)
+        self.assertTrue(azure.beta.threads.delete(thread.id).deleted)
+
+    def test_a_function_whose_schema_is_not_one(self):
+        sloppy = {"type": "object", "properties": {"prime_numbers": {
+            "type": "array", "items": {"type": "integer"}}, "required": ["add_prime_numbers"]}}
+        thread, run = converse('call add_prime_numbers {"prime_numbers": [2, 3, 5, 7]}', tools=[{
+            "type": "function", "function": {"name": "add_prime_numbers", "description": "Add", "parameters": sloppy}}])
+        self.assertEqual(run.status, "requires_action")
+        outputs = []
+        for action in run.required_action.submit_tool_outputs.model_dump()["tool_calls"]:
+            total = sum(json.loads(action["function"]["arguments"])["prime_numbers"])
+            outputs.append({"tool_call_id": action["id"], "output": f"The sum is {total}"})
+        client.beta.threads.runs.submit_tool_outputs(thread_id=thread.id, run_id=run.id, tool_outputs=outputs)
+        run = client.beta.threads.runs.retrieve(thread_id=thread.id, run_id=run.id)
+        self.assertEqual(finish(thread, run, OVER[:-1]).status, "completed")
+        self.assertIn("17", [m for m in client.beta.threads.messages.list(thread_id=thread.id)][0].content[0].text.value)
+
+    def test_an_investing_bot(self):
+        thread, run = converse("What return will I need?\npython print('3.53%')", name="Investing Bot",
+                               tools=[{"type": "code_interpreter"}])
+        self.assertEqual(run.status, "completed")
+        texts = [m.content[0].text.value for m in client.beta.threads.messages.list(thread_id=thread.id).data[::-1]
+                 if m.role == "assistant"]
+        self.assertEqual(re.search(r"(\d+(\.\d+)?%)", texts[0]).group(1), "3.53%")
+        mine = client.beta.assistants.list(order="desc", limit=20)
+        self.assertEqual(mine.data[0].id, run.assistant_id)
+        self.assertEqual(client.beta.assistants.delete(mine.data[0].id).object, "assistant.deleted")
+
+    def test_a_second_turn(self):
+        thread, run = converse("Solve `4x + 11 = 19`.\npython print('x = 2')", tools=[{"type": "code_interpreter"}])
+        client.beta.threads.messages.create(thread_id=thread.id, role="user", content="The root of it?\npython print('1.414')")
+        self.assertEqual(finish(thread, client.beta.threads.runs.create(
+            thread_id=thread.id, assistant_id=run.assistant_id)).status, "completed")
+        messages = client.beta.threads.messages.list(thread_id=thread.id)
+        self.assertEqual(len(messages.data), 4)
+        self.assertIn("1.414", messages.data[0].content[0].text.value)
+
+    def test_bare_requests_with_v1s_header(self):
+        def ask(path, method="POST", body=None):
+            connection = http.client.HTTPConnection(server.address, timeout=20)
+            connection.request(method, "/v1" + path, body and json.dumps(body), {
+                "Authorization": f"Bearer {server.key}", "Content-Type": "application/json", "OpenAI-Beta": "assistants=v1"})
+            response = connection.getresponse()
+            self.assertEqual(response.status, 200)
+            return json.loads(response.read())
+
+        made = ask("/assistants", body={"instructions": "Tutor.", "name": "Math Tutor", "model": "gpt-4",
+                                        "tools": [{"type": "code_interpreter"}]})
+        thread = ask("/threads")
+        run = ask(f"/threads/{thread['id']}/runs", body={"assistant_id": made["id"], "instructions": "Hello, how are you?"})
+        self.assertEqual((made["file_ids"], run["status"], run["usage"], run["file_ids"]), ([], "queued", None, []))
+        until = time.monotonic() + 30
+        while run["status"] != "completed":
+            self.assertLess(time.monotonic(), until, run)
+            run = ask(f"/threads/{thread['id']}/runs/{run['id']}", "GET")
+        self.assertIsNone(run["expires_at"])
+        self.assertGreater(run["usage"]["total_tokens"], 0)
+
+
+@unittest.skipUnless(V1, "v2 has them no more")
+class First(unittest.TestCase):
+    def test_files_of_assistants_and_messages(self):
+        one, two = (client.files.create(file=(name, b"text"), purpose="assistants") for name in ("1.txt", "2.txt"))
+        made = client.beta.assistants.create(model="scripted", tools=[{"type": "retrieval"}], file_ids=[one.id])
+        files = client.beta.assistants.files
+        self.assertEqual(files.create(assistant_id=made.id, file_id=two.id).object, "assistant.file")
+        self.assertEqual([f.id for f in files.list(assistant_id=made.id, order="asc")], [one.id, two.id])
+        self.assertEqual(files.retrieve(assistant_id=made.id, file_id=two.id).assistant_id, made.id)
+        self.assertEqual(files.delete(assistant_id=made.id, file_id=two.id).object, "assistant.file.deleted")
+        thread = client.beta.threads.create()
+        message = client.beta.threads.messages.create(thread_id=thread.id, role="user", content="x", file_ids=[two.id])
+        files = client.beta.threads.messages.files
+        self.assertEqual([f.id for f in files.list(thread_id=thread.id, message_id=message.id)], [two.id])
+        self.assertEqual(files.retrieve(thread_id=thread.id, message_id=message.id, file_id=two.id).message_id, message.id)
+
+
+@unittest.skipIf(V1, "v1 has no stores")
 class Second(unittest.TestCase):
     def test_a_stores_life(self):
         ids = [client.files.create(file=(f"{i}.txt", f"document number {i}".encode()), purpose="assistants").id for i in range(3)]
@@ -298,6 +388,17 @@ class Second(unittest.TestCase):
         self.assertEqual(stores().retrieve(store.id).file_counts.total, 2)
         self.assertTrue(stores().delete(store.id).deleted)
 
+    def test_v1s_words_are_refused(self):
+        with self.assertRaises(openai.BadRequestError) as caught:
+            client.beta.assistants.create(model="scripted", tools=[{"type": "retrieval"}])
+        self.assertEqual((caught.exception.param, caught.exception.code), ("tools[0].type", "invalid_value"))
+        with self.assertRaises(openai.BadRequestError) as caught:
+            client.beta.threads.create(metadata={"modified": True})
+        self.assertEqual(caught.exception.code, "invalid_type")
+
+
+@unittest.skipIf(VERSION < (1, 14), "it came with 1.14")
+class Streams(unittest.TestCase):
     def test_a_stream_in_its_order(self):
         made = client.beta.assistants.create(model="scripted", tools=[{"type": "code_interpreter"}])
         thread = client.beta.threads.create(messages=[{"role": "user", "content": "python print('42')"}])
@@ -325,14 +426,6 @@ class Second(unittest.TestCase):
             stream.until_done()
             self.assertEqual(stream.get_final_run().status, "completed")
             self.assertIn("seven", stream.get_final_messages()[0].content[0].text.value)
-
-    def test_v1s_words_are_refused(self):
-        with self.assertRaises(openai.BadRequestError) as caught:
-            client.beta.assistants.create(model="scripted", tools=[{"type": "retrieval"}])
-        self.assertEqual((caught.exception.param, caught.exception.code), ("tools[0].type", "invalid_value"))
-        with self.assertRaises(openai.BadRequestError) as caught:
-            client.beta.threads.create(metadata={"modified": True})
-        self.assertEqual(caught.exception.code, "invalid_type")
 
 
 if __name__ == "__main__":

@@ -54,28 +54,42 @@ def wait_until(condition, seconds, what):
 
 
 class Serve:
-    """`carrel serve --json` on a data directory of its own. Use as a context."""
+    """`carrel serve --json` on a data directory and ports of its own. Use as a context. As root, `user` makes it and its
+    commands run as that uid."""
 
-    def __init__(self, binaries, *flags):
+    def __init__(self, binaries, *flags, user=None, **environment):
         self.binaries = pathlib.Path(binaries)
         self.carrel = str(self.binaries / "carrel")
         # As root the servers run as other users, who must reach it: /var/tmp, not a private /tmp.
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="carrel-e2e-", dir="/var/tmp"))
         self.work.chmod(0o755)
         self.data = self.work / "data"
-        self.environment = {**os.environ, "CARREL_DATA": str(self.data)}
+        self.environment = {**os.environ, "CARREL_DATA": str(self.data), **environment}
+        self.prefix = []
+        if user is not None:
+            os.chown(self.work, user, user)
+            self.prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
         # An ordinary user has no cgroup where those are version 1.
-        self.flags = [*flags, *([] if os.geteuid() == 0 else ["--allow-no-cgroup"])]
+        self.flags = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", *flags,
+                      *(["--allow-no-cgroup"] if os.geteuid() != 0 or self.prefix else [])]
         self.process = None
 
     def start(self):
         self.events = queue.Queue()
         with open(self.work / "serve.log", "ab") as log:
-            self.process = subprocess.Popen([self.carrel, "serve", "--json", *self.flags], env=self.environment,
+            self.process = subprocess.Popen([*self.prefix, self.carrel, "serve", "--json", *self.flags], env=self.environment,
                                             stdout=subprocess.PIPE, stderr=log)
         threading.Thread(target=self._read_events, args=(self.process.stdout, self.events), daemon=True).start()
-        self.wait_for("serving", START_SECONDS)
+        self.facts = self.wait_for("serving", START_SECONDS)
         return self
+
+    @property
+    def base_url(self):
+        return self.facts["base_url"]
+
+    @property
+    def key(self):
+        return pathlib.Path(self.facts["key_file"]).read_text().strip()
 
     @staticmethod
     def _read_events(stream, events):
@@ -92,6 +106,8 @@ class Serve:
                 found = self.events.get(timeout=left)
             except queue.Empty:
                 break
+            if "error" in found:
+                break  # it gave up, and says why
             if found["event"] == event and all(found.get(key) == value for key, value in fields.items()):
                 return found
             if found["event"] == "end of output":
@@ -108,7 +124,7 @@ class Serve:
 
     def run(self, *arguments, check=None, timeout=150):
         """`carrel ARGUMENTS` against it."""
-        done = subprocess.run([self.carrel, *arguments], env=self.environment, capture_output=True, text=True,
+        done = subprocess.run([*self.prefix, self.carrel, *arguments], env=self.environment, capture_output=True, text=True,
                               timeout=timeout)
         if check is not None and done.returncode != check:
             raise AssertionError(f"carrel {arguments} gave {done.returncode}, not {check}:\n{done.stdout}{done.stderr}\n"

@@ -94,7 +94,8 @@ def main():
     (work / "generated").mkdir()
     generate(work / "generated")
     import grpc
-    flags = [] if os.geteuid() == 0 else ["--allow-no-cgroup"]
+    flags = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+    flags += [] if os.geteuid() == 0 else ["--allow-no-cgroup"]
     with open(work / "serve.log", "wb") as log:
         serve = subprocess.Popen([BIN / "carrel", "serve", "--data", work / "data", *flags], stdout=log, stderr=log)
     try:

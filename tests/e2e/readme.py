@@ -6,12 +6,14 @@ A fenced block marked `console` is a dialogue: a line that starts with "$ " is a
 continues it), the lines until the next command are what it prints, stdout and stderr together. In the expected lines
 `…` stands for any text within a line, and a line that is only `…` for any number of lines. A block marked `python` is
 run as a program of its own, and what it prints is the `text` block that follows, by the same rule. `carrel serve` with
-a fresh data directory runs meanwhile, as the README's first command starts it; commands that start a server, or set
-this checkout up (./dev …, git clone …), are not run again: this test is part of what they do.
+a fresh data directory runs meanwhile, as the README's commands start it, with readme_model.py for a chat model; commands
+that start a server, or set this checkout up (./dev …, git clone …), are not run again: this test is part of what they do.
+Its address and its data directory take the place of the default ones in programs: two may run on one machine.
 
 --update prints what the commands really said, for pasting.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -22,7 +24,9 @@ import sys
 import tempfile
 import time
 
-NOT_RUN = re.compile(r"^(\./dev |git clone |cd |sudo |pip |python3 -m venv )")
+import readme_model
+
+NOT_RUN = re.compile(r"^((\w+=\S+ )*\./dev |git clone |cd |sudo |pip |python3 -m venv )")
 START_SECONDS = 120
 COMMAND_SECONDS = 180
 
@@ -77,15 +81,20 @@ class Server:
     """`carrel serve` on a data directory of its own."""
 
     def __init__(self, carrel, data, log):
-        flags = [] if os.geteuid() == 0 else ["--allow-no-cgroup"]
+        flags = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+        if os.geteuid() != 0:
+            flags.append("--allow-no-cgroup")
         self._log = open(log, "wb")
-        self._process = subprocess.Popen([carrel, "serve", "--data", data, *flags], stdout=self._log, stderr=self._log)
+        model = readme_model.start()
+        environment = {**os.environ, "CARREL_MODEL_BASE_URL": f"http://127.0.0.1:{model.server_port}/v1"}
+        self._process = subprocess.Popen([carrel, "serve", "--data", data, *flags], stdout=self._log, stderr=self._log,
+                                         env=environment)
         began = time.monotonic()
-        probe = [carrel, "run", "-c", "print(1)"]
-        while subprocess.run(probe, capture_output=True, env={**os.environ, "CARREL_DATA": data}).returncode != 0:
+        while "Carrel is ready." not in (said := pathlib.Path(log).read_text()):
             if self._process.poll() is not None or time.monotonic() - began > START_SECONDS:
-                sys.exit(f"carrel serve did not come up in {START_SECONDS} s:\n" + pathlib.Path(log).read_text())
-            time.sleep(0.5)
+                sys.exit(f"carrel serve did not come up in {START_SECONDS} s:\n" + said)
+            time.sleep(0.2)
+        self.url = json.loads((pathlib.Path(data) / "run" / "gateway.json").read_text())["url"]
 
     def stop(self):
         self._process.send_signal(signal.SIGTERM)
@@ -102,16 +111,18 @@ def main():
     environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}", "CARREL_DATA": str(work / "data"),
                    "COLUMNS": "120", "TERM": "dumb", "OUT": str(work / "out")}
     os.environ.update(environment)
-    server = Server(str(binaries / "carrel"), str(work / "data"), work / "serve.log")
-    failures, ran, pending = [], 0, None
+    failures, ran, pending, server = [], 0, None, None
     try:
+        server = Server(str(binaries / "carrel"), str(work / "data"), work / "serve.log")
         for language, start, lines in blocks(readme.read_text()):
             jobs = []
             if language == "console":
                 jobs = [(["bash", "-c", command], command, at, expected)
                         for command, at, expected in dialogue(lines, start) if not NOT_RUN.match(command)]
             elif language == "python":
-                pending = (["/usr/bin/python3", "-c", "\n".join(lines)], "the Python program", start)
+                program = "\n".join(lines).replace("http://127.0.0.1:8080", server.url)
+                program = program.replace("/var/lib/carrel", str(work / "data"))
+                pending = (["/usr/bin/python3", "-W", "ignore::DeprecationWarning", "-c", program], "the program", start)
                 continue
             elif language == "text" and pending:
                 jobs, pending = [(*pending, lines)], None
@@ -126,7 +137,8 @@ def main():
                     failures.append(f"{readme.name}:{at}: {shown}\n  shown:   " + "\n           ".join(expected) +
                                     "\n  printed: " + "\n           ".join(printed.splitlines()))
     finally:
-        server.stop()
+        if server:
+            server.stop()
         shutil.rmtree(work, ignore_errors=True)
     if ran == 0:
         failures.append("the README shows no command")

@@ -6,9 +6,12 @@ usage: serve_test.py BIN
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 import unittest
 
 from carrel_serve import Serve, alive, descendants, wait_until
@@ -79,7 +82,7 @@ class Running(unittest.TestCase):
                 flags = [flag for limit in limits for flag in ("--limit", limit)]
                 self.serve.run("run", *flags, "-c", code, check=expected)
         self.serve.run("run", "--limit", "wall_ms=999999999", "-c", "1", check=2)
-        self.serve.run("run", "--session", "no such id!", "-c", "1", check=2)
+        self.serve.run("run", "--session", "x" * 257, "-c", "1", check=2)
 
     def test_json_ends_with_the_outcome(self):
         lines = self.serve.run("run", "--json", "-c", "print(1)", check=0).stdout.splitlines()
@@ -190,6 +193,68 @@ class KillNine(unittest.TestCase):
     @staticmethod
     def start_of(pid):
         return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+
+
+class RandomKills(unittest.TestCase):
+    """kill -9 of server, jailer, nursery, zygote or an init at moments that nobody chose, while calls come."""
+
+    def test_the_service_comes_back_and_nothing_stays(self):
+        seed = int(os.environ.get("CARREL_TEST_SEED", random.randrange(1 << 30)))
+        chance = random.Random(seed)
+        with self.subTest(seed=seed), Serve(BIN) as serve:
+            serve.run("run", "--session", "before", "-c", "x = 1", check=0)
+            ended = threading.Event()
+            callers = [threading.Thread(target=self.call_until, args=(serve, ended)) for _ in range(3)]
+            for caller in callers:
+                caller.start()
+            killed = []
+            try:
+                for _ in range(15):
+                    time.sleep(chance.uniform(0, 0.4))
+                    jailer = wait_until(lambda: self.jailer_of(serve), RECOVER_SECONDS, "there is a jailer")
+                    below = {jailer: ("carrel-jailer", 0), **descendants(jailer)}
+                    victim = chance.choice(list(below))
+                    try:
+                        os.kill(victim, signal.SIGKILL)
+                    except ProcessLookupError:
+                        continue  # it ended meanwhile
+                    killed.append((victim, below[victim][0], below))
+            finally:
+                ended.set()
+                for caller in callers:
+                    caller.join()
+            wait_until(lambda: serve.run("run", "-c", "print(2)").stdout == "2\n", RECOVER_SECONDS,
+                       f"a call is served again, after {[name for _, name, _ in killed]}")
+            now = self.jailer_of(serve)
+            left = {}
+            for _, _, family in killed:
+                if now not in family:
+                    left.update({pid: facts for pid, facts in family.items() if facts[1]})
+            wait_until(lambda: not alive(left), 20, f"nothing of a dead jailer's runs: {alive(left)}")
+            if any(name in ("carrel-jailer", "carrel-interpre") for _, name, _ in killed):
+                gone = serve.run("run", "--session", "before", "-c", "x")
+                self.assertNotEqual(gone.returncode, 0, "its variables went with the server")
+            self.assertEqual(serve.stop(), 0)
+            groups = [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob("**/carrel-*")
+                      if any(path.name == f"carrel-{pid}" for _, _, family in killed for pid in family)]
+            self.assertEqual(groups, [])
+
+    @staticmethod
+    def call_until(serve, ended):
+        while not ended.is_set():
+            serve.run("run", "-c", "import time; time.sleep(0.05); print(1)")
+
+    @staticmethod
+    def jailer_of(serve):
+        for pid, (name, _) in descendants(serve.process.pid).items():
+            try:
+                if name == "carrel-jailer" and "/carrel-interpreter\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_text():
+                    parent = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+                    if parent == serve.process.pid:
+                        return pid
+            except FileNotFoundError:
+                pass
+        return None
 
 
 class Ending(unittest.TestCase):

@@ -27,7 +27,8 @@ sandbox::WorkspaceEntry Entry(const std::string& path, const struct ::stat& fact
                                 .blocks_bytes = static_cast<uint64_t>(facts.st_blocks) * 512,
                                 .inode = facts.st_ino,
                                 .modified_ns = facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec,
-                                .changed_ns = facts.st_ctim.tv_sec * 1'000'000'000 + facts.st_ctim.tv_nsec};
+                                .changed_ns = facts.st_ctim.tv_sec * 1'000'000'000 + facts.st_ctim.tv_nsec,
+                                .mode = facts.st_mode & 0777};
   entry.kind = S_ISDIR(facts.st_mode)    ? Kind::kDirectory
                : S_ISLNK(facts.st_mode)  ? Kind::kSymlink
                : S_ISFIFO(facts.st_mode) ? Kind::kFifo
@@ -64,9 +65,10 @@ class PlainWorkspace final : public sandbox::Workspace {
     return sandbox::OpenedFile{.fd = std::move(fd), .size_bytes = static_cast<uint64_t>(facts.st_size)};
   }
 
-  absl::StatusOr<sandbox::WorkspaceEntry> Write(const std::string& path, UniqueFd source, bool replace) override {
+  absl::StatusOr<sandbox::WorkspaceEntry> Write(const std::string& path, UniqueFd source,
+                                                const sandbox::WriteOptions& options) override {
     const fs::path target = root_ / path;
-    if (!replace && fs::exists(target)) return absl::AlreadyExistsError(path);
+    if (!options.replace && fs::exists(target)) return absl::AlreadyExistsError(path);
     fs::create_directories(target.parent_path());
     UniqueFd fd(::open(target.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (!fd) return ErrnoStatus(errno, path);
@@ -77,6 +79,11 @@ class PlainWorkspace final : public sandbox::Workspace {
     struct ::stat facts {};
     if (::fstat(fd.get(), &facts) != 0) return ErrnoStatus(errno, path);
     return Entry(path, facts);
+  }
+
+  absl::Status MakeDirectory(const std::string& path, const sandbox::WriteOptions&) override {
+    fs::create_directories(root_ / path);
+    return absl::OkStatus();
   }
 
   absl::StatusOr<bool> Remove(const std::string& path) override { return fs::remove_all(root_ / path) > 0; }
@@ -97,6 +104,7 @@ class PlainJail final : public sandbox::Jail {
     const std::lock_guard lock(mutex_);
     return child_.Signal(SIGINT);
   }
+  absl::Status InterruptAll() override { return Interrupt(); }
   absl::Status KillAll() override {
     const std::lock_guard lock(mutex_);
     return child_.Signal(SIGKILL);
@@ -152,8 +160,9 @@ std::unique_ptr<sandbox::JailMaker> MakePlainJails(PlainJailOptions options) {
 PlainJailOptions PythonDriver() {
   const std::string runtime = std::string(CARREL_SHARE) + "/runtimes/python";
   return {.argv = {"/usr/bin/python3", "-B", runtime + "/driver/driver.py"},
-          .env = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "PYTHONPATH=" + runtime + "/site-packages",
-                  "OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", "JE_ARROW_MALLOC_CONF=background_thread:false"}};
+          .env = {"PATH=" + runtime + "/driver/tools:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8",
+                  "PYTHONPATH=" + runtime + "/site-packages:" + runtime + "/driver/tools", "OPENBLAS_NUM_THREADS=1",
+                  "OMP_NUM_THREADS=1", "JE_ARROW_MALLOC_CONF=background_thread:false"}};
 }
 
 }  // namespace carrel::testing

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "session.h"
@@ -110,6 +111,9 @@ void ExpectOutcome(const Victim& victim, const Reply& reply, Tier tier) {
   ExpectFiles(victim, reply);
 }
 
+// So that sessions with the default limits come from the pool, and those with others from the zygote.
+constexpr size_t kPoolSize = 1;
+
 // The server that the cases share. Started when it is first needed, again for another tier and after a case that
 // failed.
 class SharedServer final : public ::testing::Environment {
@@ -117,7 +121,8 @@ class SharedServer final : public ::testing::Environment {
   absl::StatusOr<JailedServer*> For(Tier tier) {
     if (server_ != nullptr && tier == tier_ && !spoilt_) return server_.get();
     TearDown();
-    absl::StatusOr<std::unique_ptr<JailedServer>> server = JailedServer::Start({.tier = tier});
+    absl::StatusOr<std::unique_ptr<JailedServer>> server = JailedServer::Start(
+        {.tier = tier, .server_arguments = {"--set", absl::StrCat("interpreter.pool_size=", kPoolSize)}});
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     tier_ = tier;
@@ -143,19 +148,24 @@ SharedServer& Shared() {
 }
 [[maybe_unused]] const SharedServer& kRegistered = Shared();
 
+// What is there when no session is: the jailer's server, its nursery and one zygote; two spare inits; and of the pool
+// an init and a program for each of the two runtimes.
+constexpr size_t kProcessesAtRest = 3 + 2 + kPoolSize * 2 * 2;
+// So long it must stay at rest: spares are made a moment after they are used.
+constexpr absl::Duration kStaysAtRest = absl::Milliseconds(60);
+
 // The number of the jailer's processes once it is at most `most`, or patience ends.
 size_t WaitForProcesses(const JailedServer& server, size_t most) {
   const absl::Time deadline = absl::Now() + absl::Seconds(5);
+  absl::Time since = absl::Now();
   size_t now = server.Processes().size();
-  while (now > most && absl::Now() < deadline) {
+  while ((now > most || absl::Now() - since < kStaysAtRest) && absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(10));
     now = server.Processes().size();
+    if (now > most) since = absl::Now();
   }
   return now;
 }
-
-// The jailer's server, its nursery and one zygote: what is there when no session is.
-constexpr size_t kProcessesAtRest = 3;
 
 class VictimTest : public ::testing::TestWithParam<std::tuple<Victim, Tier>> {
  protected:

@@ -29,7 +29,10 @@ class NoWorkspace final : public sandbox::Workspace {
  public:
   absl::StatusOr<sandbox::WorkspaceListing> List(const sandbox::ListOptions&) override { return None(); }
   absl::StatusOr<sandbox::OpenedFile> OpenRead(const std::string&) override { return None(); }
-  absl::StatusOr<sandbox::WorkspaceEntry> Write(const std::string&, UniqueFd, bool) override { return None(); }
+  absl::StatusOr<sandbox::WorkspaceEntry> Write(const std::string&, UniqueFd, const sandbox::WriteOptions&) override {
+    return None();
+  }
+  absl::Status MakeDirectory(const std::string&, const sandbox::WriteOptions&) override { return None(); }
   absl::StatusOr<bool> Remove(const std::string&) override { return None(); }
 
  private:
@@ -60,6 +63,7 @@ class ProcessJail final : public Jail {
     ::kill(pid_, SIGINT);
     return absl::OkStatus();
   }
+  absl::Status InterruptAll() override { return Interrupt(); }
   absl::Status KillAll() override {
     if (!exit()) ::kill(-pid_, SIGKILL);
     return absl::OkStatus();
@@ -109,7 +113,9 @@ void Limit(__rlimit_resource resource, uint64_t value) {
       ::close(i);
     }
   }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose shadow counts as terabytes of data
   Limit(RLIMIT_DATA, limits.memory_bytes);
+#endif
   Limit(RLIMIT_CPU, limits.cpu_seconds);
   char* const environment[] = {nullptr};
   ::execve(argv[0], argv, environment);

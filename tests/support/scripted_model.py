@@ -9,6 +9,7 @@ usage: scripted_model.py [PORT]      (0, the default: any; prints "listening POR
     wait SECONDS        think first
     refuse STATUS       answer with this HTTP status
     hold                answer with a first word, then nothing
+    break               answer with a first word, then hang up
     words N             answer N words
     pace SECONDS        wait after each word
     clock               begin the answer with the moment of its sending, in seconds of CLOCK_MONOTONIC
@@ -59,6 +60,7 @@ class Turn:
         self.pace = next((float(s) for s in re.findall(r"^pace ([\d.]+)$", orders, re.M)), 0.0)
         self.clock = bool(re.search(r"^clock$", orders, re.M))
         self.hold = bool(re.search(r"^hold$", orders, re.M))
+        self.breaks = bool(re.search(r"^break$", orders, re.M))
         self.calls = [] if outputs or request.get("tool_choice") == "none" else self.calls_in(orders, request)
         self.text = self.answer(orders, outputs, len(messages))
 
@@ -87,6 +89,9 @@ class Turn:
 
 class Connection(asyncio.Protocol):
     """One client: requests one after the other. What is going on ends when the client goes."""
+
+    def __init__(self, server):
+        self.server = server
 
     def connection_made(self, transport):
         self.transport, self.received, self.task = transport, bytearray(), None
@@ -129,7 +134,7 @@ class Connection(asyncio.Protocol):
                              % (status, len(body), body))
 
     async def complete(self, request):
-        turn = Turn(request)
+        turn = self.server.turn_type(request)
         if turn.wait:
             await asyncio.sleep(turn.wait)
         if turn.status != 200:
@@ -176,6 +181,8 @@ class Connection(asyncio.Protocol):
             delta({"content": word})
             if turn.hold:
                 await asyncio.sleep(600)
+            if turn.breaks:
+                return self.transport.close()
             if turn.pace:
                 await asyncio.sleep(turn.pace)
         delta({}, finish)
@@ -188,11 +195,14 @@ class Connection(asyncio.Protocol):
 class Server:
     """The model on a thread of its own; server_port is where."""
 
+    # What reads the request's orders: another one knows other words.
+    turn_type = Turn
+
     def __init__(self, port):
         self.loop = asyncio.new_event_loop()
         # Hundreds of runs ask at once; a connection that the kernel drops looks to the client like a model that thinks.
         self.listening = self.loop.run_until_complete(
-            self.loop.create_server(Connection, "127.0.0.1", port, backlog=1024))
+            self.loop.create_server(lambda: Connection(self), "127.0.0.1", port, backlog=1024))
         self.server_port = self.listening.sockets[0].getsockname()[1]
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()

@@ -20,6 +20,8 @@ namespace {
 
 constexpr size_t kFileBytesMax = 1 << 20;
 constexpr size_t kUidsMax = 64;
+constexpr size_t kMapEntriesMax = 1000;
+constexpr size_t kMapTextBytesMax = 256;
 
 // "carrel.toml:12", "the environment", "--set": where a value came from, for its complaint.
 absl::Status Refuse(std::string_view where, std::string_view what) {
@@ -93,9 +95,42 @@ absl::Status SetUids(Config& config, const Key& key, std::string_view where, con
   return absl::OkStatus();
 }
 
+absl::Status SetMap(Config& config, const Key& key, std::string_view where, std::map<std::string, std::string> map) {
+  if (map.size() > kMapEntriesMax) {
+    return Refuse(where, StrCat(FullName(key), " has ", map.size(), " entries: at most ", kMapEntriesMax));
+  }
+  for (const auto& [name, value] : map) {
+    const bool good = !name.empty() && !value.empty() && name.size() <= kMapTextBytesMax &&
+                      value.size() <= kMapTextBytesMax &&
+                      // What flags and the environment could not say.
+                      (name + value).find_first_of(std::string_view("\0,=", 3)) == std::string::npos;
+    if (!good) {
+      return Refuse(where, StrCat(FullName(key), " has the entry \"", name.substr(0, kMapTextBytesMax),
+                                  "\": expected texts of 1 to ", kMapTextBytesMax, " bytes without , and ="));
+    }
+  }
+  std::get<MapKey>(key.type).at(config) = std::move(map);
+  return absl::OkStatus();
+}
+
+// "a=b,c=d"
+absl::Status SetMapFromText(Config& config, const Key& key, std::string_view where, std::string_view text) {
+  std::map<std::string, std::string> map;
+  for (const absl::string_view entry : absl::StrSplit(Absl(text), ',', absl::SkipWhitespace())) {
+    const size_t equals = entry.find('=');
+    if (equals == absl::string_view::npos) {
+      return Refuse(where, StrCat(FullName(key), " has \"", entry, "\": expected NAME=NAME, separated by commas"));
+    }
+    map[std::string(absl::StripAsciiWhitespace(entry.substr(0, equals)))] =
+        std::string(absl::StripAsciiWhitespace(entry.substr(equals + 1)));
+  }
+  return SetMap(config, key, where, std::move(map));
+}
+
 // A value as it is written in the environment or in a flag.
 absl::Status SetFromText(Config& config, const Key& key, std::string_view where, std::string_view text) {
   if (std::holds_alternative<TextKey>(key.type)) return SetText(config, key, where, std::string(text));
+  if (std::holds_alternative<MapKey>(key.type)) return SetMapFromText(config, key, where, text);
   if (const auto* flag = std::get_if<FlagKey>(&key.type)) {
     if (text != "true" && text != "false") {
       return Refuse(where, StrCat(FullName(key), " is \"", text, "\": expected true or false"));
@@ -137,6 +172,20 @@ absl::Status SetFromToml(Config& config, const Key& key, std::string_view where,
       return Refuse(where, StrCat(FullName(key), " must be a whole number, 0 or more"));
     }
     return SetNumber(config, key, where, static_cast<uint64_t>(value->get()));
+  }
+  if (std::holds_alternative<MapKey>(key.type)) {
+    const toml::table* table = node.as_table();
+    if (table == nullptr) {
+      return Refuse(where,
+                    StrCat(FullName(key), " must be a table: [", FullName(key), "] with a line NAME = \"NAME\" each"));
+    }
+    std::map<std::string, std::string> map;
+    for (const auto& [name, value] : *table) {
+      const auto* text = value.as_string();
+      if (text == nullptr) return Refuse(where, StrCat(FullName(key), ".", name.str(), " must be a text in quotes"));
+      map[std::string(name.str())] = text->get();
+    }
+    return SetMap(config, key, where, std::move(map));
   }
   const auto* list = node.as_array();
   std::vector<uint64_t> uids;
@@ -246,6 +295,11 @@ std::string ValueText(const Key& key, Config& config) {
   if (const auto* text = std::get_if<TextKey>(&key.type)) return Quote(text->at(config));
   if (const auto* number = std::get_if<NumberKey>(&key.type)) return StrCat(number->at(config));
   if (const auto* flag = std::get_if<FlagKey>(&key.type)) return flag->at(config) ? "true" : "false";
+  if (const auto* map = std::get_if<MapKey>(&key.type)) {
+    std::vector<std::string> entries;
+    for (const auto& [name, value] : map->at(config)) entries.push_back(StrCat(Quote(name), " = ", Quote(value)));
+    return entries.empty() ? "{}" : StrCat("{ ", Join(entries, ", "), " }");
+  }
   return StrCat("[", Join(std::get<UidListKey>(key.type).at(config), ", "), "]");
 }
 
@@ -253,6 +307,11 @@ std::string ValueText(const Key& key, Config& config) {
 std::string FlagText(const Key& key, Config& config) {
   if (const auto* text = std::get_if<TextKey>(&key.type)) return text->at(config);
   if (const auto* uids = std::get_if<UidListKey>(&key.type)) return Join(uids->at(config), ",");
+  if (const auto* map = std::get_if<MapKey>(&key.type)) {
+    std::vector<std::string> entries;
+    for (const auto& [name, value] : map->at(config)) entries.push_back(StrCat(name, "=", value));
+    return Join(entries, ",");
+  }
   return ValueText(key, config);
 }
 

@@ -33,6 +33,7 @@ const std::vector<Key>& Table() {
       {"jail", "tier", TextKey{AT(jail, tier), {"auto", "full", "userns"}}},
       {"jail", "allow_no_cgroup", FlagKey{AT(jail, allow_no_cgroup)}},
       {"jail", "runtimes_dir", TextKey{AT(jail, runtimes_dir), {}}},
+      {"jail", "zygote_forks_max", NumberKey{AT(jail, zygote_forks_max), 0, 1'000'000'000}},
 
       {"interpreter", "listen", TextKey{AT(interpreter, listen), {}}},
       {"interpreter", "metrics_listen", TextKey{AT(interpreter, metrics_listen), {}}},
@@ -43,6 +44,11 @@ const std::vector<Key>& Table() {
       {"interpreter", "linger_ms", NumberKey{AT(interpreter, linger_ms), 0, 3'600'000}},
       {"interpreter", "interrupt_grace_ms", NumberKey{AT(interpreter, interrupt_grace_ms), 10, 60'000}},
       {"interpreter", "memory_bytes_total_max", NumberKey{AT(interpreter, memory_bytes_total_max), 0, kAny}},
+      {"interpreter", "lifetime_ms", NumberKey{AT(interpreter, lifetime_ms), 1000, 30 * kDayMs}},
+      {"interpreter", "admission_waiting_max", NumberKey{AT(interpreter, admission_waiting_max), 0, 10'000}},
+      {"interpreter", "admission_wait_ms_max", NumberKey{AT(interpreter, admission_wait_ms_max), 0, 600'000}},
+      {"interpreter", "pool_size", NumberKey{AT(interpreter, pool_size), 0, 1000}},
+      {"interpreter", "pool_memory_bytes_max", NumberKey{AT(interpreter, pool_memory_bytes_max), 0, kAny}},
 
       {"retrieval", "listen", TextKey{AT(retrieval, listen), {}}},
       {"retrieval", "metrics_listen", TextKey{AT(retrieval, metrics_listen), {}}},
@@ -76,9 +82,9 @@ const std::vector<Key>& Table() {
       {"model", "base_url", TextKey{AT(model, base_url), {}}},
       {"model", "api_key", TextKey{AT(model, api_key), {}}, true},
       {"model", "api_key_file", TextKey{AT(model, api_key_file), {}}},
-      {"model", "aliases", TextKey{AT(model, aliases), {}}},
+      {"model", "aliases", MapKey{AT(model, aliases)}},
       {"model", "ca_file", TextKey{AT(model, ca_file), {}}},
-      {"model", "proxy_url", TextKey{AT(model, proxy_url), {}}},
+      {"model", "proxy_url", TextKey{AT(model, proxy_url), {}}, true},  // may hold a password
       {"model", "window_tokens", NumberKey{AT(model, window_tokens), 1024, 100'000'000}},
       {"model", "first_byte_ms_max", NumberKey{AT(model, first_byte_ms_max), 100, kDayMs}},
       {"model", "idle_ms_max", NumberKey{AT(model, idle_ms_max), 100, kDayMs}},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,10 +29,15 @@ struct UidListKey {
   std::vector<uint32_t>& (*at)(Config&);
 };
 
+// A table of texts.
+struct MapKey {
+  std::map<std::string, std::string>& (*at)(Config&);
+};
+
 struct Key {
   std::string_view section;
   std::string_view name;
-  std::variant<TextKey, NumberKey, FlagKey, UidListKey> type;
+  std::variant<TextKey, NumberKey, FlagKey, UidListKey, MapKey> type;
   // Printed as "<redacted>", refused as a flag, and handed on to children by the environment only.
   bool secret = false;
 };

@@ -123,7 +123,9 @@ void RunDriver::Register(const std::shared_ptr<RunTask>& task, const ThreadId& t
 
 void RunDriver::Forget(const RunTask& task) {
   const std::lock_guard lock(mutex_);
-  tasks_.erase(task.id);
+  // The run may have been taken up again by another task.
+  const auto found = tasks_.find(task.id);
+  if (found != tasks_.end() && found->second.get() == &task) tasks_.erase(found);
 }
 
 std::shared_ptr<RunTask> RunDriver::Find(const RunId& run) {
@@ -212,16 +214,15 @@ void RunDriver::Carry(const std::shared_ptr<RunTask>& task, std::vector<Effect> 
 void RunDriver::Do(const std::shared_ptr<RunTask>& task, Emit effect, const std::shared_ptr<Stored>& stored) {
   ports_.log.Append(task->id, std::move(effect.events),
                     effect.when_durable ? RunLog::Publish::kWhenDurable : RunLog::Publish::kAtOnce,
-                    [self = weak_from_this(), weak = std::weak_ptr(task), stored](absl::Status status) {
+                    // Keeps the task: one that is over is known to nobody else, and its end may not be stored.
+                    [self = weak_from_this(), task, stored](absl::Status status) {
                       if (stored != nullptr && !stored->done.HasBeenNotified()) {
                         stored->status = status;
                         stored->done.Notify();
                       }
                       if (status.ok()) return;
                       const auto driver = self.lock();
-                      const auto failed = weak.lock();
-                      if (driver == nullptr || failed == nullptr) return;
-                      driver->pool_.Post([driver, failed] { driver->OnNotStored(failed); });
+                      if (driver != nullptr) driver->pool_.Post([driver, task] { driver->OnNotStored(task); });
                     });
 }
 

@@ -11,6 +11,9 @@
 namespace carrel::gateway {
 namespace {
 
+// It is being taken up again, because what it did could not be stored.
+absl::Status NotAtWork() { return absl::UnavailableError("the run is not being carried out at the moment; try again"); }
+
 absl::Status CheckThereIsAQuestion(const Snapshot& s, const Thread& thread, const Run& run) {
   if (!run.instructions.empty()) return absl::OkStatus();
   // The newest message is nearly always the user's.
@@ -40,6 +43,9 @@ class RunExecutor::Impl final {
   template <class FindThread>
   absl::StatusOr<RunStarted> Start(const ProjectId& project, const NewRun& request, bool thread_is_new,
                                    const FindThread& find_thread);
+
+  // As it is once all that was asked to be written before is: the end of a run that nobody carries out any more.
+  absl::StatusOr<Run> ReadSettled(const ProjectId& project, const ThreadId& thread, const RunId& run);
 
   const std::shared_ptr<RunDriver> driver;
 
@@ -94,6 +100,15 @@ absl::StatusOr<RunStarted> RunExecutor::Impl::Start(const ProjectId& project, co
   ports_.stores.Kick();
   driver->BeginLocked(task, Restore(run, {}, {}, driver->Now()));
   return RunStarted{.run = std::move(run), .first_event = 1};
+}
+
+absl::StatusOr<Run> RunExecutor::Impl::ReadSettled(const ProjectId& project, const ThreadId& thread, const RunId& run) {
+  Run found;
+  GATEWAY_RETURN_IF_ERROR(ports_.backing.repository.Write([&](Transaction& t) -> absl::Status {
+    GATEWAY_ASSIGN_OR_RETURN(found, t.GetRun(project, thread, run));
+    return absl::OkStatus();
+  }));
+  return found;
 }
 
 RunExecutor::RunExecutor(ExecutorPorts ports, ExecutorOptions options)
@@ -158,21 +173,20 @@ absl::StatusOr<Run> RunExecutor::Cancel(const ProjectId& project, const ThreadId
     return absl::OkStatus();
   }));
   const auto task = driver.Find(run);
+  if (task == nullptr) {
+    GATEWAY_ASSIGN_OR_RETURN(found, impl_->ReadSettled(project, thread, run));
+    GATEWAY_RETURN_IF_ERROR(CheckCancellable(found));
+    return NotAtWork();
+  }
   auto stored = std::make_shared<Stored>();
   std::vector<RunEvent> events;
-  if (task != nullptr) {
+  {
     const std::lock_guard lock(task->mutex);
     found = task->state.run;
-    if (!task->state.IsOver()) {
-      GATEWAY_RETURN_IF_ERROR(CheckCancellable(found));
-      events = driver.FeedLocked(task, CancelRequested{}, stored);
-    }
-  }
-  if (events.empty()) {
-    // It ended in the meantime; a run that no task has is as its storage says.
     GATEWAY_RETURN_IF_ERROR(CheckCancellable(found));
-    return absl::UnavailableError("the run is not being carried out");
+    events = driver.FeedLocked(task, CancelRequested{}, stored);
   }
+  if (events.empty()) return NotAtWork();
   stored->done.WaitForNotification();
   GATEWAY_RETURN_IF_ERROR(stored->status);
   for (const RunEvent& event : events) {
@@ -191,15 +205,17 @@ absl::StatusOr<RunStarted> RunExecutor::SubmitToolOutputs(const ProjectId& proje
   }));
   const auto task = driver.Find(run);
   if (task == nullptr) {
+    GATEWAY_ASSIGN_OR_RETURN(started.run, impl_->ReadSettled(project, thread, run));
     GATEWAY_RETURN_IF_ERROR(CheckOutputs(started.run, outputs));
-    return absl::UnavailableError("the run is not being carried out");
+    return NotAtWork();
   }
   auto stored = std::make_shared<Stored>();
   {
     const std::lock_guard lock(task->mutex);
     GATEWAY_RETURN_IF_ERROR(CheckOutputs(task->state.run, outputs));
     started.first_event = driver.ports().log.NextSequence(run);
-    driver.FeedLocked(task, OutputsSubmitted{.outputs = std::move(outputs)}, stored);
+    // Nothing follows for a task that was given up a moment ago.
+    if (driver.FeedLocked(task, OutputsSubmitted{.outputs = std::move(outputs)}, stored).empty()) return NotAtWork();
     started.run = task->state.run;
   }
   stored->done.WaitForNotification();
@@ -207,12 +223,14 @@ absl::StatusOr<RunStarted> RunExecutor::SubmitToolOutputs(const ProjectId& proje
   return started;
 }
 
-void RunExecutor::Abandon(const ThreadId& thread) {
+absl::Status RunExecutor::Abandon(const ProjectId& project, const ThreadId& thread) {
   RunDriver& driver = *impl_->driver;
   for (const auto& task : driver.FindByThread(thread)) driver.Abandon(task, "The thread was deleted.");
   // What was asked to be written before is written when this is.
-  const absl::Status barrier = driver.ports().backing.repository.Write([](Transaction&) { return absl::OkStatus(); });
-  if (!barrier.ok()) return;  // then nothing can be written at all
+  GATEWAY_RETURN_IF_ERROR(driver.ports().backing.repository.Write([](Transaction&) { return absl::OkStatus(); }));
+  const absl::Status freed = driver.ports().code.Delete(project, ContainerOf(thread));
+  // Without an interpreter there is no container either: its sessions end with it.
+  return absl::IsUnavailable(freed) ? absl::OkStatus() : freed;
 }
 
 }  // namespace carrel::gateway

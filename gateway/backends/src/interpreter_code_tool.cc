@@ -16,8 +16,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
+#include "gateway/messages/interpreter.h"
 #include "gateway/types/status_macros.h"
-#include "interpreter_values.h"
 #include "rpc/status.h"
 
 namespace carrel::gateway {

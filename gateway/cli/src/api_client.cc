@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "rpc/status.h"
 #include "strings.h"
 
 namespace carrel::cli {
@@ -74,11 +75,18 @@ absl::Status ErrorOf(const HttpReply& reply) {
   std::string message = Text(Below(value, "error"), "message");
   if (message.empty()) message = SafeText(reply.body.substr(0, kErrorBytesMax), false);
   if (message.empty()) message = StrCat("the server answered with status ", reply.status);
-  return {CodeOf(reply.status), message};
+  absl::Status status(CodeOf(reply.status), message);
+  const std::string field = Text(Below(value, "error"), "param");
+  if (field.empty()) return status;
+  common::v1::ErrorDetail detail;
+  detail.set_field(field);
+  return rpc::WithDetail(std::move(status), detail);
 }
 
 absl::StatusOr<HttpReply> ApiClient::Perform(const HttpRequest& request) {
-  auto reply = http_.Perform(request);
+  HttpRequest ticking = request;
+  if (!ticking.tick) ticking.tick = tick_;
+  auto reply = http_.Perform(ticking);
   if (!reply.ok()) return reply;
   if (reply->status < 200 || reply->status >= 300) return ErrorOf(*reply);
   return reply;

@@ -1,9 +1,11 @@
 // The gateway's API as JSON values: OpenAI's objects in, its errors as statuses.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -43,11 +45,15 @@ class ApiClient final {
                                           absl::FunctionRef<absl::Status(std::string_view)> sink);
   // For what these do not cover: a request as it is, its answer a status or a reply.
   [[nodiscard]] absl::StatusOr<HttpReply> Perform(const HttpRequest& request);
+  [[nodiscard]] const HttpTarget& target() const { return http_.target(); }
+  // For all requests that bring no tick of their own (HttpRequest::tick): what ends a transfer on Ctrl-C.
+  void SetTick(std::function<absl::Status()> tick) { tick_ = std::move(tick); }
 
  private:
   [[nodiscard]] absl::StatusOr<Json> Call(const std::string& method, const std::string& path, std::string body);
 
   HttpClient http_;
+  std::function<absl::Status()> tick_;
 };
 
 }  // namespace carrel::cli

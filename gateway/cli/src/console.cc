@@ -74,7 +74,7 @@ Console::Console(bool json)
 void Console::Print(std::string_view line) {
   if (json_) return;
   ClearProgress();
-  WriteAll(stdout, StrCat(line, "\n"));
+  WriteAll(stdout, StrCat(SafeText(line, /*keep_lines=*/true), "\n"));
 }
 
 void Console::WriteStdout(std::string_view text) {
@@ -87,6 +87,19 @@ void Console::WriteStderr(std::string_view text) {
   if (json_) return;
   ClearProgress();
   WriteAll(stderr, stderr_is_terminal_ ? SafeText(text, /*keep_lines=*/true) : text);
+}
+
+void Console::WriteNote(std::string_view text) {
+  if (json_) return;
+  ClearProgress();
+  WriteAll(stderr, stderr_is_terminal_ ? StrCat("\x1b[2m", SafeText(text, /*keep_lines=*/true), "\x1b[0m") : text);
+}
+
+bool Console::interactive() const { return stderr_is_terminal_ && ::isatty(STDIN_FILENO) == 1; }
+
+void Console::Prompt(std::string_view text) {
+  ClearProgress();
+  WriteAll(stderr, text);
 }
 
 void Console::PrintJson(const google::protobuf::Message& message) { PrintJsonText(ToJson(message)); }

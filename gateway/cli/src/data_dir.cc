@@ -18,14 +18,15 @@ namespace {
 // The jailer's sessions have the 65536 uids from here on.
 constexpr uid_t kSessionUidBase = 0x70000000;
 
-absl::Status MakeDir(const std::string& path, mode_t mode, std::optional<uid_t> owner) {
+absl::Status MakeDir(const std::string& path, mode_t mode, std::optional<uid_t> owner, std::optional<gid_t> group) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error) return absl::FailedPreconditionError(StrCat("cannot make ", path, ": ", error.message()));
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return ErrnoStatus(errno, StrCat("opening ", path));
-  if (owner.has_value() && ::fchown(fd.get(), *owner, *owner) != 0)
+  if (owner.has_value() && ::fchown(fd.get(), *owner, group.value_or(*owner)) != 0) {
     return ErrnoStatus(errno, StrCat("chown of ", path));
+  }
   if (::fchmod(fd.get(), mode) != 0) return ErrnoStatus(errno, StrCat("chmod of ", path));
   return absl::OkStatus();
 }
@@ -58,29 +59,42 @@ std::optional<uid_t> ServerUid(const Place& place, Part part) {
   return kSessionUidBase - (part == Part::kInterpreter ? 2 : 3);
 }
 
+std::optional<uid_t> GatewayUid(const Place& place) {
+  // In tier userns everything is ours, and the data directory is closed to others.
+  if (::geteuid() != 0 || place.config.jail.tier == "userns") return std::nullopt;
+  return kSessionUidBase - 4;
+}
+
+std::string GatewayDirOf(const Place& place) { return StrCat(place.data_dir, "/gateway"); }
+
 absl::Status PrepareDataDir(const Place& place) {
   const bool other_users = ServerUid(place, Part::kInterpreter).has_value();
   // Whom rpc.allowed_uids names must get to the sockets, though not into the data.
   const bool shared = !place.config.rpc.allowed_uids.empty();
   const mode_t passage = other_users || shared ? 0711 : 0700;
   for (const std::string& path : {place.data_dir, StrCat(place.data_dir, "/run")}) {
-    if (auto status = MakeDir(path, passage, std::nullopt); !status.ok()) return status;
+    if (auto status = MakeDir(path, passage, std::nullopt, std::nullopt); !status.ok()) return status;
   }
+  const std::optional<uid_t> gateway = GatewayUid(place);
+  if (auto status = MakeDir(GatewayDirOf(place), 0700, gateway, std::nullopt); !status.ok()) return status;
+  if (auto status = MakeLink("gateway/admin.sock", StrCat(place.data_dir, "/admin.sock")); !status.ok()) return status;
   for (const Part part : {Part::kInterpreter, Part::kRetrieval}) {
     const std::optional<uid_t> uid = ServerUid(place, part);
     if (uid.has_value()) {
       if (auto status = CheckReachable(place.data_dir, *uid); !status.ok()) return status;
     }
     const std::string run = StrCat(place.data_dir, "/run/", NameOf(part));
-    if (auto status = MakeDir(run, shared ? 0711 : 0700, uid); !status.ok()) return status;
-    if (auto status = MakeDir(DataDirOf(place, part), 0700, uid); !status.ok()) return status;
+    if (auto status = MakeDir(run, shared ? 0711 : gateway.has_value() ? 0710 : 0700, uid, gateway); !status.ok()) {
+      return status;
+    }
+    if (auto status = MakeDir(DataDirOf(place, part), 0700, uid, std::nullopt); !status.ok()) return status;
     if (auto status = MakeLink(StrCat(NameOf(part), "/grpc.sock"), StrCat(run, ".sock")); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<DataDirLock> DataDirLock::Take(const std::string& data_dir) {
-  if (auto status = MakeDir(data_dir, 0711, std::nullopt); !status.ok()) return status;
+  if (auto status = MakeDir(data_dir, 0711, std::nullopt, std::nullopt); !status.ok()) return status;
   const std::string path = StrCat(data_dir, "/serve.lock");
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return ErrnoStatus(errno, StrCat("opening ", path));

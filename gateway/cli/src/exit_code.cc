@@ -54,11 +54,4 @@ ExitCode ExitCodeOf(const interpreter::v1::Outcome& outcome) {
   }
 }
 
-ExitCode ExitCodeOf(const retrieval::v1::Document& document) {
-  if (document.status() == retrieval::v1::COMPLETED) return ExitCode::kOk;
-  if (document.verdict() == retrieval::v1::LIMIT) return ExitCode::kLimit;
-  if (document.verdict() == retrieval::v1::INTERNAL) return ExitCode::kInternal;
-  return ExitCode::kUserFailed;
-}
-
 }  // namespace carrel::cli

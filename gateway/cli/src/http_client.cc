@@ -120,8 +120,10 @@ absl::Status CurlStatus(CURLcode code, const char* detail, const HttpTarget& tar
       return absl::InvalidArgumentError(StrCat("reading ", request.file, " failed: ", words));
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
-      return absl::UnavailableError(
-          StrCat("cannot reach ", where, ": ", words, ": is `carrel serve` running? CARREL_URL names another server"));
+      return absl::UnavailableError(StrCat("cannot reach ", where, ": ", words,
+                                           target.unix_socket.empty()
+                                               ? ": is `carrel serve` running? CARREL_URL names another server"
+                                               : ": is `carrel serve` running with this data directory?"));
     default:
       return absl::UnavailableError(StrCat(request.method, " ", where, request.path, ": ", words));
   }
@@ -237,7 +239,7 @@ absl::StatusOr<HttpReply> HttpClient::Impl::Perform(const HttpRequest& request) 
   transfer.reply.status = static_cast<int>(status);
   if (!transfer.failure.ok()) return transfer.failure;
   // A server that refuses an upload early answers and closes: the answer is what counts.
-  const bool refused = code == CURLE_SEND_ERROR && status >= 400;
+  const bool refused = (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR) && status >= 400;
   if (code != CURLE_OK && !refused) return CurlStatus(code, detail, target_, request);
   return std::move(transfer.reply);
 }

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <optional>
 
+#include "cli/bench.h"
 #include "cli/commands.h"
 
 namespace {
@@ -15,6 +16,9 @@ struct Options {
   ServeOptions serve;
   StoreOptions store;
   SearchOptions search;
+  KeyOptions keys;
+  AssistantOptions assistants;
+  BenchOptions bench;
 };
 
 void AddCommon(CLI::App& command, CommonOptions& common) {
@@ -31,6 +35,11 @@ void AddCommon(CLI::App& command, CommonOptions& common) {
 CLI::App* AddServe(CLI::App& app, Options& options) {
   auto* command = app.add_subcommand("serve", "Start the servers, keep them running, stop them in order");
   AddCommon(*command, options.common);
+  command->add_option("--http", options.serve.http,
+                      "HOST:PORT of the OpenAI API (default 127.0.0.1:8080); port 0: one that is free");
+  command->add_option(
+      "--grpc", options.serve.grpc,
+      "HOST:PORT or unix:PATH of the tools over gRPC (default 127.0.0.1:8081); port 0: one that is free");
   command->add_flag("--allow-no-cgroup", options.serve.allow_no_cgroup,
                     "Run where no memory cgroup can be made (a watchdog takes its place)");
   command->add_flag("--check-config", options.serve.check_config, "Check the configuration and exit");
@@ -79,9 +88,10 @@ StoreCommands AddStore(CLI::App& app, Options& options) {
   commands.list = add("list", "All stores", false);
   commands.show = add("show", "A store and its documents", true);
   commands.add = add("add", "Add documents (pdf, txt, md); the store is made when it is not there", true);
-  commands.add->add_option("paths", options.store.paths, "Files")->required();
+  commands.add->add_option("paths", options.store.paths, "Files, and directories of them")->required();
   commands.add->add_flag("--no-wait", options.store.no_wait, "Do not wait until they can be searched");
-  commands.rm = add("rm", "Remove documents", true);
+  commands.rm = add("remove", "Remove documents", true);
+  commands.rm->alias("rm");
   commands.rm->add_option("documents", options.store.documents, "Their ids or file names")->required();
   commands.remove = add("delete", "Delete a store and all that is in it", true);
   return commands;
@@ -96,37 +106,161 @@ CLI::App* AddSearch(CLI::App& app, Options& options) {
   return command;
 }
 
+struct KeysCommands {
+  CLI::App* create;
+  CLI::App* list;
+  CLI::App* revoke;
+};
+
+KeysCommands AddKeys(CLI::App& app, Options& options) {
+  auto* keys = app.add_subcommand("keys", "API keys, on the machine of `carrel serve`");
+  keys->require_subcommand(1);
+  KeysCommands commands{};
+  commands.create = keys->add_subcommand("create", "Make a key; it is shown once");
+  commands.create->add_option("--project", options.keys.project,
+                              "Whose objects it opens; those of other projects it does not (default: default)");
+  commands.create->add_option("--name", options.keys.name, "What it is for");
+  commands.list = keys->add_subcommand("list", "All keys, also revoked ones; never the keys themselves");
+  commands.revoke = keys->add_subcommand("revoke", "From now on it opens nothing");
+  commands.revoke->add_option("id", options.keys.id, "Its id, as `carrel keys list` shows it")->required();
+  for (auto* command : {commands.create, commands.list, commands.revoke}) AddCommon(*command, options.common);
+  return commands;
+}
+
+struct AssistantsCommands {
+  CLI::App* create;
+  CLI::App* list;
+  CLI::App* show;
+  CLI::App* remove;
+  CLI::App* chat;
+};
+
+void AddAssistantOptions(CLI::App& command, AssistantOptions& options) {
+  command.add_option("--model", options.model, "The chat model, by its name at the configured endpoint");
+  command.add_option("--instructions", options.instructions, "What the assistant is told of its task");
+  command.add_option("--tool", options.tools, "code_interpreter or file_search; may be repeated")
+      ->allow_extra_args(false);
+  command.add_option("--store", options.stores, "A store of documents to search, by name or id; may be repeated")
+      ->allow_extra_args(false);
+}
+
+AssistantsCommands AddAssistants(CLI::App& app, Options& options) {
+  auto* assistants = app.add_subcommand("assistants", "Assistants, and conversations with them");
+  assistants->require_subcommand(1);
+  AssistantsCommands commands{};
+  commands.create = assistants->add_subcommand("create", "Make an assistant; prints its id");
+  commands.create->add_option("--name", options.assistants.name, "Its name");
+  AddAssistantOptions(*commands.create, options.assistants);
+  commands.list = assistants->add_subcommand("list", "All assistants");
+  commands.show = assistants->add_subcommand("show", "An assistant and its instructions");
+  commands.remove = assistants->add_subcommand("delete", "Delete an assistant");
+  for (auto* command : {commands.show, commands.remove}) {
+    command->add_option("assistant", options.assistants.assistant, "Its name or id")->required();
+  }
+  commands.chat =
+      assistants->add_subcommand("chat", "Talk to an assistant: its answer on stdout, its code and searches on stderr");
+  commands.chat->add_option("--assistant", options.assistants.assistant,
+                            "Its name or id; without it one is made of --model and the rest, for this chat");
+  AddAssistantOptions(*commands.chat, options.assistants);
+  commands.chat->add_option("--file", options.assistants.files, "A file for the tools; may be repeated")
+      ->allow_extra_args(false);
+  commands.chat->add_option("--thread", options.assistants.thread, "Go on with this conversation");
+  commands.chat->add_option("--out", options.assistants.out_dir,
+                            "Save pictures and the files that its code wrote into this directory");
+  commands.chat->add_option("message", options.assistants.message,
+                            "What to say; without it: line by line on a terminal, else all of stdin");
+  for (auto* command : {commands.create, commands.list, commands.show, commands.remove, commands.chat}) {
+    AddCommon(*command, options.common);
+  }
+  return commands;
+}
+
+struct Commands {
+  StoreCommands store;
+  KeysCommands keys;
+  AssistantsCommands assistants;
+};
+
+CLI::App* AddBench(CLI::App& app, Options& options) {
+  auto* bench = app.add_subcommand("bench", "Measure");
+  bench->require_subcommand(1);
+  auto* command = bench->add_subcommand(
+      "sandbox", "What sessions and calls cost, beside a bare fork, bubblewrap and a Jupyter kernel in the same run");
+  AddCommon(*command, options.common);
+  command->add_option("--server", options.bench.server,
+                      "unix:PATH or HOST:PORT of an interpreter (default: one of its own, for the time of the run)");
+  command->add_option("--rounds", options.bench.rounds, "Single sessions, each beside a bare fork")
+      ->check(CLI::Range(1, 100'000));
+  command->add_option("--concurrency", options.bench.concurrency, "Throw-away executions at once, such as 1,2,4,8")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 256));
+  command->add_option("--seconds", options.bench.seconds, "For each of these")->check(CLI::Range(1, 3600));
+  command->add_option("--sessions", options.bench.sessions, "Sessions at once, for the memory of one; 0: none")
+      ->check(CLI::Range(0, 10'000));
+  command->add_option("--jupyter", options.bench.jupyter, "Directory of jupyter_client and ipykernel to compare with");
+  command->add_flag("!--no-baselines", options.bench.baselines, "Compare with nothing");
+  command->add_option("--soak", options.bench.soak, "Instead: executions after which nothing may be left behind")
+      ->check(CLI::Range(0, 10'000'000));
+  command->add_option("--kills", options.bench.kills, "With --soak: kills among them")->check(CLI::Range(0, 1'000'000));
+  return command;
+}
+
 int Complain(const std::string& sentence) {
   std::cerr << "carrel: " << sentence << "\n";
   return ToInt(ExitCode::kUsage);
 }
 
 // The commands that do something of their own on Ctrl-C; the others simply end.
-int DispatchWithSignals(CLI::App& app, Options& options, Console& console) {
+int DispatchWithSignals(CLI::App& app, const Commands& commands, Options& options, Console& console) {
   auto signals = carrel::rpc::ShutdownSignals::Block();
   if (!signals.ok()) {
     console.Fail(signals.status());
     return ToInt(ExitCode::kInternal);
   }
   if (app.got_subcommand("serve")) return ToInt(Serve(options.common, options.serve, *signals, console));
+  if (commands.assistants.chat->parsed()) {
+    return ToInt(AssistantsChat(options.common, options.assistants, *signals, console));
+  }
   options.run.has_code = app.get_subcommand("run")->count("-c") > 0;
   if (!options.run.has_code && options.run.source.empty()) return Complain("run wants -c CODE, a FILE or -");
   return ToInt(Run(options.common, options.run, *signals, console));
 }
 
-int Dispatch(CLI::App& app, const StoreCommands& store, Options& options) {
+ExitCode DispatchStore(const StoreCommands& store, const Options& options, Console& console) {
+  if (store.create->parsed()) return StoreCreate(options.common, options.store, console);
+  if (store.list->parsed()) return StoreList(options.common, console);
+  if (store.show->parsed()) return StoreShow(options.common, options.store, console);
+  if (store.add->parsed()) return StoreAdd(options.common, options.store, console);
+  if (store.rm->parsed()) return StoreRemove(options.common, options.store, console);
+  return StoreDelete(options.common, options.store, console);
+}
+
+ExitCode DispatchKeys(const KeysCommands& keys, const Options& options, Console& console) {
+  if (keys.create->parsed()) return KeysCreate(options.common, options.keys, console);
+  if (keys.list->parsed()) return KeysList(options.common, console);
+  return KeysRevoke(options.common, options.keys, console);
+}
+
+ExitCode DispatchAssistants(const AssistantsCommands& assistants, const Options& options, Console& console) {
+  if (assistants.create->parsed()) return AssistantsCreate(options.common, options.assistants, console);
+  if (assistants.list->parsed()) return AssistantsList(options.common, console);
+  if (assistants.show->parsed()) return AssistantsShow(options.common, options.assistants, console);
+  return AssistantsDelete(options.common, options.assistants, console);
+}
+
+int Dispatch(CLI::App& app, const Commands& commands, Options& options) {
   Console console(options.common.json);
   const auto chosen = [&](const char* name) { return app.got_subcommand(name); };
-  if (chosen("serve") || chosen("run")) return DispatchWithSignals(app, options, console);
+  if (chosen("serve") || chosen("run") || commands.assistants.chat->parsed()) {
+    return DispatchWithSignals(app, commands, options, console);
+  }
+  if (chosen("bench")) return ToInt(BenchSandbox(options.common, options.bench, console));
   if (chosen("search")) return ToInt(Search(options.common, options.search, console));
   if (chosen("doctor")) return ToInt(Doctor(options.common, console));
   if (chosen("version")) return ToInt(Version(options.common, console));
-  if (store.create->parsed()) return ToInt(StoreCreate(options.common, options.store, console));
-  if (store.list->parsed()) return ToInt(StoreList(options.common, console));
-  if (store.show->parsed()) return ToInt(StoreShow(options.common, options.store, console));
-  if (store.add->parsed()) return ToInt(StoreAdd(options.common, options.store, console));
-  if (store.rm->parsed()) return ToInt(StoreRemove(options.common, options.store, console));
-  return ToInt(StoreDelete(options.common, options.store, console));
+  if (chosen("keys")) return ToInt(DispatchKeys(commands.keys, options, console));
+  if (chosen("assistants")) return ToInt(DispatchAssistants(commands.assistants, options, console));
+  return ToInt(DispatchStore(commands.store, options, console));
 }
 
 }  // namespace
@@ -138,8 +272,12 @@ int main(int argc, char** argv) {
   Options options;
   AddServe(app, options);
   AddRun(app, options);
-  const StoreCommands store = AddStore(app, options);
+  Commands commands{};
+  commands.store = AddStore(app, options);
   AddSearch(app, options);
+  commands.assistants = AddAssistants(app, options);
+  commands.keys = AddKeys(app, options);
+  AddBench(app, options);
   AddCommon(*app.add_subcommand("doctor", "What the jail has on this machine, and what mends it"), options.common);
   AddCommon(*app.add_subcommand("version", "The version"), options.common);
   app.set_version_flag("--version", "carrel " CARREL_VERSION);
@@ -149,5 +287,5 @@ int main(int argc, char** argv) {
     // CLI11 has exit codes of its own; ours are documented: help is fine, everything else is usage.
     return app.exit(error) == 0 ? ToInt(ExitCode::kOk) : ToInt(ExitCode::kUsage);
   }
-  return Dispatch(app, store, options);
+  return Dispatch(app, commands, options);
 }

@@ -17,8 +17,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
-#include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
+#include "carrel/gateway/v1/containers.grpc.pb.h"
 #include "cli/commands.h"
+#include "cli/gateway_endpoint.h"
 #include "cli/out_dir.h"
 #include "rpc/log.h"
 #include "rpc/status.h"
@@ -29,6 +30,7 @@ namespace carrel::cli {
 namespace {
 
 namespace v1 = interpreter::v1;
+namespace gateway = carrel::gateway::v1;
 
 constexpr size_t kCodeBytesMax = 1 << 20;
 constexpr size_t kUploadChunkBytes = 256 << 10;
@@ -36,7 +38,9 @@ constexpr size_t kUploadChunkBytes = 256 << 10;
 constexpr absl::Duration kCallMax = absl::Minutes(2);
 constexpr absl::Duration kTransferMax = absl::Minutes(30);
 
-void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
+// Of one call: with the key, and an end.
+void Prepare(grpc::ClientContext& context, const GatewayChannel& gateway, absl::Duration timeout) {
+  gateway.Authorize(context);
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }
 
@@ -94,12 +98,15 @@ std::string_view PictureExtension(std::string_view media_type) {
 // Turns Ctrl-C into an interrupt of the running code, and a second one into the end of the call.
 class InterruptWatch final {
  public:
-  InterruptWatch(rpc::ShutdownSignals& signals, v1::CodeInterpreter::Stub& stub, grpc::ClientContext& call)
-      : signals_(signals), stub_(stub), call_(call), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+  InterruptWatch(rpc::ShutdownSignals& signals, const GatewayChannel& channel, gateway::Containers::Stub& stub,
+                 grpc::ClientContext& call)
+      : signals_(signals), channel_(channel), stub_(stub), call_(call), thread_([this](const std::stop_token& stop) {
+          Run(stop);
+        }) {}
 
-  void SetSession(const std::string& session_id) {
+  void SetContainer(const std::string& container_id) {
     const std::lock_guard lock(mutex_);
-    session_id_ = session_id;
+    container_id_ = container_id;
   }
 
  private:
@@ -113,39 +120,40 @@ class InterruptWatch final {
   }
 
   bool Interrupt() {
-    v1::InterruptRequest request;
+    gateway::InterruptRequest request;
     {
       const std::lock_guard lock(mutex_);
-      request.set_session_id(session_id_);
+      request.set_container_id(container_id_);
     }
-    if (request.session_id().empty()) return false;
+    if (request.container_id().empty()) return false;
     grpc::ClientContext context;
-    SetDeadline(context, absl::Seconds(2));
+    Prepare(context, channel_, absl::Seconds(2));
     v1::InterruptResponse response;
     return stub_.Interrupt(&context, request, &response).ok() && response.interrupted();
   }
 
   rpc::ShutdownSignals& signals_;
-  v1::CodeInterpreter::Stub& stub_;
+  const GatewayChannel& channel_;
+  gateway::Containers::Stub& stub_;
   grpc::ClientContext& call_;
   std::mutex mutex_;
-  std::string session_id_;
+  std::string container_id_;
   std::jthread thread_;  // last: it uses all of the above
 };
 
 class Runner final {
  public:
-  Runner(const RunOptions& options, std::shared_ptr<grpc::Channel> channel, std::optional<OutDir> out,
-         rpc::ShutdownSignals& signals, Console& console)
+  Runner(const RunOptions& options, GatewayChannel channel, std::optional<OutDir> out, rpc::ShutdownSignals& signals,
+         Console& console)
       : options_(options),
         channel_(std::move(channel)),
-        stub_(channel_),
+        stub_(channel_.channel()),
         out_(std::move(out)),
         signals_(signals),
         console_(console) {}
 
   absl::StatusOr<ExitCode> Run(const std::string& code, const v1::Limits& limits) {
-    if (auto status = OpenSession(limits); !status.ok()) return status;
+    if (auto status = OpenContainer(limits); !status.ok()) return status;
     for (const std::string& file : options_.files) {
       if (auto status = Upload(file); !status.ok()) return status;
     }
@@ -157,47 +165,34 @@ class Runner final {
     return ran != ExitCode::kOk ? ran : saved;
   }
 
-  // A session that only this call made is not left behind.
-  void CloseSession() {
-    if (!delete_session_ || session_id_.empty()) return;
+  // A container that only this call made is not left behind.
+  void CloseContainer() {
+    if (!delete_container_ || container_id_.empty()) return;
     grpc::ClientContext context;
-    SetDeadline(context, absl::Seconds(10));
-    v1::DeleteSessionRequest request;
-    request.set_session_id(session_id_);
-    v1::DeleteSessionResponse response;
-    const grpc::Status status = stub_.DeleteSession(&context, request, &response);
+    Prepare(context, channel_, absl::Seconds(10));
+    gateway::DeleteContainerRequest request;
+    request.set_container_id(container_id_);
+    gateway::DeleteContainerResponse response;
+    const grpc::Status status = stub_.DeleteContainer(&context, request, &response);
     if (!status.ok()) console_.Say(StrCat("the throw-away session was not deleted: ", status.error_message()));
   }
 
  private:
-  absl::Status OpenSession(const v1::Limits& limits) {
+  absl::Status OpenContainer(const v1::Limits& limits) {
     if (options_.session.empty() && options_.files.empty()) return absl::OkStatus();
-    if (!options_.session.empty()) {
-      grpc::ClientContext context;
-      SetDeadline(context, kCallMax);
-      v1::GetSessionRequest request;
-      request.set_session_id(options_.session);
-      v1::Session session;
-      const grpc::Status status = stub_.GetSession(&context, request, &session);
-      if (status.ok()) {
-        session_id_ = session.session_id();
-        return absl::OkStatus();
-      }
-      if (status.error_code() != grpc::StatusCode::NOT_FOUND) return rpc::FromGrpc(status, context);
-    }
     grpc::ClientContext context;
-    SetDeadline(context, kCallMax);
-    v1::CreateSessionRequest request;
-    request.set_session_id(options_.session);
+    Prepare(context, channel_, kCallMax);
+    gateway::CreateContainerRequest request;
+    request.set_name(options_.session);
     request.set_runtime(options_.runtime);
     *request.mutable_limits() = limits;
-    v1::Session session;
-    if (const grpc::Status status = stub_.CreateSession(&context, request, &session); !status.ok()) {
+    gateway::Container container;
+    if (const grpc::Status status = stub_.CreateContainer(&context, request, &container); !status.ok()) {
       return rpc::FromGrpc(status, context);
     }
-    session_id_ = session.session_id();
-    delete_session_ = options_.session.empty();
-    created_ = true;
+    container_id_ = container.container_id();
+    delete_container_ = options_.session.empty();
+    created_ = container.created();
     return absl::OkStatus();
   }
 
@@ -208,12 +203,12 @@ class Runner final {
       return absl::InvalidArgumentError(StrCat("--file ", path, " cannot be read, or is no file"));
     }
     grpc::ClientContext context;
-    SetDeadline(context, kTransferMax);
+    Prepare(context, channel_, kTransferMax);
     v1::File file;
-    const auto writer = stub_.UploadFile(&context, &file);
-    v1::UploadFileRequest request;
+    const auto writer = stub_.UploadContainerFile(&context, &file);
+    gateway::UploadContainerFileRequest request;
     auto* header = request.mutable_header();
-    header->set_session_id(session_id_);
+    header->set_container_id(container_id_);
     header->set_path(std::filesystem::path(path).filename().string());
     header->set_size_bytes(static_cast<uint64_t>(info.st_size));
     header->set_replace(true);
@@ -241,18 +236,22 @@ class Runner final {
 
   absl::Status Execute(const std::string& code, const v1::Limits& limits) {
     grpc::ClientContext context;
-    v1::ExecuteRequest request;
-    request.set_session_id(session_id_);
+    channel_.Authorize(context);
+    gateway::ExecuteRequest request;
+    request.set_container_id(container_id_);
     request.set_code(code);
-    request.set_runtime(options_.runtime);
+    if (!created_) request.set_runtime(options_.runtime);
     request.set_return_files(v1::RETURN_FILES_REFERENCES);
     *request.mutable_limits() = CallLimits(limits);
-    InterruptWatch watch(signals_, stub_, context);
-    watch.SetSession(session_id_);
+    InterruptWatch watch(signals_, channel_, stub_, context);
+    watch.SetContainer(container_id_);
     const auto reader = stub_.Execute(&context, request);
     v1::ExecuteEvent event;
     while (reader->Read(&event)) {
-      if (event.has_started()) watch.SetSession(event.started().session_id());
+      if (event.has_started()) {
+        watch.SetContainer(event.started().session_id());
+        TakeStarted(event);
+      }
       Handle(event);
     }
     const grpc::Status status = reader->Finish();
@@ -263,7 +262,7 @@ class Runner final {
 
   // Limits that are fixed at creation are refused in a call to a session that is there.
   [[nodiscard]] v1::Limits CallLimits(const v1::Limits& limits) const {
-    if (session_id_.empty() || !created_) return limits;
+    if (container_id_.empty() || !created_) return limits;
     v1::Limits call;
     call.set_wall_ms(limits.wall_ms());
     call.set_cpu_ms(limits.cpu_ms());
@@ -274,6 +273,15 @@ class Runner final {
     return call;
   }
 
+  void TakeStarted(v1::ExecuteEvent& event) {
+    if (container_id_.empty()) {
+      container_id_ = event.started().session_id();
+      throw_away_ = true;
+    }
+    // People know it by its name.
+    if (!options_.session.empty()) event.mutable_started()->set_session_id(options_.session);
+  }
+
   void Handle(const v1::ExecuteEvent& event) {
     if (event.has_finished()) {
       finished_ = event;  // printed last, after what is saved
@@ -281,12 +289,6 @@ class Runner final {
     }
     console_.PrintJson(event);
     switch (event.event_case()) {
-      case v1::ExecuteEvent::kStarted:
-        if (session_id_.empty()) {
-          session_id_ = event.started().session_id();
-          throw_away_ = true;
-        }
-        break;
       case v1::ExecuteEvent::kStdout:
         console_.WriteStdout(event.stdout());
         break;
@@ -318,7 +320,7 @@ class Runner final {
 
   // What is worse wins.
   ExitCode SaveAll() {
-    if (throw_away_ && !artifacts_.empty()) delete_session_ = true;
+    if (throw_away_ && !artifacts_.empty()) delete_container_ = true;
     ExitCode worst = ExitCode::kOk;
     std::set<std::string> names;
     for (const v1::Artifact& artifact : artifacts_) {
@@ -364,11 +366,11 @@ class Runner final {
     auto file = out_->Create(artifact.path());
     if (!file.ok()) return file.status();
     grpc::ClientContext context;
-    SetDeadline(context, kTransferMax);
-    v1::DownloadFileRequest request;
-    request.set_session_id(session_id_);
+    Prepare(context, channel_, kTransferMax);
+    gateway::DownloadContainerFileRequest request;
+    request.set_container_id(container_id_);
     request.set_path(artifact.path());
-    const auto reader = stub_.DownloadFile(&context, request);
+    const auto reader = stub_.DownloadContainerFile(&context, request);
     v1::DownloadFileResponse response;
     uint64_t received = 0;
     uint64_t expected = artifact.size_bytes();
@@ -409,15 +411,15 @@ class Runner final {
   }
 
   const RunOptions& options_;
-  const std::shared_ptr<grpc::Channel> channel_;
-  v1::CodeInterpreter::Stub stub_;
+  const GatewayChannel channel_;
+  gateway::Containers::Stub stub_;
   const std::optional<OutDir> out_;
   rpc::ShutdownSignals& signals_;
   Console& console_;
-  std::string session_id_;
-  bool created_ = false;         // by us, with the limits
-  bool throw_away_ = false;      // by the server, for this call
-  bool delete_session_ = false;  // when we are done
+  std::string container_id_;
+  bool created_ = false;           // by us, with the limits
+  bool throw_away_ = false;        // by the server, for this call
+  bool delete_container_ = false;  // when we are done
   std::vector<v1::Artifact> artifacts_;
   std::vector<std::pair<std::string, std::string>> pictures_;  // media type, bytes
   v1::ExecuteEvent finished_;
@@ -437,11 +439,11 @@ absl::StatusOr<ExitCode> RunOrStatus(const CommonOptions& common, const RunOptio
     if (!opened.ok()) return opened.status();
     out = *std::move(opened);
   }
-  auto channel = Connect(*place, Part::kInterpreter);
+  auto channel = ConnectGateway(*place);
   if (!channel.ok()) return channel.status();
   Runner runner(options, *std::move(channel), std::move(out), signals, console);
   auto result = runner.Run(*code, *limits);
-  runner.CloseSession();
+  runner.CloseContainer();
   return result;
 }
 

@@ -1,67 +1,60 @@
-// carrel search, and how a store is found by name or id.
+// carrel search: the passages that answer a question, with where they stand.
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "api_command.h"
+#include "citation_text.h"
 #include "cli/commands.h"
-#include "rpc/status.h"
 #include "stores.h"
 #include "strings.h"
 
 namespace carrel::cli {
 namespace {
 
-namespace v1 = retrieval::v1;
-
-std::string Pages(const v1::Citation& citation) {
-  if (citation.first_page() == 0) return "";
-  const auto label = [](uint32_t page, const std::string& printed) {
-    const std::string number = std::to_string(page);
-    return printed.empty() || printed == number ? number : StrCat(number, " (", printed, ")");
-  };
-  const std::string first = label(citation.first_page(), citation.first_page_label());
-  if (citation.last_page() <= citation.first_page()) return StrCat(", page ", first);
-  return StrCat(", pages ", first, " to ", label(citation.last_page(), citation.last_page_label()));
-}
-
-void PrintHit(int rank, const v1::Hit& hit, Console& console) {
-  console.Print(StrCat(rank, ". ", absl::StrFormat("%.3f", hit.score()), "  ", SafeText(hit.file_name(), false),
-                       hit.citations().empty() ? "" : Pages(hit.citations(0)),
-                       hit.heading().empty() ? "" : StrCat("  [", SafeText(hit.heading(), false), "]")));
-  const std::string& quote = hit.citations().empty() ? hit.passage() : hit.citations(0).quote();
-  std::string line = "   \"";
-  for (const char c : quote) line += c == '\n' ? ' ' : c;
-  console.Print(StrCat(SafeText(line, false), "\""));
-}
-
-absl::Status SearchOrStatus(const CommonOptions& common, const SearchOptions& options, Console& console) {
-  const auto place = FindPlace(common);
-  if (!place.ok()) return place.status();
-  auto channel = Connect(*place, Part::kRetrieval);
-  if (!channel.ok()) return channel.status();
-  v1::Retrieval::Stub stub(*channel);
-  const auto store = FindStore(stub, options.store);
-  if (!store.ok()) return store.status();
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Minutes(2)));
-  v1::SearchRequest request;
-  request.add_store_ids(store->store_id());
-  request.add_queries(options.question);
-  request.set_max_results(options.results_max);
-  v1::SearchResponse response;
-  if (const grpc::Status status = stub.Search(&context, request, &response); !status.ok()) {
-    return rpc::FromGrpc(status, context);
+// A hit by the names of carrel.retrieval.v1: what OpenAI's answer has, and what stands in x_carrel beside it.
+Json HitOf(const Json& found) {
+  Json hit = Below(found, "x_carrel").is_object() ? Below(found, "x_carrel") : Json::object();
+  hit["file_id"] = Text(found, "file_id");
+  hit["file_name"] = Text(found, "filename");
+  hit["score"] = Below(found, "score");
+  hit["attributes"] = Below(found, "attributes");
+  if (!hit.contains("passage")) {
+    std::string passage;
+    for (const Json& part : Below(found, "content")) passage += Text(part, "text");
+    hit["passage"] = passage;
   }
-  console.PrintJson(response);
-  for (int i = 0; i < response.hits_size(); ++i) PrintHit(i + 1, response.hits(i), console);
-  if (response.hits().empty()) console.Say("nothing found");
-  return absl::OkStatus();
+  return hit;
+}
+
+void PrintHit(size_t rank, const Json& hit, Console& console) {
+  const Json& citations = Below(hit, "citations");
+  const Json& best = citations.is_array() && !citations.empty() ? citations.front() : Json::object();
+  const std::string heading = Text(hit, "heading");
+  const double score = Below(hit, "score").is_number() ? Below(hit, "score").get<double>() : 0;
+  const std::string pages = PagesOf(best);
+  console.Print(StrCat(rank, ". ", absl::StrFormat("%.3f", score), "  ", SafeText(Text(hit, "file_name"), false),
+                       pages.empty() ? "" : ", ", pages,
+                       heading.empty() ? "" : StrCat("  [", SafeText(heading, false), "]")));
+  const std::string quote = Text(best, "quote");
+  console.Print(StrCat("   \"", OneLine(quote.empty() ? Text(hit, "passage") : quote), "\""));
+}
+
+absl::StatusOr<ExitCode> SearchStore(ApiClient& api, const SearchOptions& options, Console& console) {
+  const auto store = FindStore(api, options.store);
+  if (!store.ok()) return store.status();
+  const auto page =
+      api.Post(StorePath(*store, "/search"), {{"query", options.question}, {"max_num_results", options.results_max}});
+  if (!page.ok()) return page.status();
+  Json hits = Json::array();
+  for (const Json& found : Below(*page, "data")) hits.push_back(HitOf(found));
+  for (size_t i = 0; i < hits.size(); ++i) PrintHit(i + 1, hits[i], console);
+  if (hits.empty()) console.Say("nothing found");
+  console.PrintJsonText(Dump({{"hits", std::move(hits)}}));
+  return ExitCode::kOk;
 }
 
 }  // namespace
 
 ExitCode Search(const CommonOptions& common, const SearchOptions& options, Console& console) {
-  const absl::Status status = SearchOrStatus(common, options, console);
-  if (!status.ok()) console.Fail(status);
-  return ExitCodeOf(status);
+  return WithApi(common, console, [&](ApiClient& api) { return SearchStore(api, options, console); });
 }
 
 }  // namespace carrel::cli

@@ -1,317 +1,231 @@
 // carrel store: stores, and documents going in and out.
-#include <fcntl.h>
-#include <grpcpp/client_context.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <functional>
 
 #include "absl/time/clock.h"
+#include "api_command.h"
 #include "cli/commands.h"
-#include "rpc/status.h"
-#include "sandbox/base/unique_fd.h"
+#include "documents.h"
+#include "rpc/log.h"
 #include "stores.h"
 #include "strings.h"
 
 namespace carrel::cli {
 namespace {
 
-namespace v1 = retrieval::v1;
-
-constexpr absl::Duration kCallMax = absl::Minutes(1);
-constexpr absl::Duration kTransferMax = absl::Minutes(30);
-constexpr size_t kUploadChunkBytes = 256 << 10;
 constexpr absl::Duration kPollEvery = absl::Milliseconds(150);
-
-void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
-  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-}
-
-// Connects, and gives what `action` gives; an error is told.
-ExitCode WithRetrieval(const CommonOptions& common, Console& console,
-                       const std::function<absl::StatusOr<ExitCode>(v1::Retrieval::Stub&)>& action) {
-  const auto run = [&]() -> absl::StatusOr<ExitCode> {
-    const auto place = FindPlace(common);
-    if (!place.ok()) return place.status();
-    auto channel = Connect(*place, Part::kRetrieval);
-    if (!channel.ok()) return channel.status();
-    v1::Retrieval::Stub stub(*channel);
-    return action(stub);
-  };
-  const auto result = run();
-  if (result.ok()) return *result;
-  console.Fail(result.status());
-  return ExitCodeOf(result.status());
-}
-
-absl::StatusOr<v1::Store> CreateStore(v1::Retrieval::Stub& stub, const std::string& name) {
-  grpc::ClientContext context;
-  SetDeadline(context, kCallMax);
-  v1::CreateStoreRequest request;
-  request.set_name(name);
-  v1::Store store;
-  const grpc::Status status = stub.CreateStore(&context, request, &store);
-  if (!status.ok()) return rpc::FromGrpc(status, context);
-  return store;
-}
-
-absl::StatusOr<std::vector<v1::Document>> ListDocuments(v1::Retrieval::Stub& stub, const std::string& store_id) {
-  std::vector<v1::Document> documents;
-  v1::ListDocumentsRequest request;
-  request.set_store_id(store_id);
-  request.set_limit(1000);
-  for (;;) {
-    grpc::ClientContext context;
-    SetDeadline(context, kCallMax);
-    v1::ListDocumentsResponse response;
-    const grpc::Status status = stub.ListDocuments(&context, request, &response);
-    if (!status.ok()) return rpc::FromGrpc(status, context);
-    documents.insert(documents.end(), response.documents().begin(), response.documents().end());
-    if (!response.has_more() || response.documents().empty()) return documents;
-    request.set_after(documents.back().document_id());
-  }
-}
-
-std::string StatusWord(const v1::Document& document) {
-  switch (document.status()) {
-    case v1::COMPLETED:
-      return document.verdict() == v1::PARTIAL ? "partial" : "completed";
-    case v1::IN_PROGRESS:
-      return "in progress";
-    case v1::CANCELLED:
-      return "cancelled";
-    default:
-      return "failed";
-  }
-}
+constexpr absl::Duration kPollEveryMax = absl::Seconds(2);
+// Files of ours are told by this attribute: taking them out of the store takes them away altogether.
+constexpr char kAddedBy[] = "added_by";
+constexpr char kUs[] = "carrel store add";
 
 // "1 page", "2 pages".
 std::string Counted(uint64_t count, const char* noun) { return StrCat(count, " ", noun, count == 1 ? "" : "s"); }
 
-std::string StoreLine(const v1::Store& store) {
-  return StrCat(store.store_id(), "  ", SafeText(store.name(), false), "  ", store.documents().completed(), " of ",
-                Counted(store.documents().total(), "document"), ", ", Counted(store.passages(), "passage"), ", ",
-                HumanBytes(store.usage_bytes()));
+std::string StoreLine(const Json& store) {
+  const Json& counts = Below(store, "file_counts");
+  return StrCat(Text(store, "id"), "  ", SafeText(Text(store, "name"), false), "  ", Count(counts, "completed"), " of ",
+                Counted(Count(counts, "total"), "document"), ", ", HumanBytes(Count(store, "usage_bytes")));
 }
 
-std::string DocumentLine(const v1::Document& document) {
+std::string NameOf(const Json& file) {
+  const std::string name = Text(Below(file, "x_carrel"), "filename");
+  return SafeText(name.empty() ? Text(file, "id") : name, false);
+}
+
+std::string DocumentLine(const Json& file) {
+  const Json& more = Below(file, "x_carrel");
+  const bool completed = Text(file, "status") == "completed";
+  const std::string status = completed && Text(more, "verdict") == "PARTIAL" ? "partial" : Text(file, "status");
   std::string line =
-      StrCat(document.document_id(), "  ", SafeText(document.file_name(), false), "  ", StatusWord(document));
-  if (document.status() == v1::COMPLETED) {
-    StrAppend(&line, ", ", Counted(document.pages(), "page"), ", ", Counted(document.passages(), "passage"));
+      StrCat(Text(file, "id"), "  ", NameOf(file), "  ", status == "in_progress" ? "in progress" : status);
+  if (completed && more.is_object()) {
+    StrAppend(&line, ", ", Counted(Count(more, "pages"), "page"), ", ", Counted(Count(more, "passages"), "passage"));
   }
-  if (!document.message().empty()) StrAppend(&line, ": ", SafeText(document.message(), false));
+  std::string why = Text(Below(file, "last_error"), "message");
+  if (why.empty()) why = Text(more, "message");
+  if (!why.empty()) StrAppend(&line, ": ", SafeText(why, false));
   return line;
 }
 
-absl::StatusOr<v1::Document> Upload(v1::Retrieval::Stub& stub, const std::string& store_id, const std::string& path,
-                                    Console& console) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(StrCat(path, " cannot be read, or is no file"));
-  }
-  const auto size = static_cast<uint64_t>(info.st_size);
-  grpc::ClientContext context;
-  SetDeadline(context, kTransferMax);
-  v1::Document document;
-  const auto writer = stub.AddDocument(&context, &document);
-  v1::AddDocumentRequest request;
-  request.mutable_header()->set_store_id(store_id);
-  request.mutable_header()->set_file_name(std::filesystem::path(path).filename().string());
-  bool open = writer->Write(request);
-  std::string buffer(kUploadChunkBytes, '\0');
-  uint64_t sent = 0;
-  while (open) {
-    const ssize_t read = ::read(fd.get(), buffer.data(), buffer.size());
-    if (read < 0 && errno == EINTR) continue;
-    if (read < 0) {
-      context.TryCancel();
-      static_cast<void>(writer->Finish());
-      return absl::InvalidArgumentError(StrCat("reading ", path, " failed"));
-    }
-    if (read == 0) break;
-    request.set_data(buffer.data(), static_cast<size_t>(read));
-    open = writer->Write(request);
-    sent += static_cast<uint64_t>(read);
-    console.Progress(StrCat("uploading ", path, ": ", HumanBytes(sent), " of ", HumanBytes(size)));
-  }
-  writer->WritesDone();
-  const grpc::Status status = writer->Finish();
-  if (!status.ok()) return rpc::FromGrpc(status, context);
-  return document;
+// Of a file that is no longer in progress.
+ExitCode ExitCodeOfFile(const Json& file) {
+  if (Text(file, "status") == "completed") return ExitCode::kOk;
+  const std::string verdict = Text(Below(file, "x_carrel"), "verdict");
+  if (verdict == "LIMIT") return ExitCode::kLimit;
+  if (verdict == "INTERNAL" || Text(Below(file, "last_error"), "code") == "server_error") return ExitCode::kInternal;
+  return ExitCode::kUserFailed;
 }
 
-absl::StatusOr<v1::Document> GetDocument(v1::Retrieval::Stub& stub, const v1::Document& document) {
-  grpc::ClientContext context;
-  SetDeadline(context, kCallMax);
-  v1::GetDocumentRequest request;
-  request.set_store_id(document.store_id());
-  request.set_document_id(document.document_id());
-  v1::Document now;
-  const grpc::Status status = stub.GetDocument(&context, request, &now);
-  if (!status.ok()) return rpc::FromGrpc(status, context);
-  return now;
-}
-
-std::string ProgressLine(const v1::Document& document) {
-  const v1::Progress& progress = document.progress();
-  std::string line = StrCat(SafeText(document.file_name(), false), ": ", SafeText(progress.phase(), false));
-  if (progress.phase() == "embedding") {
-    StrAppend(&line, " ", progress.embedded(), " of ", progress.to_embed(), " passages");
-  } else if (progress.pages_done() > 0) {
-    StrAppend(&line, " ", progress.pages_done(), progress.pages() > 0 ? StrCat(" of ", progress.pages()) : "",
-              " pages");
+absl::StatusOr<Json> AddOne(ApiClient& api, const Json& store, const DocumentPath& document, Console& console) {
+  const auto uploaded =
+      api.UploadFile(document.path, std::filesystem::path(document.path).filename().string(), console);
+  if (!uploaded.ok()) return uploaded.status();
+  const std::string id = Text(*uploaded, "id");
+  auto added = api.Post(StorePath(store, "/files"),
+                        {{"file_id", id}, {"attributes", {{kAddedBy, kUs}, {"path", document.below}}}});
+  if (!added.ok()) {
+    // What is in no store is of no use to anybody.
+    static_cast<void>(api.Delete(StrCat("/v1/files/", EncodeUrl(id))));
   }
-  return line;
+  return added;
 }
 
 // Waits until it is read and embedded, or has failed.
-absl::StatusOr<v1::Document> AwaitDocument(v1::Retrieval::Stub& stub, v1::Document document, Console& console) {
-  while (document.status() == v1::IN_PROGRESS) {
-    console.Progress(ProgressLine(document));
-    absl::SleepFor(kPollEvery);
-    auto now = GetDocument(stub, document);
+absl::StatusOr<Json> AwaitFile(ApiClient& api, const Json& store, Json file, Console& console) {
+  for (absl::Duration pause = kPollEvery; Text(file, "status") == "in_progress";
+       pause = std::min(pause * 1.2, kPollEveryMax)) {
+    console.Progress(StrCat(NameOf(file), ": is being read"));
+    absl::SleepFor(pause);
+    auto now = api.Get(StorePath(store, StrCat("/files/", EncodeUrl(Text(file, "id")))));
     if (!now.ok()) return now;
-    document = *std::move(now);
+    file = *std::move(now);
   }
-  return document;
+  return file;
 }
 
-absl::StatusOr<ExitCode> AddAll(v1::Retrieval::Stub& stub, const StoreOptions& options, Console& console) {
-  auto store = FindStore(stub, options.store);
+absl::StatusOr<ExitCode> AddAll(ApiClient& api, const StoreOptions& options, Console& console) {
+  const auto documents = FindDocuments(options.paths, console);
+  if (!documents.ok()) return documents.status();
+  auto store = FindStore(api, options.store);
   if (absl::IsNotFound(store.status())) {
-    store = CreateStore(stub, options.store);
-    if (store.ok()) console.Say(StrCat("made the store ", options.store, " (", store->store_id(), ")"));
+    store = CreateStore(api, options.store);
+    if (store.ok()) console.Say(StrCat("made the store ", options.store, " (", Text(*store, "id"), ")"));
   }
   if (!store.ok()) return store.status();
   ExitCode worst = ExitCode::kOk;
-  std::vector<v1::Document> documents;
-  for (const std::string& path : options.paths) {
-    auto document = Upload(stub, store->store_id(), path, console);
-    if (!document.ok()) {
-      console.Fail(document.status());
-      worst = std::max(worst, ExitCodeOf(document.status()));
+  std::vector<Json> files;
+  for (const DocumentPath& document : *documents) {
+    auto added = AddOne(api, *store, document, console);
+    if (!added.ok()) {
+      console.Fail(added.status());
+      worst = std::max(worst, ExitCodeOf(added.status()));
       // Nobody there any more: the other files will not fare better.
-      if (absl::IsUnavailable(document.status())) return worst;
+      if (absl::IsUnavailable(added.status())) return worst;
       continue;
     }
-    documents.push_back(*std::move(document));
+    files.push_back(*std::move(added));
   }
-  for (v1::Document& document : documents) {
+  for (Json& file : files) {
     if (!options.no_wait) {
-      auto end = AwaitDocument(stub, document, console);
+      auto end = AwaitFile(api, *store, file, console);
       if (!end.ok()) return end.status();
-      document = *std::move(end);
-      worst = std::max(worst, ExitCodeOf(document));
+      file = *std::move(end);
+      worst = std::max(worst, ExitCodeOfFile(file));
     }
-    console.PrintJson(document);
-    console.Print(DocumentLine(document));
+    console.PrintJsonText(Dump(file));
+    console.Print(DocumentLine(file));
   }
   return worst;
 }
 
-absl::StatusOr<ExitCode> RemoveAll(v1::Retrieval::Stub& stub, const StoreOptions& options, Console& console) {
-  const auto store = FindStore(stub, options.store);
-  if (!store.ok()) return store.status();
-  const auto documents = ListDocuments(stub, store->store_id());
-  if (!documents.ok()) return documents.status();
-  for (const std::string& wanted : options.documents) {
-    std::vector<std::string> ids;
-    for (const v1::Document& document : *documents) {
-      if (document.document_id() == wanted || document.file_name() == wanted) ids.push_back(document.document_id());
+// A file that `store add` uploaded goes with its place in the store; one that a program uploaded is the program's.
+absl::Status DeleteIfOurs(ApiClient& api, const Json& file) {
+  if (Text(Below(file, "attributes"), kAddedBy) != kUs) return absl::OkStatus();
+  const auto deleted = api.Delete(StrCat("/v1/files/", EncodeUrl(Text(file, "id"))));
+  return absl::IsNotFound(deleted.status()) ? absl::OkStatus() : deleted.status();
+}
+
+absl::StatusOr<Json> OneNamed(const std::vector<Json>& files, const std::string& wanted) {
+  std::vector<const Json*> named;
+  for (const Json& file : files) {
+    if (Text(file, "id") == wanted || Text(Below(file, "x_carrel"), "filename") == wanted ||
+        Text(Below(file, "attributes"), "path") == wanted) {
+      named.push_back(&file);
     }
-    if (ids.empty()) return absl::NotFoundError(StrCat("there is no document ", SafeText(wanted, false), " in it"));
-    if (ids.size() > 1) {
-      std::string all;
-      for (const std::string& id : ids) StrAppend(&all, all.empty() ? "" : ", ", id);
-      return absl::InvalidArgumentError(
-          StrCat(ids.size(), " documents are named ", SafeText(wanted, false), ": say which by id: ", all));
-    }
-    grpc::ClientContext context;
-    SetDeadline(context, kCallMax);
-    v1::DeleteDocumentRequest request;
-    request.set_store_id(store->store_id());
-    request.set_document_id(ids.front());
-    v1::DeleteDocumentResponse response;
-    const grpc::Status status = stub.DeleteDocument(&context, request, &response);
-    if (!status.ok()) return rpc::FromGrpc(status, context);
-    console.PrintJson(response);
-    console.Print(StrCat("removed ", ids.front()));
   }
+  if (named.size() == 1) return *named.front();
+  if (named.empty()) return absl::NotFoundError(StrCat("there is no document ", SafeText(wanted, false), " in it"));
+  std::string all;
+  for (const Json* file : named) StrAppend(&all, all.empty() ? "" : ", ", Text(*file, "id"));
+  return absl::InvalidArgumentError(
+      StrCat(named.size(), " documents are named ", SafeText(wanted, false), ": say which by id: ", all));
+}
+
+absl::StatusOr<ExitCode> RemoveAll(ApiClient& api, const StoreOptions& options, Console& console) {
+  const auto store = FindStore(api, options.store);
+  if (!store.ok()) return store.status();
+  const auto files = FilesOfStore(api, *store);
+  if (!files.ok()) return files.status();
+  for (const std::string& wanted : options.documents) {
+    const auto file = OneNamed(*files, wanted);
+    if (!file.ok()) return file.status();
+    const std::string id = Text(*file, "id");
+    const auto removed = api.Delete(StorePath(*store, StrCat("/files/", EncodeUrl(id))));
+    if (!removed.ok()) return removed.status();
+    if (auto status = DeleteIfOurs(api, *file); !status.ok()) return status;
+    console.PrintJsonText(Dump(*removed));
+    console.Print(StrCat("removed ", id));
+  }
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> DeleteAll(ApiClient& api, const StoreOptions& options, Console& console) {
+  const auto store = FindStore(api, options.store);
+  if (!store.ok()) return store.status();
+  const auto files = FilesOfStore(api, *store);
+  if (!files.ok()) return files.status();
+  const auto deleted = api.Delete(StorePath(*store));
+  if (!deleted.ok()) return deleted.status();
+  for (const Json& file : *files) {
+    if (auto status = DeleteIfOurs(api, file); !status.ok()) return status;
+  }
+  console.PrintJsonText(Dump(*deleted));
+  console.Print(StrCat("deleted ", Text(*store, "id")));
   return ExitCode::kOk;
 }
 
 }  // namespace
 
 ExitCode StoreCreate(const CommonOptions& common, const StoreOptions& options, Console& console) {
-  return WithRetrieval(common, console, [&](v1::Retrieval::Stub& stub) -> absl::StatusOr<ExitCode> {
-    const auto store = CreateStore(stub, options.store);
+  return WithApi(common, console, [&](ApiClient& api) -> absl::StatusOr<ExitCode> {
+    const auto store = CreateStore(api, options.store);
     if (!store.ok()) return store.status();
-    console.PrintJson(*store);
-    console.Print(store->store_id());
+    console.PrintJsonText(Dump(*store));
+    console.Print(Text(*store, "id"));
     return ExitCode::kOk;
   });
 }
 
 ExitCode StoreList(const CommonOptions& common, Console& console) {
-  return WithRetrieval(common, console, [&](v1::Retrieval::Stub& stub) -> absl::StatusOr<ExitCode> {
-    grpc::ClientContext context;
-    SetDeadline(context, kCallMax);
-    v1::ListStoresResponse response;
-    const grpc::Status status = stub.ListStores(&context, {}, &response);
-    if (!status.ok()) return rpc::FromGrpc(status, context);
-    for (const v1::Store& store : response.stores()) {
-      console.PrintJson(store);
+  return WithApi(common, console, [&](ApiClient& api) -> absl::StatusOr<ExitCode> {
+    const auto stores = api.List("/v1/vector_stores", "order=asc");
+    if (!stores.ok()) return stores.status();
+    for (const Json& store : *stores) {
+      console.PrintJsonText(Dump(store));
       console.Print(StoreLine(store));
     }
-    if (response.stores().empty()) console.Say("there is no store: `carrel store add NAME FILE` makes one");
+    if (stores->empty()) console.Say("there is no store: `carrel store add NAME FILE` makes one");
     return ExitCode::kOk;
   });
 }
 
 ExitCode StoreShow(const CommonOptions& common, const StoreOptions& options, Console& console) {
-  return WithRetrieval(common, console, [&](v1::Retrieval::Stub& stub) -> absl::StatusOr<ExitCode> {
-    const auto store = FindStore(stub, options.store);
+  return WithApi(common, console, [&](ApiClient& api) -> absl::StatusOr<ExitCode> {
+    const auto store = FindStore(api, options.store);
     if (!store.ok()) return store.status();
-    const auto documents = ListDocuments(stub, store->store_id());
-    if (!documents.ok()) return documents.status();
-    console.PrintJson(*store);
+    const auto files = FilesOfStore(api, *store);
+    if (!files.ok()) return files.status();
+    console.PrintJsonText(Dump(*store));
     console.Print(StoreLine(*store));
-    for (const v1::Document& document : *documents) {
-      console.PrintJson(document);
-      console.Print(StrCat("  ", DocumentLine(document)));
+    for (const Json& file : *files) {
+      console.PrintJsonText(Dump(file));
+      console.Print(StrCat("  ", DocumentLine(file)));
     }
     return ExitCode::kOk;
   });
 }
 
 ExitCode StoreAdd(const CommonOptions& common, const StoreOptions& options, Console& console) {
-  return WithRetrieval(common, console, [&](v1::Retrieval::Stub& stub) { return AddAll(stub, options, console); });
+  return WithApi(common, console, [&](ApiClient& api) { return AddAll(api, options, console); });
 }
 
 ExitCode StoreRemove(const CommonOptions& common, const StoreOptions& options, Console& console) {
-  return WithRetrieval(common, console, [&](v1::Retrieval::Stub& stub) { return RemoveAll(stub, options, console); });
+  return WithApi(common, console, [&](ApiClient& api) { return RemoveAll(api, options, console); });
 }
 
 ExitCode StoreDelete(const CommonOptions& common, const StoreOptions& options, Console& console) {
-  return WithRetrieval(common, console, [&](v1::Retrieval::Stub& stub) -> absl::StatusOr<ExitCode> {
-    const auto store = FindStore(stub, options.store);
-    if (!store.ok()) return store.status();
-    grpc::ClientContext context;
-    SetDeadline(context, kCallMax);
-    v1::DeleteStoreRequest request;
-    request.set_store_id(store->store_id());
-    v1::DeleteStoreResponse response;
-    const grpc::Status status = stub.DeleteStore(&context, request, &response);
-    if (!status.ok()) return rpc::FromGrpc(status, context);
-    console.PrintJson(response);
-    console.Print(StrCat("deleted ", store->store_id()));
-    return ExitCode::kOk;
-  });
+  return WithApi(common, console, [&](ApiClient& api) { return DeleteAll(api, options, console); });
 }
 
 }  // namespace carrel::cli

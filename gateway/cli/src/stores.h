@@ -1,16 +1,20 @@
-// Stores by name or id.
+// Vector stores and the files in them, as the API tells of them.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "carrel/retrieval/v1/retrieval.grpc.pb.h"
+#include "api_client.h"
 
 namespace carrel::cli {
 
 // The store with this id, else the only one with this name. NOT_FOUND; an ambiguous name is
 // INVALID_ARGUMENT and lists the ids.
-[[nodiscard]] absl::StatusOr<retrieval::v1::Store> FindStore(retrieval::v1::Retrieval::Stub& stub,
-                                                             const std::string& name_or_id);
+[[nodiscard]] absl::StatusOr<Json> FindStore(ApiClient& api, const std::string& name_or_id);
+[[nodiscard]] absl::StatusOr<Json> CreateStore(ApiClient& api, const std::string& name);
+// "/v1/vector_stores/<id>", and what follows.
+[[nodiscard]] std::string StorePath(const Json& store, const std::string& rest = "");
+[[nodiscard]] absl::StatusOr<std::vector<Json>> FilesOfStore(ApiClient& api, const Json& store);
 
 }  // namespace carrel::cli

@@ -1,17 +1,24 @@
 #include "cli/supervisor.h"
 
+#include <fcntl.h>
 #include <signal.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "become_user.h"
+#include "sandbox/base/error.h"
+#include "sandbox/base/unique_fd.h"
 #include "strings.h"
 
 namespace carrel::cli {
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(50);
+// What a program exits with when it was called wrongly.
+constexpr int kConfigurationExit = 2;
 constexpr absl::Duration kHealthEvery = absl::Milliseconds(100);
 
 std::string Text(const absl::Status& status) { return {status.message().data(), status.message().size()}; }
@@ -45,13 +52,38 @@ absl::Status Supervisor::Run(rpc::ShutdownSignals& signals) {
 }
 
 absl::Status Supervisor::Step(Entry& entry) {
-  if (!entry.process.has_value()) return absl::Now() < entry.next ? absl::OkStatus() : Start(entry);
-  if (const auto end = entry.process->Wait(absl::ZeroDuration()); end.has_value()) return Died(entry, Describe(*end));
+  if (!entry.process.has_value()) {
+    const bool wait = absl::Now() < entry.next || (entry.program.uses_the_others && !OthersAreHealthy(entry));
+    return wait ? absl::OkStatus() : Start(entry);
+  }
+  if (const auto end = entry.process->Wait(absl::ZeroDuration()); end.has_value()) {
+    // All our programs say so when it is their configuration: another try would be the same.
+    if (!entry.was_healthy && end->signal == 0 && end->exit_code == kConfigurationExit) {
+      return Refused(entry, Describe(*end));
+    }
+    return Died(entry, Describe(*end));
+  }
   return entry.healthy ? absl::OkStatus() : CheckStarting(entry);
 }
 
+bool Supervisor::OthersAreHealthy(const Entry& entry) const {
+  return std::all_of(entries_.data(), &entry, [](const Entry& other) { return other.healthy; });
+}
+
 absl::Status Supervisor::Start(Entry& entry) {
-  auto process = ChildProcess::Spawn({.argv = entry.program.argv, .dies_with_parent = true, .own_session = true});
+  SpawnOptions options{
+      .argv = entry.program.argv, .env = entry.program.env, .dies_with_parent = true, .own_session = true};
+  // Opened by us: the other user may not be able to follow the path to it.
+  UniqueFd program;
+  uid_t uid = 0;
+  if (entry.program.uid.has_value()) {
+    program = UniqueFd(::open(entry.program.argv.front().c_str(), O_PATH | O_CLOEXEC));
+    if (!program) return ErrnoStatus(errno, StrCat("opening ", entry.program.argv.front()));
+    uid = *entry.program.uid;
+    options.program = program.get();
+    options.before_exec = {.run = BecomeUser, .context = &uid};
+  }
+  auto process = ChildProcess::Spawn(options);
   if (!process.ok()) return process.status();
   entry.process = *std::move(process);
   entry.healthy = false;
@@ -81,6 +113,16 @@ absl::Status Supervisor::CheckStarting(Entry& entry) {
                             entry.last_complaint, ") and was killed"));
 }
 
+absl::Status Supervisor::Refused(Entry& entry, const std::string& how) {
+  listener_({.kind = SupervisorEvent::Kind::kDied,
+             .program = entry.program.name,
+             .pid = entry.process->pid(),
+             .detail = how});
+  entry.process.reset();
+  return absl::InvalidArgumentError(StrCat(
+      entry.program.name, " refuses its configuration: its words are above; `carrel serve --print-config` shows it"));
+}
+
 absl::Status Supervisor::Died(Entry& entry, std::string how) {
   listener_({.kind = SupervisorEvent::Kind::kDied,
              .program = entry.program.name,
@@ -94,8 +136,8 @@ absl::Status Supervisor::Died(Entry& entry, std::string how) {
   const uint32_t deaths_max = entry.was_healthy ? limits_.deaths_max : std::min<uint32_t>(2, limits_.deaths_max);
   if (entry.deaths >= deaths_max) {
     return absl::UnavailableError(StrCat(entry.program.name, " ", how, ", ", entry.deaths,
-                                         " times in a row soon after its start: giving up. Its last words are above; "
-                                         "`carrel doctor` tells what the jail lacks"));
+                                         " times in a row soon after its start: giving up. Its last words are above",
+                                         entry.program.advice.empty() ? "" : "; ", entry.program.advice));
   }
   const absl::Duration delay = limits_.backoff * (1u << std::min<uint32_t>(entry.deaths - 1, 16));
   entry.next = absl::Now() + std::min(delay, limits_.backoff_max);
@@ -104,21 +146,26 @@ absl::Status Supervisor::Died(Entry& entry, std::string how) {
 
 void Supervisor::StopAll(const std::string& why) {
   listener_({.kind = SupervisorEvent::Kind::kStopping, .detail = why});
+  StopThose(/*uses_the_others=*/true);
+  StopThose(/*uses_the_others=*/false);
+  listener_({.kind = SupervisorEvent::Kind::kStopped});
+}
+
+void Supervisor::StopThose(bool uses_the_others) {
   const absl::Time deadline = absl::Now() + limits_.stop_max;
-  // What was started last uses what was started first, so it goes first; each gets its SIGTERM before any is waited
-  // for.
+  // The last first, as they were started; each gets its SIGTERM before any is waited for.
   for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
-    if (entry->process.has_value()) static_cast<void>(entry->process->Signal(SIGTERM));
+    if (entry->program.uses_the_others != uses_the_others || !entry->process.has_value()) continue;
+    static_cast<void>(entry->process->Signal(SIGTERM));
   }
   for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
-    if (!entry->process.has_value()) continue;
+    if (entry->program.uses_the_others != uses_the_others || !entry->process.has_value()) continue;
     auto end = entry->process->Wait(std::max(deadline - absl::Now(), absl::ZeroDuration()));
     const std::string how = end.has_value() ? Describe(*end) : "did not end in time and was killed";
     const pid_t pid = entry->process->pid();
     entry->process.reset();  // kills what is still there, and reaps it
     listener_({.kind = SupervisorEvent::Kind::kStopped, .program = entry->program.name, .pid = pid, .detail = how});
   }
-  listener_({.kind = SupervisorEvent::Kind::kStopped});
 }
 
 void Supervisor::ReportAllReady() {

@@ -17,7 +17,9 @@ constexpr std::array<std::string_view, 6> kPurposes = {"fine-tune", "assistants"
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<BlobWriter>> Files::StartUpload() { return backing_.files.Create(kFileBytesMax); }
+absl::StatusOr<std::unique_ptr<BlobWriter>> Files::StartUpload(uint64_t bytes_max) {
+  return backing_.files.Create(bytes_max);
+}
 
 absl::Status Files::CheckPurpose(const std::string& purpose) {
   if (std::find(kPurposes.begin(), kPurposes.end(), purpose) != kPurposes.end()) return absl::OkStatus();

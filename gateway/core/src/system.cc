@@ -45,7 +45,8 @@ absl::Time SystemClock::Now() { return absl::Now(); }
 std::string RandomText(size_t count) { return RandomOf({kBase62, sizeof(kBase62) - 1}, count); }
 
 std::string RandomIds::New(std::string_view prefix) {
-  bool hex = prefix == "vs_" || prefix == "vsfb_" || prefix == "cntr_" || prefix == "req_";
+  bool hex = false;
+  for (std::string_view known : {"vs_", "vsfb_", "cntr_", "cfile_", "upload_", "part_", "req_"}) hex |= prefix == known;
   return std::string(prefix) + (hex ? RandomOf({kHex, sizeof(kHex) - 1}, kHexIdLength) : RandomText(kIdLength));
 }
 

@@ -1,5 +1,3 @@
-#include "gateway/grpc/tools_service.h"
-
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -11,12 +9,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "caller.h"
+#include "carrel/gateway/v1/tools.grpc.pb.h"
+#include "gateway/messages/interpreter.h"
 #include "gateway/tools/arguments.h"
 #include "gateway/tools/definitions.h"
 #include "gateway/tools/tool_text.h"
 #include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
-#include "rpc/status.h"
+#include "services.h"
 
 namespace carrel::gateway {
 namespace {
@@ -24,42 +25,13 @@ namespace {
 constexpr std::size_t kArgumentBytesMax = std::size_t{1} << 20;
 constexpr int kFilesMax = 64;
 constexpr int kStoresMax = 16;
-constexpr std::size_t kContainerNameMax = 48;
 constexpr uint32_t kResultsDefault = 20;
 constexpr uint32_t kResultsMax = 50;
 constexpr uint32_t kSearchNumberMax = 100'000;
-constexpr std::size_t kPieceBytes = 256 * 1024;
 // Logs that a slow reader has not taken; further ones are only in the result.
 constexpr std::size_t kLogsWaitingMax = std::size_t{1} << 20;
 // How often a call that says nothing looks whether its caller has gone.
 constexpr absl::Duration kLook = absl::Milliseconds(100);
-
-// What callers read of an error of the core.
-absl::Status Explained(const absl::Status& status) {
-  const auto error = ErrorOf(status);
-  if (!error.has_value()) return status;
-  const std::string first = error->args.empty() ? "" : error->args.front();
-  switch (error->kind) {
-    case ErrorKind::kKeyMissing:
-      return absl::UnauthenticatedError("no key: send the metadata \"authorization: Bearer KEY\"");
-    case ErrorKind::kKeyWrong:
-      return absl::UnauthenticatedError("the key is not known, or was revoked");
-    case ErrorKind::kFileMissing:
-      return absl::NotFoundError(absl::StrCat("no file ", first));
-    case ErrorKind::kObjectMissing:
-      return absl::NotFoundError(absl::StrCat("no ", first, " ", error->args.size() > 1 ? error->args[1] : ""));
-    case ErrorKind::kStoreExpired:
-      return absl::FailedPreconditionError(absl::StrCat("vector store ", first, " has expired"));
-    default:
-      return status;
-  }
-}
-
-bool IsName(const std::string& text) {
-  return !text.empty() && text.size() <= kContainerNameMax && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
-  });
-}
 
 // What code says, until somebody takes it.
 class Mailbox final : public CodeListener {
@@ -98,35 +70,19 @@ class ToolsService final : public v1::Tools::Service {
  public:
   using Writer = grpc::ServerWriter<v1::InvokeEvent>;
 
-  explicit ToolsService(ToolsPorts ports) : ports_(ports) {}
+  explicit ToolsService(const FrontPorts& ports) : ports_(ports) {}
 
   grpc::Status ListTools(grpc::ServerContext* context, const v1::ListToolsRequest* request,
                          v1::ListToolsResponse* response) override {
-    return rpc::ToGrpc(Explained(List(*context, *request, *response)), *context);
+    return Serve(ports_.keys, *context, [&](const ProjectId& project) { return List(project, *request, *response); });
   }
 
   grpc::Status Invoke(grpc::ServerContext* context, const v1::InvokeRequest* request, Writer* writer) override {
-    return rpc::ToGrpc(Explained(Call(*context, *request, *writer)), *context);
-  }
-
-  grpc::Status DownloadFile(grpc::ServerContext* context, const v1::DownloadFileRequest* request,
-                            grpc::ServerWriter<v1::DownloadFileResponse>* writer) override {
-    return rpc::ToGrpc(Explained(Download(*context, *request, *writer)), *context);
+    return Serve(ports_.keys, *context,
+                 [&](const ProjectId& project) { return Call(*context, project, *request, *writer); });
   }
 
  private:
-  absl::StatusOr<ProjectId> ProjectOf(const grpc::ServerContext& context) {
-    constexpr std::string_view kScheme = "Bearer ";
-    const auto found = context.client_metadata().find("authorization");
-    std::string key;
-    if (found != context.client_metadata().end()) {
-      key.assign(found->second.data(), found->second.size());
-      if (!key.starts_with(kScheme)) key.clear();
-      key.erase(0, std::min(key.size(), kScheme.size()));
-    }
-    return ports_.keys.Check(key);
-  }
-
   absl::StatusOr<std::vector<FileObject>> FilesOf(const ProjectId& project,
                                                   const google::protobuf::RepeatedPtrField<std::string>& ids) {
     if (ids.size() > kFilesMax) {
@@ -140,9 +96,7 @@ class ToolsService final : public v1::Tools::Service {
     return files;
   }
 
-  absl::Status List(const grpc::ServerContext& context, const v1::ListToolsRequest& request,
-                    v1::ListToolsResponse& response) {
-    GATEWAY_ASSIGN_OR_RETURN(const ProjectId project, ProjectOf(context));
+  absl::Status List(const ProjectId& project, const v1::ListToolsRequest& request, v1::ListToolsResponse& response) {
     GATEWAY_ASSIGN_OR_RETURN(const std::vector<FileObject> files, FilesOf(project, request.file_ids()));
     std::vector<std::pair<FileId, std::string>> names;
     for (const FileObject& file : files) names.emplace_back(file.id, file.filename);
@@ -155,8 +109,8 @@ class ToolsService final : public v1::Tools::Service {
     return absl::OkStatus();
   }
 
-  absl::Status Call(grpc::ServerContext& context, const v1::InvokeRequest& request, Writer& writer) {
-    GATEWAY_ASSIGN_OR_RETURN(const ProjectId project, ProjectOf(context));
+  absl::Status Call(grpc::ServerContext& context, const ProjectId& project, const v1::InvokeRequest& request,
+                    Writer& writer) {
     if (request.arguments().size() > kArgumentBytesMax) {
       return rpc::InvalidField("arguments", absl::StrCat(request.arguments().size(), " bytes"), "at most 1 MiB");
     }
@@ -181,16 +135,12 @@ class ToolsService final : public v1::Tools::Service {
 
   absl::StatusOr<v1::Result> RunCode(grpc::ServerContext& context, const ProjectId& project,
                                      const v1::InvokeRequest& request, Writer& writer) {
-    if (!IsName(request.container())) {
-      return rpc::InvalidField("container", request.container(), "1 to 48 of [A-Za-z0-9_-]");
-    }
     GATEWAY_ASSIGN_OR_RETURN(const std::vector<FileObject> files, FilesOf(project, request.file_ids()));
     auto code = ReadCode(request.arguments());
     if (!code.ok()) return Mistake(code.status());
-    // A name of its own, so that no caller can get into the container of a thread.
-    CodeRequest wanted{.project = project,
-                       .container = ContainerId(absl::StrCat("tools_", request.container())),
-                       .code = *std::move(code)};
+    if (request.container().empty()) return rpc::InvalidField("container", "", "the name of a container");
+    GATEWAY_ASSIGN_OR_RETURN(ContainerId container, ports_.containers.Named(project, request.container()));
+    CodeRequest wanted{.project = project, .container = std::move(container), .code = *std::move(code)};
     for (const FileObject& file : files) wanted.files.push_back({.path = file.id.value, .blob = file.blob});
 
     auto mailbox = std::make_shared<Mailbox>();
@@ -238,6 +188,7 @@ class ToolsService final : public v1::Tools::Service {
     result.set_succeeded(code.succeeded());
     result.set_logs(std::move(code.text));
     result.set_state_lost(code.state_lost);
+    *result.mutable_outcome() = ToProto(code.ending);
     return result;
   }
 
@@ -282,34 +233,21 @@ class ToolsService final : public v1::Tools::Service {
       passage.set_quote(citation.quote);
       passage.set_first_page(citation.first_page);
       passage.set_last_page(citation.last_page);
+      passage.set_first_page_label(citation.first_page_label);
+      passage.set_last_page_label(citation.last_page_label);
+      passage.set_quote_begin(citation.span.begin);
+      passage.set_quote_end(citation.span.end);
     }
     return result;
   }
 
-  absl::Status Download(const grpc::ServerContext& context, const v1::DownloadFileRequest& request,
-                        grpc::ServerWriter<v1::DownloadFileResponse>& writer) {
-    GATEWAY_ASSIGN_OR_RETURN(const ProjectId project, ProjectOf(context));
-    GATEWAY_ASSIGN_OR_RETURN(const FileObject file, ports_.files.Get(project, FileId(request.file_id())));
-    GATEWAY_ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, ports_.files.Open(file));
-    v1::DownloadFileResponse message;
-    message.mutable_facts()->set_filename(file.filename);
-    message.mutable_facts()->set_size_bytes(file.blob.size_bytes);
-    bool open = writer.Write(message);
-    std::string piece(kPieceBytes, '\0');
-    while (open) {
-      GATEWAY_ASSIGN_OR_RETURN(const std::size_t got, reader->Read(piece));
-      if (got == 0) return absl::OkStatus();
-      message.set_data(piece.data(), got);
-      open = writer.Write(message);
-    }
-    return absl::CancelledError("the caller has gone");
-  }
-
-  ToolsPorts ports_;
+  FrontPorts ports_;
 };
 
 }  // namespace
 
-std::unique_ptr<v1::Tools::Service> MakeToolsService(ToolsPorts ports) { return std::make_unique<ToolsService>(ports); }
+std::unique_ptr<grpc::Service> MakeToolsService(const FrontPorts& ports) {
+  return std::make_unique<ToolsService>(ports);
+}
 
 }  // namespace carrel::gateway

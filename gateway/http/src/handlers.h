@@ -54,6 +54,21 @@ Answer GetFile(Api& api, Request& request);
 Answer GetFileContent(Api& api, Request& request);
 Answer DeleteFile(Api& api, Request& request);
 
+Answer CreateContainer(Api& api, Request& request);
+Answer ListContainers(Api& api, Request& request);
+Answer GetContainer(Api& api, Request& request);
+Answer DeleteContainer(Api& api, Request& request);
+Answer CreateContainerFile(Api& api, Request& request);
+Answer ListContainerFiles(Api& api, Request& request);
+Answer GetContainerFile(Api& api, Request& request);
+Answer GetContainerFileContent(Api& api, Request& request);
+Answer DeleteContainerFile(Api& api, Request& request);
+
+Answer CreateUpload(Api& api, Request& request);
+Answer AddUploadPart(Api& api, Request& request);
+Answer CompleteUpload(Api& api, Request& request);
+Answer CancelUpload(Api& api, Request& request);
+
 Answer CreateStore(Api& api, Request& request);
 Answer ListStores(Api& api, Request& request);
 Answer GetStore(Api& api, Request& request);

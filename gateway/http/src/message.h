@@ -44,9 +44,11 @@ struct Upload {
 };
 
 struct Request {
-  std::string method;
-  std::string url_path;  // as it came
-  std::string path;      // below the base, "/threads/…"
+  std::string method;  // GET also where it came as HEAD
+  bool head_only = false;
+  std::vector<std::string> allowed;  // methods of a path that has not the one that was asked for
+  std::string url_path;              // as it came
+  std::string path;                  // below the base, "/threads/…"
   std::map<std::string, std::string> ids;
   Query query{""};
   openai::View view;

@@ -110,6 +110,10 @@ std::string BoundaryOf(std::string_view content_type) {
 MultipartReader::MultipartReader(std::string boundary, PartSink sink)
     : delimiter_("\r\n--" + std::move(boundary)), sink_(std::move(sink)), buffer_("\r\n") {}
 
+bool MultipartReader::TooFar(size_t at, size_t length, size_t at_max) const {
+  return at == std::string::npos ? buffer_.size() >= at_max + length : at > at_max;
+}
+
 absl::Status MultipartReader::Feed(std::string_view bytes) {
   buffer_ += bytes;
   absl::Status status;
@@ -126,10 +130,8 @@ bool MultipartReader::Step(absl::Status& status) {
   switch (state_) {
     case State::kPreamble: {
       size_t at = buffer_.find(delimiter_);
-      if (at == std::string::npos) {
-        if (buffer_.size() > kPreambleMax) status = NotAForm("its boundary is not there");
-        return false;
-      }
+      if (TooFar(at, delimiter_.size(), kPreambleMax)) status = NotAForm("its boundary is not there");
+      if (at == std::string::npos || !status.ok()) return false;
       buffer_.erase(0, at + delimiter_.size());
       state_ = State::kBoundary;
       return true;
@@ -155,10 +157,8 @@ bool MultipartReader::StepBoundary(absl::Status& status) {
     return true;
   }
   size_t line = buffer_.find("\r\n");
-  if (line == std::string::npos) {
-    if (buffer_.size() > kBoundaryMax) status = NotAForm("a boundary is not followed by a line end");
-    return false;
-  }
+  if (TooFar(line, 2, kBoundaryMax)) status = NotAForm("a boundary is not followed by a line end");
+  if (line == std::string::npos || !status.ok()) return false;
   // The line end stays: headers that are absent end with an empty line too.
   buffer_.erase(0, line);
   state_ = State::kHeaders;
@@ -167,10 +167,8 @@ bool MultipartReader::StepBoundary(absl::Status& status) {
 
 bool MultipartReader::StepHeaders(absl::Status& status) {
   size_t end = buffer_.find("\r\n\r\n");
-  if (end == std::string::npos) {
-    if (buffer_.size() > kHeadersMax) status = NotAForm("the headers of a part are too long");
-    return false;
-  }
+  if (TooFar(end, 4, kHeadersMax)) status = NotAForm("the headers of a part are too long");
+  if (end == std::string::npos || !status.ok()) return false;
   PartHeader header = HeaderOf(std::string_view(buffer_).substr(0, end));
   if (header.name.empty()) {
     status = NotAForm("a part has no name");

@@ -37,6 +37,9 @@ class MultipartReader {
 
   // Consumes what it can of the buffer; false: more bytes are needed.
   bool Step(absl::Status& status);
+  // Whether a word of this length, found `at` (npos: not yet), stands after at_max; the same wherever the bytes are
+  // cut.
+  bool TooFar(size_t at, size_t length, size_t at_max) const;
   bool StepBoundary(absl::Status& status);
   bool StepHeaders(absl::Status& status);
   bool StepBody(absl::Status& status);

@@ -44,11 +44,26 @@ constexpr Route kRoutes[] = {
     {"GET", "/threads/{thread_id}/runs/{run_id}/steps", ListSteps},
     {"GET", "/threads/{thread_id}/runs/{run_id}/steps/{step_id}", GetStep},
 
-    {"POST", "/files", CreateFile, true},
+    {"POST", "/files", CreateFile, BodyKind::kFile},
     {"GET", "/files", ListFiles},
     {"GET", "/files/{file_id}", GetFile},
     {"GET", "/files/{file_id}/content", GetFileContent},
     {"DELETE", "/files/{file_id}", DeleteFile},
+
+    {"POST", "/uploads", CreateUpload},
+    {"POST", "/uploads/{upload_id}/parts", AddUploadPart, BodyKind::kPart},
+    {"POST", "/uploads/{upload_id}/complete", CompleteUpload},
+    {"POST", "/uploads/{upload_id}/cancel", CancelUpload},
+
+    {"POST", "/containers", CreateContainer},
+    {"GET", "/containers", ListContainers},
+    {"GET", "/containers/{container_id}", GetContainer},
+    {"DELETE", "/containers/{container_id}", DeleteContainer},
+    {"POST", "/containers/{container_id}/files", CreateContainerFile, BodyKind::kFileOrJson},
+    {"GET", "/containers/{container_id}/files", ListContainerFiles},
+    {"GET", "/containers/{container_id}/files/{container_file_id}", GetContainerFile},
+    {"GET", "/containers/{container_id}/files/{container_file_id}/content", GetContainerFileContent},
+    {"DELETE", "/containers/{container_id}/files/{container_file_id}", DeleteContainerFile},
 
     {"POST", "/vector_stores", CreateStore},
     {"GET", "/vector_stores", ListStores},
@@ -71,9 +86,9 @@ constexpr Route kRoutes[] = {
     {"GET", "/models/{model}", GetModel},
 
     {"GET", "/carrel/server", GetServer},
-    {"POST", "/carrel/keys", CreateKey, false, true},
-    {"GET", "/carrel/keys", ListKeys, false, true},
-    {"DELETE", "/carrel/keys/{key_id}", RevokeKey, false, true},
+    {"POST", "/carrel/keys", CreateKey, BodyKind::kJson, true},
+    {"GET", "/carrel/keys", ListKeys, BodyKind::kJson, true},
+    {"DELETE", "/carrel/keys/{key_id}", RevokeKey, BodyKind::kJson, true},
 };
 
 // Ids that are refused before they are looked for, with the word that OpenAI's message has.
@@ -132,18 +147,20 @@ std::string_view BelowBase(std::string_view path) {
 }
 
 absl::StatusOr<const Route*> FindRoute(Request& request) {
+  request.allowed.clear();
   std::vector<std::string_view> segments = Split(request.path);
-  bool known_path = false;
   for (const Route& route : kRoutes) {
     std::map<std::string, std::string> ids;
     if ((route.admin && !request.admin) || !Fits(route, segments, ids)) continue;
-    known_path = true;
-    if (request.method != route.method) continue;
+    if (request.method != route.method) {
+      request.allowed.emplace_back(route.method);
+      continue;
+    }
     GATEWAY_RETURN_IF_ERROR(CheckIds(ids));
     request.ids = std::move(ids);
     return &route;
   }
-  return MakeError(known_path ? ErrorKind::kMethodNotAllowed : ErrorKind::kUrlUnknown, "",
+  return MakeError(request.allowed.empty() ? ErrorKind::kUrlUnknown : ErrorKind::kMethodNotAllowed, "",
                    {request.method, request.url_path});
 }
 

@@ -10,13 +10,20 @@
 
 namespace carrel::gateway::http {
 
+// What a route's body is.
+enum class BodyKind {
+  kJson,
+  kFile,        // a form whose part "file" is streamed to the store
+  kFileOrJson,  // either, by its content type
+  kPart,        // a form whose part "data" is streamed to the store
+};
+
 struct Route {
   const char* method;
   // Below the base; {name} stands for one segment.
   const char* path;
   absl::StatusOr<Response> (*answer)(Api& api, Request& request);
-  // The body is a form whose file is streamed to the store.
-  bool upload = false;
+  BodyKind body = BodyKind::kJson;
   // Only over the admin socket.
   bool admin = false;
 };

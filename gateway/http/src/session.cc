@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "gateway/openai/errors.h"
 #include "gateway/openai/responses.h"
 #include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
+#include "gateway/types/upload.h"
 #include "multipart.h"
 
 namespace carrel::gateway::http {
@@ -21,9 +23,16 @@ using asio::redirect_error;
 using asio::use_awaitable;
 
 constexpr size_t kChunk = 256 << 10;
+// What one read from a socket takes while a body comes in. Beast reads as much as its buffer has room for, 512 bytes at
+// first: a file of 512 MiB would take a million reads.
+constexpr size_t kReadAtOnce = 64 << 10;
 // Of a body that nobody wants, to let the client read why; a longer one is cut off.
 constexpr size_t kDiscardMax = 16 << 20;
 constexpr size_t kFormFieldMax = 64 << 10;
+constexpr size_t kFormPartsMax = 64;
+// What is left of a body that was refused is read for this long at most, and while the client goes on sending.
+constexpr auto kLingerMax = std::chrono::seconds(30);
+constexpr auto kLingerSilenceMax = std::chrono::seconds(2);
 // Events that one write takes at most.
 constexpr size_t kEventsAtOnce = 256;
 // How long clients that poll are told to wait: runs of a local model are often done within it.
@@ -49,6 +58,8 @@ std::string KeyOf(const bhttp::request_header<>& head) {
 Request RequestOf(const bhttp::request_header<>& head, bool admin, std::string request_id) {
   Request request;
   request.method = std::string(View(head.method_string()));
+  request.head_only = request.method == "HEAD";
+  if (request.head_only) request.method = "GET";
   std::string_view target = View(head.target());
   target = target.substr(0, target.find('#'));
   size_t question = target.find('?');
@@ -71,9 +82,15 @@ absl::Status CutShort() {
   return MakeError(ErrorKind::kInvalidRequest, "", {"The request's body did not come to its end."});
 }
 absl::Status TooLarge(uint64_t bytes_max) { return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(bytes_max)}); }
-absl::Status NoForm() {
+absl::Status NoForm(const char* part) {
+  return MakeError(
+      ErrorKind::kInvalidRequest, "",
+      {absl::StrCat("Expected a body of type multipart/form-data, with a boundary, and in it the part '", part, "'.")});
+}
+absl::Status Encoded(std::string_view encoding) {
   return MakeError(ErrorKind::kInvalidRequest, "",
-                   {"Expected a body of type multipart/form-data, with a boundary, and in it the part 'file'."});
+                   {absl::StrCat("Bodies with Content-Encoding '", std::string(encoding),
+                                 "' are not read. Send the body as it is.")});
 }
 // What the reader of a form complains of, as the client's error.
 absl::Status FormError(absl::Status status) {
@@ -185,6 +202,7 @@ asio::awaitable<void> Session::Run() {
     bool keep = co_await Serve(parser);
     serving_ = false;
     if (!keep) break;
+    buffer_.shrink_to_fit();
   }
   boost::system::error_code ignored;
   stream_.socket().shutdown(Socket::shutdown_both, ignored);
@@ -197,9 +215,15 @@ asio::awaitable<bool> Session::Serve(Parser& parser) {
   RequestRecord record;
   record.request_id = request.request_id;
   record.method = request.method;
+  awaits_continue_ = beast::iequals(parser.get()[bhttp::field::expect], "100-continue");
   absl::StatusOr<Response> answer = co_await Answer(parser, request, record.route);
   bool keep = parser.get().keep_alive() && !shared_.draining;
-  if (!parser.is_done()) keep = co_await Discard(parser) && keep;
+  bool read_whole = parser.is_done();
+  // A client that still waits to be told to send, or has too much to send, is answered first.
+  if (!read_whole && !read_failed_ && !awaits_continue_ && parser.content_length().value_or(0) <= kDiscardMax) {
+    read_whole = co_await Discard(parser);
+  }
+  keep = keep && read_whole;
   if (answer.ok()) {
     record.status = answer->status;
     record.streamed = std::holds_alternative<EventStream>(answer->body);
@@ -212,6 +236,7 @@ asio::awaitable<bool> Session::Serve(Parser& parser) {
   record.project = request.project.value;
   record.took = absl::Now() - begun;
   if (shared_.options.observe) shared_.options.observe(record);
+  if (!read_whole && !read_failed_) co_await Linger();
   co_return keep;
 }
 
@@ -245,15 +270,21 @@ asio::awaitable<absl::StatusOr<Response>> Session::Answer(Parser& parser, Reques
   absl::StatusOr<const Route*> route = FindRoute(request);
   if (!route.ok()) co_return route.status();
   route_name = (*route)->path;
-  if (beast::iequals(head[bhttp::field::expect], "100-continue")) {
+  std::string_view encoding = View(head[bhttp::field::content_encoding]);
+  if (!encoding.empty() && encoding != "identity") co_return Encoded(encoding);
+  if (awaits_continue_) {
+    awaits_continue_ = false;
     bhttp::response<bhttp::empty_body> go_on(bhttp::status::continue_, 11);
     boost::system::error_code ignored;
     co_await bhttp::async_write(stream_, go_on, redirect_error(use_awaitable, ignored));
   }
   // Not `?:`: gcc 12 destroys what a co_await in it yields twice.
   absl::Status read;
-  if ((*route)->upload) {
-    read = co_await ReadUpload(parser, request.upload);
+  const BodyKind kind = (*route)->body;
+  const bool is_form = kind == BodyKind::kFile || kind == BodyKind::kPart ||
+                       (kind == BodyKind::kFileOrJson && !BoundaryOf(View(head[bhttp::field::content_type])).empty());
+  if (is_form) {
+    read = co_await ReadUpload(parser, FilePartOf(kind), request.upload);
   } else {
     read = co_await ReadBody(parser, request.body);
   }
@@ -266,11 +297,15 @@ asio::awaitable<absl::StatusOr<size_t>> Session::ReadSome(Parser& parser, char* 
   if (parser.is_done()) co_return size_t{0};
   parser.get().body().data = buffer;
   parser.get().body().size = size;
+  if (parser.content_length_remaining().value_or(kReadAtOnce) >= kReadAtOnce) buffer_.reserve(kReadAtOnce);
   boost::system::error_code error;
   stream_.expires_after(Chrono(shared_.options.read_time_max));
   co_await bhttp::async_read_some(stream_, buffer_, parser, redirect_error(use_awaitable, error));
   if (error == bhttp::error::need_buffer) error = {};
-  if (error) co_return CutShort();
+  if (error) {
+    read_failed_ = true;
+    co_return CutShort();
+  }
   co_return size - parser.get().body().size;
 }
 
@@ -292,29 +327,38 @@ asio::awaitable<absl::Status> Session::ReadBody(Parser& parser, std::string& bod
 namespace {
 
 // Puts a form's parts where they belong: the file into the store, the fields into the upload.
-PartSink SinkFor(Files& files, Upload& upload, std::unique_ptr<BlobWriter>& writer) {
+PartSink SinkFor(Files& files, std::string file_part, uint64_t bytes_max, Upload& upload,
+                 std::unique_ptr<BlobWriter>& writer) {
   struct State {
     PartHeader part;
+    size_t parts = 0;
     uint64_t file_bytes = 0;
-    size_t field_bytes = 0;
+    size_t field_bytes = 0;  // of names too
   };
   auto state = std::make_shared<State>();
-  auto is_file = [state] { return state->part.is_file && state->part.name == "file"; };
-  return {.begin = [&files, &upload, &writer, state, is_file](const PartHeader& part) -> absl::Status {
+  auto is_file = [state, file_part] { return state->part.is_file && state->part.name == file_part; };
+  return {.begin = [&files, &upload, &writer, state, is_file, bytes_max,
+                    file_part](const PartHeader& part) -> absl::Status {
             state->part = part;
+            state->field_bytes += part.name.size();
+            if (++state->parts > kFormPartsMax || state->field_bytes > kFormFieldMax) {
+              return MakeError(ErrorKind::kInvalidRequest, "",
+                               {absl::StrCat("A form has at most ", kFormPartsMax, " parts, and fields of ",
+                                             kFormFieldMax, " bytes in all.")});
+            }
             if (!is_file()) return absl::OkStatus();
             if (writer != nullptr || upload.file.has_value()) {
-              return MakeError(ErrorKind::kInvalidRequest, "file", {"Only one file can be uploaded at a time."});
+              return MakeError(ErrorKind::kInvalidRequest, file_part, {"Only one file can be uploaded at a time."});
             }
             upload.filename = part.filename;
-            GATEWAY_ASSIGN_OR_RETURN(writer, files.StartUpload());
+            GATEWAY_ASSIGN_OR_RETURN(writer, files.StartUpload(bytes_max));
             return absl::OkStatus();
           },
-          .data = [&upload, &writer, state, is_file](std::string_view bytes) -> absl::Status {
+          .data = [&upload, &writer, state, is_file, bytes_max](std::string_view bytes) -> absl::Status {
             if (is_file()) {
               state->file_bytes += bytes.size();
-              if (state->file_bytes > kFileBytesMax) {
-                return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(kFileBytesMax)});
+              if (state->file_bytes > bytes_max) {
+                return MakeError(ErrorKind::kBodyTooLarge, "", {absl::StrCat(bytes_max)});
               }
               return writer->Append(bytes);
             }
@@ -338,13 +382,18 @@ PartSink SinkFor(Files& files, Upload& upload, std::unique_ptr<BlobWriter>& writ
 
 }  // namespace
 
-asio::awaitable<absl::Status> Session::ReadUpload(Parser& parser, Upload& upload) {
+Session::FilePart Session::FilePartOf(BodyKind body) {
+  if (body == BodyKind::kPart) return {.name = "data", .bytes_max = kPartBytesMax};
+  return {.name = "file", .bytes_max = kFileBytesMax};
+}
+
+asio::awaitable<absl::Status> Session::ReadUpload(Parser& parser, const FilePart& part, Upload& upload) {
   std::string boundary = BoundaryOf(View(parser.get()[bhttp::field::content_type]));
-  if (boundary.empty()) co_return NoForm();
+  if (boundary.empty()) co_return NoForm(part.name);
   auto length = parser.content_length();
-  if (length && *length > kFileBytesMax + kDiscardMax) co_return TooLarge(kFileBytesMax);
+  if (length && *length > part.bytes_max + kDiscardMax) co_return TooLarge(part.bytes_max);
   std::unique_ptr<BlobWriter> writer;
-  MultipartReader form(boundary, SinkFor(shared_.api.files, upload, writer));
+  MultipartReader form(boundary, SinkFor(shared_.api.files, part.name, part.bytes_max, upload, writer));
   std::vector<char> chunk(kChunk);
   absl::Status status;
   while (status.ok() && !parser.is_done()) {
@@ -367,6 +416,17 @@ asio::awaitable<bool> Session::Discard(Parser& parser) {
   co_return true;
 }
 
+asio::awaitable<void> Session::Linger() {
+  boost::system::error_code error;
+  stream_.socket().shutdown(Socket::shutdown_send, error);
+  std::vector<char> chunk(kChunk);
+  const auto end = std::chrono::steady_clock::now() + kLingerMax;
+  while (!error && !shared_.draining && std::chrono::steady_clock::now() < end) {
+    stream_.expires_after(kLingerSilenceMax);
+    co_await stream_.async_read_some(asio::buffer(chunk), redirect_error(use_awaitable, error));
+  }
+}
+
 bhttp::response_header<> Session::HeadOf(const Request& request, absl::Time begun, int status,
                                          std::string_view type) const {
   bhttp::response_header<> head;
@@ -378,6 +438,7 @@ bhttp::response_header<> Session::HeadOf(const Request& request, absl::Time begu
   head.set("openai-processing-ms", absl::StrCat(absl::ToInt64Milliseconds(absl::Now() - begun)));
   head.set("openai-poll-after-ms", kPollAfterMs);
   if (!request.project.empty()) head.set("openai-organization", request.project.value);
+  if (status == 405) head.set(bhttp::field::allow, absl::StrJoin(request.allowed, ", "));
   return head;
 }
 
@@ -393,9 +454,14 @@ asio::awaitable<bool> Session::WriteText(const Request& request, absl::Time begu
   response.body() = body;
   response.keep_alive(keep);
   response.prepare_payload();
+  bhttp::response_serializer<bhttp::string_body> serializer(response);
   boost::system::error_code error;
   stream_.expires_after(Chrono(shared_.options.write_time_max));
-  co_await bhttp::async_write(stream_, response, redirect_error(use_awaitable, error));
+  if (request.head_only) {
+    co_await bhttp::async_write_header(stream_, serializer, redirect_error(use_awaitable, error));
+  } else {
+    co_await bhttp::async_write(stream_, serializer, redirect_error(use_awaitable, error));
+  }
   co_return keep && !error;
 }
 
@@ -410,7 +476,7 @@ asio::awaitable<bool> Session::WriteFile(const Request& request, absl::Time begu
   stream_.expires_after(Chrono(shared_.options.write_time_max));
   co_await bhttp::async_write_header(stream_, serializer, redirect_error(use_awaitable, error));
   std::vector<char> chunk(kChunk);
-  uint64_t left = file.reader->size_bytes();
+  uint64_t left = request.head_only ? 0 : file.reader->size_bytes();
   while (!error && left > 0) {
     absl::StatusOr<size_t> got = size_t{0};
     co_await OnWorker([&] { got = file.reader->Read({chunk.data(), chunk.size()}); });

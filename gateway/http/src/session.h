@@ -41,14 +41,23 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   using Parser = beast::http::request_parser<beast::http::buffer_body>;
 
+  // Which part of a form is streamed to the store.
+  struct FilePart {
+    const char* name;
+    uint64_t bytes_max;
+  };
+  static FilePart FilePartOf(BodyKind body);
+
   // One request; false: the connection is to be closed.
   asio::awaitable<bool> Serve(Parser& parser);
   asio::awaitable<absl::StatusOr<Response>> Answer(Parser& parser, Request& request, std::string& route);
   asio::awaitable<absl::Status> ReadBody(Parser& parser, std::string& body);
-  asio::awaitable<absl::Status> ReadUpload(Parser& parser, Upload& upload);
+  asio::awaitable<absl::Status> ReadUpload(Parser& parser, const FilePart& part, Upload& upload);
   // The next bytes of the body, to `buffer`; 0 at its end.
   asio::awaitable<absl::StatusOr<size_t>> ReadSome(Parser& parser, char* buffer, size_t size);
   asio::awaitable<bool> Discard(Parser& parser);
+  // Lets a client that is still sending read its answer: closing at once would throw the answer away.
+  asio::awaitable<void> Linger();
 
   asio::awaitable<bool> Write(const Request& request, absl::Time begun, Response& response, bool keep);
   asio::awaitable<bool> WriteText(const Request& request, absl::Time begun, int status, const std::string& body,
@@ -69,6 +78,8 @@ class Session : public std::enable_shared_from_this<Session> {
   const bool admin_;
   // On the strand:
   bool serving_ = false;
+  bool awaits_continue_ = false;  // the client sends its body only when it is told to
+  bool read_failed_ = false;      // nothing more comes: a second read after the end would wait for nothing
   bool stream_must_end_ = false;
   std::function<void()> wake_stream_;
 };

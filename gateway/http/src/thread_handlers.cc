@@ -4,6 +4,7 @@
 #include "gateway/openai/requests.h"
 #include "gateway/openai/responses.h"
 #include "handlers.h"
+#include "window.h"
 
 namespace carrel::gateway::http {
 
@@ -48,30 +49,6 @@ Answer AttachAssistantFile(Api& api, Request& request) {
 }
 
 namespace {
-
-// The window of a list that is held in memory, in the order in which it was made.
-template <typename T, typename IdOf>
-absl::StatusOr<Page<T>> Window(std::vector<T> items, const PageRequest& page, IdOf id_of) {
-  if (!page.ascending) std::reverse(items.begin(), items.end());
-  auto find = [&](const std::string& id) {
-    return std::find_if(items.begin(), items.end(), [&](const T& item) { return id_of(item) == id; });
-  };
-  auto begin = items.begin();
-  auto end = items.end();
-  if (!page.after.empty()) {
-    begin = find(page.after);
-    if (begin == items.end()) return MakeError(ErrorKind::kInvalidValue, "after", {page.after});
-    ++begin;
-  }
-  if (!page.before.empty()) {
-    end = find(page.before);
-    if (end == items.end()) return MakeError(ErrorKind::kInvalidValue, "before", {page.before});
-  }
-  Page<T> window;
-  for (; begin < end && window.items.size() < static_cast<size_t>(page.limit); ++begin) window.items.push_back(*begin);
-  window.has_more = begin < end;
-  return window;
-}
 
 std::vector<FileId> FilesOf(const Message& message) {
   std::vector<FileId> files;
@@ -126,7 +103,7 @@ Answer UpdateThread(Api& api, Request& request) {
 Answer DeleteThread(Api& api, Request& request) {
   ThreadId id(request.Id("thread_id"));
   GATEWAY_RETURN_IF_ERROR(api.threads.Get(request.project, id).status());
-  api.runs.Abandon(id);
+  GATEWAY_RETURN_IF_ERROR(api.runs.Abandon(request.project, id));
   GATEWAY_RETURN_IF_ERROR(api.threads.Delete(request.project, id));
   return Json(openai::RenderDeleted(id.value, "thread.deleted"));
 }

@@ -10,6 +10,8 @@ namespace {
 
 // Deeper than any request has to be; a parser without this bound can be made to use up the stack.
 constexpr int kDepthMax = 128;
+// Values take up to thirty times the memory of their text: "[]," is three bytes.
+constexpr size_t kValuesMax = 250'000;
 constexpr size_t kMetadataPairsMax = 16;
 constexpr size_t kMetadataKeyMax = 64;
 constexpr size_t kMetadataValueMax = 512;
@@ -19,8 +21,10 @@ std::string Shown(double value) {
                                                               : absl::StrCat(value);
 }
 
-bool TooDeep(std::string_view body) {
+// What makes a body costly to parse; "" when nothing does.
+std::string Excess(std::string_view body) {
   int depth = 0;
+  size_t values = 0;
   bool quoted = false;
   for (size_t i = 0; i < body.size(); ++i) {
     char c = body[i];
@@ -30,12 +34,16 @@ bool TooDeep(std::string_view body) {
     } else if (c == '"') {
       quoted = true;
     } else if (c == '{' || c == '[') {
-      if (++depth > kDepthMax) return true;
+      ++values;
+      if (++depth > kDepthMax) return absl::StrCat("it is nested more than ", kDepthMax, " deep");
     } else if (c == '}' || c == ']') {
       --depth;
+    } else if (c == ',') {
+      ++values;
     }
+    if (values > kValuesMax) return absl::StrCat("it has more than ", kValuesMax, " values");
   }
-  return false;
+  return "";
 }
 
 // As Python writes a value, which is how v1's metadata came to hold "True".
@@ -72,7 +80,7 @@ size_t LengthOf(std::string_view text) {
 
 absl::StatusOr<Json> ParseBody(std::string_view body) {
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) return Json::object();
-  if (TooDeep(body)) return MakeError(ErrorKind::kBodyNotJson, "", {"it is nested too deeply"});
+  if (std::string excess = Excess(body); !excess.empty()) return MakeError(ErrorKind::kBodyNotJson, "", {excess});
   Json json = Json::parse(body, nullptr, false);
   if (json.is_discarded()) return MakeError(ErrorKind::kBodyNotJson, "", {"the body is not valid JSON"});
   if (!json.is_object()) {
@@ -118,8 +126,10 @@ std::optional<std::string> ObjectReader::Text(const char* name, size_t length_ma
 }
 
 std::string ObjectReader::RequiredText(const char* name, size_t length_max) {
-  if (Find(name) == nullptr) Missing(name);
-  return Text(name, length_max).value_or("");
+  std::optional<std::string> text = Text(name, length_max);
+  // What is empty names nothing: a model, an id.
+  if (!text.has_value() || text->empty()) Missing(name);
+  return std::move(text).value_or("");
 }
 
 std::optional<double> ObjectReader::Number(const char* name, NumberRange range) {

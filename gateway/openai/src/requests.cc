@@ -14,8 +14,10 @@ constexpr size_t kDescriptionMax = 512;
 constexpr size_t kInstructionsMax = 256'000;
 constexpr size_t kAssistantToolsMax = 128;
 constexpr size_t kAssistantFilesMax = 20;
-// Tests of former clients used 16 where the reference says 256.
-constexpr double kTokensMin = 1;
+constexpr size_t kRunToolsMax = 20;
+constexpr double kTokensMin = 256;
+// Programs of v1's time used 16.
+constexpr double kV1TokensMin = 1;
 
 using Items = std::vector<std::pair<const Json*, std::string>>;
 
@@ -72,13 +74,14 @@ bool ReadRun(ObjectReader& reader, ApiVersion version, NewRun& run) {
   run.assistant_id = AssistantId(reader.RequiredText("assistant_id"));
   run.model = reader.Text("model");
   run.instructions = reader.Text("instructions", kInstructionsMax);
-  run.tools = ReadTools(reader, "tools", kAssistantToolsMax, version);
+  run.tools = ReadTools(reader, "tools", kRunToolsMax, version);
   run.metadata = reader.ReadMetadata(version).value_or(Metadata());
   run.temperature = reader.Number("temperature", {0, 2});
   run.top_p = reader.Number("top_p", {0, 1});
   run.reasoning_effort = ReadReasoningEffort(reader);
-  run.max_prompt_tokens = reader.Integer("max_prompt_tokens", {kTokensMin, 1e12});
-  run.max_completion_tokens = reader.Integer("max_completion_tokens", {kTokensMin, 1e12});
+  const double tokens_min = version == ApiVersion::kV1 ? kV1TokensMin : kTokensMin;
+  run.max_prompt_tokens = reader.Integer("max_prompt_tokens", {tokens_min, 1e12});
+  run.max_completion_tokens = reader.Integer("max_completion_tokens", {tokens_min, 1e12});
   run.truncation = ReadTruncation(reader);
   run.tool_choice = ReadToolChoice(reader);
   run.parallel_tool_calls = reader.Flag("parallel_tool_calls").value_or(true);

@@ -4,16 +4,14 @@
 namespace carrel::gateway::openai {
 namespace render {
 
+// The specification lets a file's and a store's expiry be absent, but not null, and wants a store's name to be a
+// string. Clients read null where a field is absent.
 Json Of(const FileObject& f, const View&) {
-  return {{"object", "file"},
-          {"id", f.id.value},
-          {"purpose", f.purpose},
-          {"filename", f.filename},
-          {"bytes", f.blob.size_bytes},
-          {"created_at", Seconds(f.created_at)},
-          {"expires_at", Seconds(f.expires_at)},
-          {"status", "processed"},
-          {"status_details", nullptr}};
+  Json json = {{"object", "file"},       {"id", f.id.value},           {"purpose", f.purpose},
+               {"filename", f.filename}, {"bytes", f.blob.size_bytes}, {"created_at", Seconds(f.created_at)}};
+  if (f.expires_at.has_value()) json["expires_at"] = Seconds(f.expires_at);
+  json["status"] = "processed";
+  return json;
 }
 
 Json Of(const FileCounts& counts) {
@@ -28,24 +26,23 @@ Json Of(const VectorStore& s, const View&) {
   const char* status = s.status() == VectorStore::Status::kExpired      ? "expired"
                        : s.status() == VectorStore::Status::kInProgress ? "in_progress"
                                                                         : "completed";
-  Json expires_after = nullptr;
-  Json expires_at = nullptr;
+  Json json = {{"id", s.id.value},
+               {"object", "vector_store"},
+               {"created_at", Seconds(s.created_at)},
+               {"name", s.name.value_or("")},
+               {"description", OrNull(s.description)},
+               {"usage_bytes", s.usage_bytes},
+               {"file_counts", Of(s.counts)},
+               {"status", status}};
+  std::optional<absl::Time> expires_at;
   if (s.expires_after_days.has_value()) {
-    expires_after = {{"anchor", "last_active_at"}, {"days", *s.expires_after_days}};
-    expires_at = Seconds(s.last_active_at + absl::Hours(24) * *s.expires_after_days);
+    json["expires_after"] = {{"anchor", "last_active_at"}, {"days", *s.expires_after_days}};
+    expires_at = s.last_active_at + absl::Hours(24) * *s.expires_after_days;
   }
-  return {{"id", s.id.value},
-          {"object", "vector_store"},
-          {"created_at", Seconds(s.created_at)},
-          {"name", OrNull(s.name)},
-          {"description", OrNull(s.description)},
-          {"usage_bytes", s.usage_bytes},
-          {"file_counts", Of(s.counts)},
-          {"status", status},
-          {"expires_after", expires_after},
-          {"expires_at", expires_at},
-          {"last_active_at", Seconds(s.last_active_at)},
-          {"metadata", Of(s.metadata)}};
+  json["expires_at"] = Seconds(expires_at);
+  json["last_active_at"] = Seconds(s.last_active_at);
+  json["metadata"] = Of(s.metadata);
+  return json;
 }
 
 namespace {

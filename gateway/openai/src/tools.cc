@@ -1,4 +1,7 @@
 // Tools, and how a model may use them.
+#include <utility>
+
+#include "gateway/types/tool_choice_word.h"
 #include "objects.h"
 
 namespace carrel::gateway::openai::render {
@@ -62,21 +65,11 @@ Json Of(const ResponseFormat& format) {
 }
 
 Json Of(const ToolChoice& choice) {
-  switch (choice.kind) {
-    case ToolChoice::Kind::kAuto:
-      return "auto";
-    case ToolChoice::Kind::kNone:
-      return "none";
-    case ToolChoice::Kind::kRequired:
-      return "required";
-    case ToolChoice::Kind::kFunction:
-      return {{"type", "function"}, {"function", {{"name", choice.function_name}}}};
-    case ToolChoice::Kind::kCodeInterpreter:
-      return {{"type", "code_interpreter"}};
-    case ToolChoice::Kind::kFileSearch:
-      break;
+  if (auto word = ToolChoiceWord(choice.kind); word.has_value()) return *std::move(word);
+  if (choice.kind == ToolChoice::Kind::kFunction) {
+    return {{"type", "function"}, {"function", {{"name", choice.function_name}}}};
   }
-  return {{"type", "file_search"}};
+  return {{"type", choice.kind == ToolChoice::Kind::kCodeInterpreter ? "code_interpreter" : "file_search"}};
 }
 
 }  // namespace carrel::gateway::openai::render

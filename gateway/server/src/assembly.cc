@@ -16,6 +16,7 @@
 #include "gateway/core/ingester.h"
 #include "gateway/core/system.h"
 #include "gateway/core/threads.h"
+#include "gateway/core/uploads.h"
 #include "gateway/storage/sqlite_storage.h"
 #include "gateway/types/status_macros.h"
 
@@ -56,6 +57,8 @@ class Assembly::Impl {
         threads_(backing_, stores_),
         assistants_(backing_, stores_),
         files_(backing_),
+        containers_(backing_, files_, outside.containers),
+        uploads_(backing_, files_),
         keys_(backing_),
         executor_({backing_, storage_->run_log(), outside.model, outside.code, threads_, stores_}, options_.executor) {}
   ~Impl() {
@@ -77,6 +80,7 @@ class Assembly::Impl {
   Stores& stores() { return stores_; }
   Files& files() { return files_; }
   Keys& keys() { return keys_; }
+  Containers& containers() { return containers_; }
 
  private:
   absl::Status MakeFirstKey();
@@ -93,6 +97,8 @@ class Assembly::Impl {
   Threads threads_;
   Assistants assistants_;
   Files files_;
+  Containers containers_;
+  Uploads uploads_;
   Keys keys_;
   RunExecutor executor_;
   std::string new_key_;
@@ -105,9 +111,11 @@ class Assembly::Impl {
 absl::Status Assembly::Impl::MakeFirstKey() {
   GATEWAY_ASSIGN_OR_RETURN(std::vector<ApiKey> known, keys_.List());
   if (!known.empty()) return absl::OkStatus();
+  // Who gave it has it: it is neither kept nor shown.
+  if (!options_.bootstrap_key.empty()) return keys_.Bootstrap(options_.bootstrap_key).status();
   // The file first: a crash in between leaves a file whose key the next start takes.
   const std::string path = options_.data_dir + "/root.key";
-  std::string secret = options_.bootstrap_key.empty() ? FirstLineOf(path) : options_.bootstrap_key;
+  std::string secret = FirstLineOf(path);
   if (secret.empty()) secret = Keys::NewSecret();
   GATEWAY_RETURN_IF_ERROR(WriteSecretFile(path, secret + "\n"));
   GATEWAY_ASSIGN_OR_RETURN(new_key_, keys_.Bootstrap(secret));
@@ -125,6 +133,8 @@ absl::Status Assembly::Impl::Start() {
                                                                            .files = files_,
                                                                            .stores = stores_,
                                                                            .keys = keys_,
+                                                                           .containers = containers_,
+                                                                           .uploads = uploads_,
                                                                            .repository = storage_->repository(),
                                                                            .runs = executor_,
                                                                            .run_log = storage_->run_log(),
@@ -140,6 +150,8 @@ void Assembly::Impl::KeepHouse() {
     // What fails is tried again at the next look.
     stores_.ExpireDue().IgnoreError();
     files_.DeleteExpired().IgnoreError();
+    uploads_.ExpireDue().IgnoreError();
+    containers_.ForgetOld().IgnoreError();
     absl::MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kHousekeepingInterval)) return;
   }
@@ -167,6 +179,7 @@ const std::string& Assembly::new_key() const { return impl_->new_key(); }
 Stores& Assembly::stores() { return impl_->stores(); }
 Files& Assembly::files() { return impl_->files(); }
 Keys& Assembly::keys() { return impl_->keys(); }
+Containers& Assembly::containers() { return impl_->containers(); }
 void Assembly::Drain(absl::Duration patience) { impl_->Drain(patience); }
 
 }  // namespace carrel::gateway

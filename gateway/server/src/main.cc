@@ -2,21 +2,20 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "config/server_flags.h"
 #include "gateway/backends/interpreter_code_tool.h"
+#include "gateway/backends/interpreter_container_host.h"
 #include "gateway/backends/retrieval_search_tool.h"
-#include "gateway/grpc/tools_service.h"
+#include "gateway/grpc/services.h"
 #include "gateway/server/assembly.h"
 #include "gateway/storage/blob_directory.h"
 #include "gateway/types/server_facts.h"
@@ -51,29 +50,14 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const config::RpcConfig& 
        .token_file = rpc.token_file});
 }
 
-// "gpt-4o=my-model, gpt-4=my-model"
-absl::StatusOr<std::map<std::string, std::string>> AliasesOf(const std::string& text) {
-  std::map<std::string, std::string> aliases;
-  for (absl::string_view entry : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
-    std::pair<absl::string_view, absl::string_view> pair = absl::StrSplit(entry, absl::MaxSplits('=', 1));
-    std::string from(absl::StripAsciiWhitespace(pair.first));
-    std::string to(absl::StripAsciiWhitespace(pair.second));
-    if (from.empty() || to.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("model.aliases: '", entry, "' is not NAME=NAME"));
-    }
-    aliases[from] = to;
-  }
-  return aliases;
-}
-
 absl::StatusOr<UpstreamOptions> UpstreamOf(const config::ModelConfig& model) {
   UpstreamOptions options{.base_url = model.base_url,
                           .api_key = model.api_key,
+                          .model_aliases = model.aliases,
                           .ca_file = model.ca_file,
                           .proxy_url = model.proxy_url,
                           .first_byte_timeout = absl::Milliseconds(model.first_byte_ms_max),
                           .idle_timeout = absl::Milliseconds(model.idle_ms_max)};
-  GATEWAY_ASSIGN_OR_RETURN(options.model_aliases, AliasesOf(model.aliases));
   if (options.api_key.empty() && !model.api_key_file.empty()) {
     std::ifstream in(model.api_key_file);
     if (!std::getline(in, options.api_key)) {
@@ -105,13 +89,16 @@ AssemblyOptions OptionsOf(const config::ServerFlags& flags) {
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<rpc::Server>> ServeTools(const config::ServerFlags& flags, v1::Tools::Service& service) {
+absl::StatusOr<std::unique_ptr<rpc::Server>> ServeGrpc(const config::ServerFlags& flags,
+                                                       const std::vector<NamedService>& services) {
   const config::RpcConfig& config = flags.config.rpc;
   const config::GatewayConfig& gateway = flags.config.gateway;
   GATEWAY_ASSIGN_OR_RETURN(
       rpc::Address listen,
       rpc::ParseAddress(gateway.grpc_listen.empty() ? absl::StrCat("unix:", flags.data_dir, "/gateway.sock")
                                                     : gateway.grpc_listen));
+  std::vector<rpc::ServedService> served;
+  for (const NamedService& service : services) served.push_back({service.service.get(), service.name});
   return rpc::Server::Start(
       {.listen = std::move(listen),
        .allowed_uids = {config.allowed_uids.begin(), config.allowed_uids.end()},
@@ -123,7 +110,7 @@ absl::StatusOr<std::unique_ptr<rpc::Server>> ServeTools(const config::ServerFlag
        .drain = absl::Milliseconds(config.drain_ms),
        .reflection = config.reflection,
        .metrics_listen = gateway.metrics_listen},
-      {{&service, v1::Tools::service_full_name()}});
+      std::move(served));
 }
 
 // "" for a model that is not configured; a base URL that cannot be read was refused before.
@@ -168,6 +155,7 @@ int Serve(const config::ServerFlags& flags, rpc::ShutdownSignals& signals) {
 
   std::unique_ptr<CodeTool> code = MakeInterpreterCodeTool(*interpreter, **files, {});
   std::unique_ptr<SearchTool> search = MakeRetrievalSearchTool(*retrieval, **files, {});
+  std::unique_ptr<ContainerHost> containers = MakeInterpreterContainerHost(*interpreter, {});
   AssemblyOptions options = OptionsOf(flags);
   options.http.ready = [interpreter = *interpreter, retrieval = *retrieval]() -> absl::Status {
     GATEWAY_RETURN_IF_ERROR(
@@ -177,11 +165,11 @@ int Serve(const config::ServerFlags& flags, rpc::ShutdownSignals& signals) {
   auto description = std::make_shared<Description>(
       ServerFacts{.version = CARREL_VERSION, .model_host = ModelHostOf(flags.config.model)});
   options.describe = [description] { return description->Get(); };
-  auto assembly = Assembly::Start(std::move(options), {**files, **model, *code, *search});
+  auto assembly = Assembly::Start(std::move(options), {**files, **model, *code, *search, *containers});
   if (!assembly.ok()) return Fail(kInternalError, "starting", assembly.status());
-  std::unique_ptr<v1::Tools::Service> tools =
-      MakeToolsService({(*assembly)->keys(), (*assembly)->files(), (*assembly)->stores(), *code, *search});
-  auto grpc_server = ServeTools(flags, *tools);
+  const std::vector<NamedService> services = MakeServices(
+      {(*assembly)->keys(), (*assembly)->files(), (*assembly)->stores(), (*assembly)->containers(), *code, *search});
+  auto grpc_server = ServeGrpc(flags, services);
   if (!grpc_server.ok()) return Fail(kInternalError, "gateway.grpc_listen", grpc_server.status());
   (*grpc_server)->SetServing(true);
   description->SetGrpc((*grpc_server)->listening().ToString());

@@ -219,6 +219,30 @@ void Fields(V& v, FileBatch& o) {
   v("cancelled", o.cancelled);
 }
 template <typename V>
+void Fields(V& v, CodeLimits& o) {
+  v("wall_ms", o.wall_ms), v("cpu_ms", o.cpu_ms), v("memory_bytes", o.memory_bytes), v("processes", o.processes);
+  v("workspace_bytes", o.workspace_bytes), v("workspace_files", o.workspace_files), v("output_bytes", o.output_bytes);
+  v("display_bytes", o.display_bytes), v("artifacts", o.artifacts), v("artifact_bytes", o.artifact_bytes);
+  v("cpu_millis", o.cpu_millis);
+}
+template <typename V>
+void Fields(V& v, Container& o) {
+  v("id", o.id), v("project", o.project), v("created_at", o.created_at), v("last_active_at", o.last_active_at);
+  v("name", o.name), v("runtime", o.runtime), v("limits", o.limits), v("idle_ms", o.idle_ms);
+  v("user_files", o.user_files);
+}
+template <typename V>
+void Fields(V& v, FileUpload& o) {
+  v("id", o.id), v("project", o.project), v("created_at", o.created_at), v("expires_at", o.expires_at);
+  v("filename", o.filename), v("purpose", o.purpose), v("mime_type", o.mime_type), v("bytes", o.bytes);
+  v("status", o.status), v("file_lives_s", o.file_lives_s), v("file_id", o.file_id);
+}
+template <typename V>
+void Fields(V& v, UploadPart& o) {
+  v("id", o.id), v("upload_id", o.upload_id), v("project", o.project), v("created_at", o.created_at);
+  v("blob", o.blob);
+}
+template <typename V>
 void Fields(V& v, ApiKey& o) {
   v("id", o.id), v("project", o.project), v("name", o.name), v("sha256", o.sha256), v("hint", o.hint);
   v("created_at", o.created_at), v("revoked_at", o.revoked_at);
@@ -358,6 +382,9 @@ GATEWAY_RECORD(FileObject);
 GATEWAY_RECORD(VectorStore);
 GATEWAY_RECORD(VectorStoreFile);
 GATEWAY_RECORD(FileBatch);
+GATEWAY_RECORD(Container);
+GATEWAY_RECORD(FileUpload);
+GATEWAY_RECORD(UploadPart);
 GATEWAY_RECORD(ApiKey);
 #undef GATEWAY_RECORD
 

@@ -9,9 +9,11 @@
 
 #include "absl/status/statusor.h"
 #include "gateway/types/assistant.h"
+#include "gateway/types/container.h"
 #include "gateway/types/file.h"
 #include "gateway/types/run.h"
 #include "gateway/types/thread.h"
+#include "gateway/types/upload.h"
 
 namespace carrel::gateway {
 

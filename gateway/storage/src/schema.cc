@@ -13,7 +13,7 @@ namespace {
 // `position` is the order in which objects were made: what lists follow, since many are made within one second. `body`
 // is the object (record.h); the other columns are what is looked up by. An object that is deleted leaves its position
 // in `gone`, so that a reader who deletes while he pages can go on from where he was.
-constexpr std::array<const char*, 1> kSteps = {R"sql(
+constexpr std::array<const char*, 2> kSteps = {R"sql(
 CREATE TABLE assistants (position INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, id TEXT NOT NULL UNIQUE,
                          body TEXT NOT NULL);
 CREATE INDEX assistants_by_project ON assistants (project, position);
@@ -78,6 +78,25 @@ CREATE TRIGGER stores_gone AFTER DELETE ON stores
   BEGIN INSERT OR REPLACE INTO gone VALUES (old.id, old.position, unixepoch()); END;
 CREATE TRIGGER store_files_gone AFTER DELETE ON store_files
   BEGIN INSERT OR REPLACE INTO gone VALUES (old.store || '/' || old.id, old.position, unixepoch()); END;
+)sql",
+                                               R"sql(
+CREATE TABLE containers (position INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, id TEXT NOT NULL UNIQUE,
+                         name TEXT NOT NULL, last_active_us INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX containers_by_project ON containers (project, position);
+CREATE INDEX containers_by_name ON containers (project, name, position);
+CREATE INDEX containers_by_use ON containers (last_active_us);
+
+CREATE TABLE uploads (position INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, id TEXT NOT NULL UNIQUE,
+                      pending INTEGER NOT NULL, expires_at_us INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX uploads_pending ON uploads (expires_at_us) WHERE pending = 1;
+CREATE TABLE upload_parts (position INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, id TEXT NOT NULL UNIQUE,
+                           upload TEXT NOT NULL REFERENCES uploads (id) ON DELETE CASCADE, sha256 TEXT NOT NULL,
+                           body TEXT NOT NULL);
+CREATE INDEX upload_parts_by_upload ON upload_parts (upload, position);
+CREATE INDEX upload_parts_by_blob ON upload_parts (sha256);
+
+CREATE TRIGGER containers_gone AFTER DELETE ON containers
+  BEGIN INSERT OR REPLACE INTO gone VALUES (old.id, old.position, unixepoch()); END;
 )sql"};
 
 // Nobody pages for longer than this.

@@ -284,12 +284,15 @@ absl::StatusOr<Page<FileObject>> SqliteTransaction::ListFiles(const ProjectId& p
 }
 
 absl::StatusOr<bool> SqliteTransaction::IsBlobUsed(std::string_view sha256) const {
-  GATEWAY_ASSIGN_OR_RETURN(Statement find, db_.Prepare("SELECT 1 FROM files WHERE sha256 = ? LIMIT 1"));
-  return find.Bind(sha256).Step();
+  GATEWAY_ASSIGN_OR_RETURN(Statement find, db_.Prepare("SELECT EXISTS (SELECT 1 FROM files WHERE sha256 = ?) OR "
+                                                       "EXISTS (SELECT 1 FROM upload_parts WHERE sha256 = ?)"));
+  GATEWAY_RETURN_IF_ERROR(find.Bind(sha256).Bind(sha256).Step().status());
+  return find.Integer(0) != 0;
 }
 
 absl::StatusOr<std::vector<std::string>> SqliteTransaction::AllBlobs() const {
-  GATEWAY_ASSIGN_OR_RETURN(Statement list, db_.Prepare("SELECT DISTINCT sha256 FROM files"));
+  GATEWAY_ASSIGN_OR_RETURN(Statement list,
+                           db_.Prepare("SELECT sha256 FROM files UNION SELECT sha256 FROM upload_parts"));
   std::vector<std::string> all;
   while (true) {
     GATEWAY_ASSIGN_OR_RETURN(bool row, list.Step());
@@ -459,6 +462,102 @@ absl::Status SqliteTransaction::PutBatch(const FileBatch& batch) {
                            db_.Prepare("INSERT INTO batches (project, id, store, body) VALUES (?, ?, ?, ?) "
                                        "ON CONFLICT (id) DO UPDATE SET body = excluded.body"));
   return put.Bind(batch.project.value).Bind(batch.id.value).Bind(batch.store_id.value).Bind(Encode(batch)).Run();
+}
+
+// --- containers ---
+
+absl::StatusOr<Container> SqliteTransaction::GetContainer(const ProjectId& project, const ContainerId& id) const {
+  return GetOne<Container>({"containers", {{"project", project.value}}}, "container", id.value);
+}
+
+absl::StatusOr<std::optional<Container>> SqliteTransaction::FindContainer(const ProjectId& project,
+                                                                          const std::string& name) const {
+  GATEWAY_ASSIGN_OR_RETURN(Statement find, db_.Prepare("SELECT body FROM containers WHERE project = ? AND name = ? "
+                                                       "ORDER BY position DESC LIMIT 1"));
+  find.Bind(project.value).Bind(name);
+  GATEWAY_ASSIGN_OR_RETURN(std::vector<Container> found, GetAll<Container>(std::move(find)));
+  return found.empty() ? std::nullopt : std::optional<Container>(std::move(found.front()));
+}
+
+absl::StatusOr<Page<Container>> SqliteTransaction::ListContainers(const ProjectId& project,
+                                                                  const ContainerFilter& filter,
+                                                                  const PageRequest& page) const {
+  Scope scope{"containers", {{"project", project.value}}};
+  if (!filter.name.empty()) scope.columns.emplace_back("name", filter.name);
+  return GetPage<Container>(scope, page);
+}
+
+absl::Status SqliteTransaction::PutContainer(const Container& container) {
+  GATEWAY_ASSIGN_OR_RETURN(
+      Statement put,
+      db_.Prepare("INSERT INTO containers (project, id, name, last_active_us, body) VALUES (?, ?, ?, ?, ?) "
+                  "ON CONFLICT (id) DO UPDATE SET last_active_us = excluded.last_active_us, body = excluded.body"));
+  return put.Bind(container.project.value)
+      .Bind(container.id.value)
+      .Bind(container.name)
+      .Bind(absl::ToUnixMicros(container.last_active_at))
+      .Bind(Encode(container))
+      .Run();
+}
+
+absl::Status SqliteTransaction::DeleteContainer(const ProjectId& project, const ContainerId& id) {
+  return Delete("containers", project, id.value);
+}
+
+absl::Status SqliteTransaction::ForgetContainers(absl::Time last_active_before) {
+  GATEWAY_ASSIGN_OR_RETURN(Statement remove, db_.Prepare("DELETE FROM containers WHERE last_active_us < ?"));
+  return remove.Bind(absl::ToUnixMicros(last_active_before)).Run();
+}
+
+// --- uploads ---
+
+absl::StatusOr<FileUpload> SqliteTransaction::GetUpload(const ProjectId& project, const UploadId& id) const {
+  return GetOne<FileUpload>({"uploads", {{"project", project.value}}}, "upload", id.value);
+}
+
+absl::StatusOr<std::vector<UploadPart>> SqliteTransaction::UploadParts(const ProjectId& project,
+                                                                       const UploadId& id) const {
+  GATEWAY_ASSIGN_OR_RETURN(
+      Statement list, db_.Prepare("SELECT body FROM upload_parts WHERE upload = ? AND project = ? ORDER BY position"));
+  list.Bind(id.value).Bind(project.value);
+  return GetAll<UploadPart>(std::move(list));
+}
+
+absl::StatusOr<std::vector<FileUpload>> SqliteTransaction::UploadsToExpire(absl::Time now) const {
+  GATEWAY_ASSIGN_OR_RETURN(Statement list,
+                           db_.Prepare("SELECT body FROM uploads WHERE pending = 1 AND expires_at_us <= ?"));
+  list.Bind(absl::ToUnixMicros(now));
+  return GetAll<FileUpload>(std::move(list));
+}
+
+absl::Status SqliteTransaction::PutUpload(const FileUpload& upload) {
+  GATEWAY_ASSIGN_OR_RETURN(
+      Statement put,
+      db_.Prepare("INSERT INTO uploads (project, id, pending, expires_at_us, body) VALUES (?, ?, ?, ?, ?) "
+                  "ON CONFLICT (id) DO UPDATE SET pending = excluded.pending, body = excluded.body"));
+  return put.Bind(upload.project.value)
+      .Bind(upload.id.value)
+      .Bind(upload.status == FileUpload::Status::kPending ? 1 : 0)
+      .Bind(absl::ToUnixMicros(upload.expires_at))
+      .Bind(Encode(upload))
+      .Run();
+}
+
+absl::Status SqliteTransaction::PutUploadPart(const UploadPart& part) {
+  GATEWAY_ASSIGN_OR_RETURN(
+      Statement put,
+      db_.Prepare("INSERT INTO upload_parts (project, id, upload, sha256, body) VALUES (?, ?, ?, ?, ?)"));
+  return put.Bind(part.project.value)
+      .Bind(part.id.value)
+      .Bind(part.upload_id.value)
+      .Bind(part.blob.sha256)
+      .Bind(Encode(part))
+      .Run();
+}
+
+absl::Status SqliteTransaction::DeleteUploadParts(const ProjectId& project, const UploadId& id) {
+  GATEWAY_ASSIGN_OR_RETURN(Statement remove, db_.Prepare("DELETE FROM upload_parts WHERE upload = ? AND project = ?"));
+  return remove.Bind(id.value).Bind(project.value).Run();
 }
 
 // --- keys ---

@@ -57,6 +57,14 @@ class SqliteTransaction final : public Transaction {
                                                             const FileId& file) const override;
   absl::StatusOr<std::vector<VectorStoreFile>> AllPendingStoreFiles() const override;
   absl::StatusOr<FileBatch> GetBatch(const ProjectId& project, const StoreId& store, const BatchId& id) const override;
+  absl::StatusOr<Container> GetContainer(const ProjectId& project, const ContainerId& id) const override;
+  absl::StatusOr<std::optional<Container>> FindContainer(const ProjectId& project,
+                                                         const std::string& name) const override;
+  absl::StatusOr<Page<Container>> ListContainers(const ProjectId& project, const ContainerFilter& filter,
+                                                 const PageRequest& page) const override;
+  absl::StatusOr<FileUpload> GetUpload(const ProjectId& project, const UploadId& id) const override;
+  absl::StatusOr<std::vector<UploadPart>> UploadParts(const ProjectId& project, const UploadId& id) const override;
+  absl::StatusOr<std::vector<FileUpload>> UploadsToExpire(absl::Time now) const override;
   absl::StatusOr<std::optional<ApiKey>> FindKey(std::string_view sha256) const override;
   absl::StatusOr<std::vector<ApiKey>> AllKeys() const override;
 
@@ -75,6 +83,12 @@ class SqliteTransaction final : public Transaction {
   absl::Status PutStoreFile(const VectorStoreFile& file) override;
   absl::Status DeleteStoreFile(const ProjectId& project, const StoreId& store, const FileId& file) override;
   absl::Status PutBatch(const FileBatch& batch) override;
+  absl::Status PutContainer(const Container& container) override;
+  absl::Status DeleteContainer(const ProjectId& project, const ContainerId& id) override;
+  absl::Status ForgetContainers(absl::Time last_active_before) override;
+  absl::Status PutUpload(const FileUpload& upload) override;
+  absl::Status PutUploadPart(const UploadPart& part) override;
+  absl::Status DeleteUploadParts(const ProjectId& project, const UploadId& id) override;
   absl::Status PutKey(const ApiKey& key) override;
   absl::Status Append(const RunId& run, std::vector<RunEvent> events) override;
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/types/tool_choice_word.h"
 
 namespace carrel::gateway {
 namespace {
@@ -84,22 +85,13 @@ absl::StatusOr<Json> EncodeTool(const FunctionTool& tool) {
   return Json{{"type", "function"}, {"function", std::move(function)}};
 }
 
+// Built-in tools are functions to the model.
 Json EncodeToolChoice(const ToolChoice& choice) {
-  switch (choice.kind) {
-    case ToolChoice::Kind::kAuto:
-      return "auto";
-    case ToolChoice::Kind::kNone:
-      return "none";
-    case ToolChoice::Kind::kRequired:
-      return "required";
-    case ToolChoice::Kind::kFunction:
-      return {{"type", "function"}, {"function", {{"name", choice.function_name}}}};
-    case ToolChoice::Kind::kCodeInterpreter:
-      return {{"type", "function"}, {"function", {{"name", kCodeToolName}}}};
-    case ToolChoice::Kind::kFileSearch:
-      return {{"type", "function"}, {"function", {{"name", kSearchToolName}}}};
-  }
-  return "auto";
+  if (auto word = ToolChoiceWord(choice.kind); word.has_value()) return *std::move(word);
+  const std::string name = choice.kind == ToolChoice::Kind::kCodeInterpreter ? kCodeToolName
+                           : choice.kind == ToolChoice::Kind::kFileSearch    ? kSearchToolName
+                                                                             : choice.function_name;
+  return {{"type", "function"}, {"function", {{"name", name}}}};
 }
 
 absl::Status EncodeResponseFormat(const ResponseFormat& format, Json& body) {

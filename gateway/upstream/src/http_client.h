@@ -1,7 +1,10 @@
 // HTTP/1.1 requests with streamed answers, over TCP or TLS, directly or through a proxy, with idle connections kept.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>  // brings <utility>, which awaitable.hpp of 1.74 forgets
+// clang-format off: awaitable.hpp of Boost 1.74 needs it and does not include it.
+#include <utility>
+// clang-format on
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>

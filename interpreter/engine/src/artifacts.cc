@@ -30,6 +30,30 @@ constexpr size_t kPartsMax = 16;
 
 bool IsControl(char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7F; }
 
+// The bytes of the character at `at` that a reader takes for something else: control codes above ASCII (a terminal
+// obeys them), line and paragraph separators, byte order marks, and what turns the direction of the text around it. 0:
+// none.
+size_t MisleadingBytes(std::string_view text, size_t at) {
+  const std::string_view rest = text.substr(at, 3);
+  const auto byte = [&](size_t i) { return i < rest.size() ? static_cast<uint8_t>(rest[i]) : uint8_t{0}; };
+  if (byte(0) == 0xC2 && byte(1) >= 0x80 && byte(1) < 0xA0) return 2;                        // U+0080 to U+009F
+  if (byte(0) == 0xD8 && byte(1) == 0x9C) return 2;                                          // U+061C
+  if (byte(0) == 0xE2 && byte(1) == 0x80 && (byte(2) == 0x8E || byte(2) == 0x8F)) return 3;  // U+200E, U+200F
+  if (byte(0) == 0xE2 && byte(1) == 0x80 && byte(2) >= 0xA8 && byte(2) <= 0xAE) return 3;    // U+2028 to U+202E
+  if (byte(0) == 0xE2 && byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9) return 3;    // U+2066 to U+2069
+  if (rest == "\xEF\xBB\xBF") return 3;                                                      // U+FEFF
+  return 0;
+}
+
+// A name that can be shown as it is.
+bool PlainText(std::string_view path) {
+  if (!IsUtf8(path) || std::any_of(path.begin(), path.end(), IsControl)) return false;
+  for (size_t at = 0; at < path.size(); ++at) {
+    if (MisleadingBytes(path, at) > 0) return false;
+  }
+  return true;
+}
+
 bool Hidden(std::string_view path) { return path.starts_with('.') || path.find("/.") != std::string_view::npos; }
 
 bool Changed(const sandbox::WorkspaceEntry& before, const sandbox::WorkspaceEntry& after) {
@@ -52,7 +76,7 @@ std::string_view SkipReason(const sandbox::WorkspaceEntry& entry) {
     case Kind::kDirectory:
       break;
   }
-  if (!IsUtf8(entry.path) || std::any_of(entry.path.begin(), entry.path.end(), IsControl)) return "name";
+  if (!PlainText(entry.path)) return "name";
   if (Hidden(entry.path)) return "hidden";
   return "";
 }
@@ -236,8 +260,12 @@ bool Collect(sandbox::Workspace& workspace, const Limits& limits, ReturnFiles re
 std::string EscapePath(std::string_view path) {
   std::string text;
   const bool valid = IsUtf8(path);
-  for (const char c : path) {
-    const bool escape = IsControl(c) || c == '\\' || (!valid && static_cast<uint8_t>(c) >= 0x80);
+  size_t misleading = 0;
+  for (size_t at = 0; at < path.size(); ++at) {
+    const char c = path[at];
+    if (valid && misleading == 0) misleading = MisleadingBytes(path, at);
+    const bool escape = IsControl(c) || c == '\\' || misleading > 0 || (!valid && static_cast<uint8_t>(c) >= 0x80);
+    if (misleading > 0) --misleading;
     if (escape) {
       text += StrCat("\\x", absl::BytesToHexString(absl::string_view(&c, 1)));
     } else {
@@ -266,8 +294,8 @@ absl::Status CheckPath(std::string_view field, std::string_view path) {
     return InvalidField(field, EscapePath(path.substr(0, 200)), expected);
   };
   if (path.empty() || path.size() > kPathBytesMax) return refuse("1 to 1024 bytes, relative to /mnt/data");
-  if (!IsUtf8(path) || std::any_of(path.begin(), path.end(), IsControl)) {
-    return refuse("UTF-8 without control characters");
+  if (!PlainText(path)) {
+    return refuse("UTF-8 without control characters and without what turns the direction of text around");
   }
   const std::vector<absl::string_view> parts = absl::StrSplit(ToAbsl(path), '/');
   if (parts.size() > kPartsMax) return refuse("at most 16 parts");

@@ -118,7 +118,10 @@ class Call final {
 
   CallResult Run() {
     if (options_.cpu_ns_before) cpu_sample_at_ = started_ + SoonestUseOf(absl::Milliseconds(options_.limits.cpu_ms));
-    outbox_ = EncodeRun(options_.call, options_.limits.display_bytes, options_.code);
+    outbox_ = EncodeRun({.call = options_.call,
+                         .display_bytes_max = options_.limits.display_bytes,
+                         .save_figures = options_.save_figures,
+                         .code = options_.code});
     SendOutbox();
     while (!over_) {
       Wait();
@@ -130,14 +133,16 @@ class Call final {
     outcome.usage.wall_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(absl::Now() - started_));
     outcome.usage.stdout_bytes = stdout_.bytes();
     outcome.usage.stderr_bytes = stderr_.bytes();
-    if (stdout_.cut() || stderr_.cut()) outcome.limits_touched.push_back(LimitName::kOutput);
+    if (OutputCut() && cause_ != Cause::kOutput) outcome.limits_touched.push_back(LimitName::kOutput);
     if (display_dropped_) outcome.limits_touched.push_back(LimitName::kDisplay);
     return std::move(result_);
   }
 
  private:
   // Who ended the call, when it was not the code itself. The first stays.
-  enum class Cause : uint8_t { kNone, kWall, kCpu, kCancelled, kBrokenChannel };
+  enum class Cause : uint8_t { kNone, kWall, kCpu, kOutput, kCancelled, kBrokenChannel };
+
+  [[nodiscard]] bool OutputCut() const { return stdout_.cut() || stderr_.cut(); }
 
   void Wait() {
     std::array<pollfd, 4> fds = {{{.fd = stdout_.fd(), .events = POLLIN, .revents = 0},
@@ -182,6 +187,8 @@ class Call final {
     if (cause_ == Cause::kNone) {
       if (now >= wall_deadline_) {
         Interrupt(Cause::kWall, now);
+      } else if (options_.end_at_output_limit && OutputCut()) {
+        Interrupt(Cause::kOutput, now);
       } else if (sink_.Cancelled()) {
         Interrupt(Cause::kCancelled, now);
       } else if (now >= cpu_sample_at_) {
@@ -196,7 +203,8 @@ class Call final {
       Kill(now);
     } else if (now >= interrupt_again_at_) {
       interrupt_again_at_ = now + kInterruptAgain;
-      (void)jail_.Interrupt();  // it may have ended meanwhile
+      // Who waits for a child with its own SIGINT ignored (os.system) goes on when the child ends.
+      (void)jail_.InterruptAll();  // it may have ended meanwhile
     }
   }
 
@@ -382,6 +390,12 @@ class Call final {
         outcome.limit_value = options_.limits.cpu_ms;
         outcome.message = StrCat("over the CPU time limit of ", options_.limits.cpu_ms, " ms");
         return true;
+      case Cause::kOutput:
+        outcome.kind = OutcomeKind::kOutputLimit;
+        outcome.limit = LimitName::kOutput;
+        outcome.limit_value = options_.limits.output_bytes;
+        outcome.message = StrCat("over the output limit of ", options_.limits.output_bytes, " bytes");
+        return true;
       case Cause::kCancelled:
         outcome.kind = OutcomeKind::kCancelled;
         outcome.message = "the call was cancelled";
@@ -452,52 +466,11 @@ class Call final {
   uint64_t display_left_;
 };
 
-std::string ReadSome(int fd) {
-  std::string text(4096, '\0');
-  const ssize_t count = TEMP_FAILURE_RETRY(::read(fd, text.data(), text.size()));
-  text.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
-  return RepairUtf8(text);
-}
-
 }  // namespace
 
 CallResult RunCall(const CallOptions& options, sandbox::Jail& jail, SessionPipes& pipes, EventSink& sink,
                    const std::atomic<bool>& deleted) {
   return Call(options, jail, pipes, sink, deleted).Run();
-}
-
-absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl::Time deadline) {
-  const std::string hello = EncodeHello(cpus);
-  if (::send(pipes.control.get(), hello.data(), hello.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(hello.size())) {
-    return absl::UnavailableError(StrCat("the interpreter's channel: ", ::strerror(errno)));
-  }
-  FrameReader reader(kFrameOverhead);
-  std::array<char, 256> buffer{};
-  while (true) {
-    std::array<pollfd, 2> fds = {{{.fd = pipes.control.get(), .events = POLLIN, .revents = 0},
-                                  {.fd = jail.exit_fd(), .events = POLLIN, .revents = 0}}};
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) return absl::UnavailableError("the interpreter did not answer in time");
-    const timespec timeout = absl::ToTimespec(left);
-    if (::ppoll(fds.data(), fds.size(), &timeout, nullptr) < 0 && errno != EINTR) {
-      return absl::InternalError(StrCat("ppoll: ", ::strerror(errno)));
-    }
-    const ssize_t count = ::recv(pipes.control.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (count > 0) {
-      reader.Append(std::string_view(buffer.data(), static_cast<size_t>(count)));
-      const std::optional<absl::StatusOr<Frame>> frame = reader.Next();
-      if (!frame) continue;
-      const ReadyFrame* ready = frame->ok() ? std::get_if<ReadyFrame>(&**frame) : nullptr;
-      if (ready == nullptr || ready->version != kFramesVersion) {
-        return absl::UnavailableError("the interpreter speaks another version of the protocol");
-      }
-      return absl::OkStatus();
-    }
-    if (count == 0 || fds[1].revents != 0) {
-      return absl::UnavailableError(
-          StrCat("the interpreter ended at its start: ", ReadSome(pipes.standard_error.get())));
-    }
-  }
 }
 
 }  // namespace carrel::interpreter

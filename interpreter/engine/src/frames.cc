@@ -15,8 +15,12 @@ constexpr size_t kValueBytesMax = 16 << 10;
 constexpr size_t kTracebackBytesMax = 64 << 10;
 constexpr size_t kBundleEntriesMax = 64;
 
+// RUN.flags
+constexpr uint8_t kSaveFigures = 1;
+
 enum Type : uint8_t {
   kHello = 0x01,
+  kWarm = 0x04,
   kRun = 0x02,
   kAck = 0x03,
   kReady = 0x81,
@@ -121,13 +125,20 @@ std::string EncodeHello(uint32_t cpus) {
   return WithLength(body);
 }
 
-std::string EncodeRun(uint64_t call, uint64_t display_bytes_max, std::string_view code) {
+std::string EncodeWarm() {
+  std::string body;
+  Put(body, static_cast<uint8_t>(kWarm));
+  return WithLength(body);
+}
+
+std::string EncodeRun(const RunFrame& frame) {
   std::string body;
   Put(body, static_cast<uint8_t>(kRun));
-  Put(body, call);
-  Put(body, display_bytes_max);
-  Put(body, static_cast<uint32_t>(code.size()));
-  body.append(code);
+  Put(body, frame.call);
+  Put(body, frame.display_bytes_max);
+  Put(body, static_cast<uint8_t>(frame.save_figures ? kSaveFigures : 0));
+  Put(body, static_cast<uint32_t>(frame.code.size()));
+  body.append(frame.code);
   return WithLength(body);
 }
 

@@ -1,13 +1,10 @@
 #include "interpreter/engine/session.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <utility>
 
@@ -25,26 +22,6 @@ constexpr sandbox::ListOptions kListOptions = {
     .entries_max = 10'000, .depth_max = 16, .time_max = absl::Milliseconds(250)};
 // A workspace with less than a page left refuses the next write.
 constexpr uint64_t kPageBytes = 4096;
-
-struct Ends {
-  UniqueFd ours;
-  UniqueFd theirs;
-};
-
-// Ours is non-blocking; theirs must block, for it is the code's own descriptor.
-absl::StatusOr<Ends> MakePipe() {
-  std::array<int, 2> fds{};
-  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe2");
-  Ends ends{.ours = UniqueFd(fds[0]), .theirs = UniqueFd(fds[1])};
-  if (::fcntl(fds[0], F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus(errno, "fcntl");
-  return ends;
-}
-
-absl::StatusOr<Ends> MakeControl() {
-  std::array<int, 2> fds{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) return ErrnoStatus(errno, "socketpair");
-  return Ends{.ours = UniqueFd(fds[0]), .theirs = UniqueFd(fds[1])};
-}
 
 WorkspaceFile ToFile(const sandbox::WorkspaceEntry& entry) {
   return {.path = entry.path, .size_bytes = entry.size_bytes, .modified_at = absl::FromUnixNanos(entry.modified_ns)};
@@ -91,45 +68,24 @@ class Session::Turn final {
   Session& session_;
 };
 
-absl::StatusOr<std::shared_ptr<Session>> Session::Start(SessionOptions options, sandbox::JailMaker& jails) {
-  absl::StatusOr<Ends> out = MakePipe();
-  if (!out.ok()) return out.status();
-  absl::StatusOr<Ends> err = MakePipe();
-  if (!err.ok()) return err.status();
-  absl::StatusOr<Ends> control = MakeControl();
-  if (!control.ok()) return control.status();
-
-  const absl::Time deadline = absl::Now() + options.start_max;
-  sandbox::JailRequest request{.policy = options.runtime,
-                               .limits = ToJailLimits(options.limits),
-                               .standard_input = UniqueFd(),
-                               .standard_output = std::move(out->theirs),
-                               .standard_error = std::move(err->theirs),
-                               .control = std::move(control->theirs)};
-  absl::StatusOr<std::unique_ptr<sandbox::Jail>> jail = jails.Create(std::move(request), deadline);
-  if (!jail.ok()) return jail.status();
-  SessionPipes pipes{.standard_output = std::move(out->ours),
-                     .standard_error = std::move(err->ours),
-                     .control = std::move(control->ours)};
-  const auto cpus = static_cast<uint32_t>((options.limits.cpu_millis + 999) / 1000);
-  if (absl::Status greeted = Greet(**jail, pipes, cpus, deadline); !greeted.ok()) return greeted;
-  const sandbox::JailReport report = jails.report();
-  return std::shared_ptr<Session>(
-      new Session(std::move(options), *std::move(jail), std::move(pipes), report.tier, report.weakened));
-}
-
-Session::Session(SessionOptions options, std::unique_ptr<sandbox::Jail> jail, SessionPipes pipes, std::string isolation,
-                 std::vector<std::string> weakened)
-    : options_(std::move(options)),
-      jail_(std::move(jail)),
-      pipes_(std::move(pipes)),
-      isolation_(std::move(isolation)),
-      weakened_(std::move(weakened)),
+Session::Session(SessionOptions options, InterpreterProcess process, Admission::Room room,
+                 const sandbox::JailReport& report, Statistics& statistics)
+    : room_(std::move(room)),
+      statistics_(statistics),
+      options_(std::move(options)),
+      jail_(std::move(process.jail)),
+      pipes_(std::move(process.pipes)),
+      isolation_(report.tier),
+      weakened_(report.weakened),
       created_at_(absl::Now()),
       last_used_at_(created_at_),
       idle_timeout_(options_.idle_timeout) {}
 
-Session::~Session() = default;
+Session::~Session() {
+  const absl::Time since = absl::Now();
+  jail_.reset();
+  statistics_.Add(Step::kEnd, absl::Now() - since);
+}
 
 absl::Status Session::DeadStatus() const {
   return absl::FailedPreconditionError(StrCat("session ", options_.session_id, " is dead: ", death_reason_));
@@ -189,11 +145,14 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
                       .code = cell.code,
                       .limits = *limits,
                       .cpu_ns_before = std::nullopt,
-                      .interrupt_grace = options_.interrupt_grace};
+                      .interrupt_grace = options_.interrupt_grace,
+                      .end_at_output_limit = cell.end_at_output_limit,
+                      .save_figures = cell.save_figures};
   if (before.ok() && before->counted) options.cpu_ns_before = before->cpu_ns;
   {
     const std::lock_guard lock(interrupt_mutex_);
     cell_runs_ = true;
+    interrupts_ = 0;
   }
   CallResult result = RunCall(options, *jail_, pipes_, sink, deleted_);
   {
@@ -241,13 +200,16 @@ void Session::ReportFiles(const Cell& cell, const Limits& limits, Outcome& outco
 absl::StatusOr<bool> Session::Interrupt() {
   const std::lock_guard lock(interrupt_mutex_);
   if (!cell_runs_) return false;
-  if (absl::Status status = jail_->Interrupt(); !status.ok()) return status;
+  // Who has to ask twice has met code that waits for a child with its own SIGINT ignored.
+  if (absl::Status status = interrupts_++ == 0 ? jail_->Interrupt() : jail_->InterruptAll(); !status.ok())
+    return status;
   return true;
 }
 
 absl::StatusOr<WorkspaceFile> Session::WriteFile(const std::string& path, UniqueFd source, bool replace) {
   const std::lock_guard lock(workspace_mutex_);
-  absl::StatusOr<sandbox::WorkspaceEntry> entry = jail_->workspace().Write(path, std::move(source), replace);
+  absl::StatusOr<sandbox::WorkspaceEntry> entry =
+      jail_->workspace().Write(path, std::move(source), {.replace = replace});
   if (!entry.ok()) return entry.status();
   workspace_[path] = *entry;  // it is no artifact of the next call
   return ToFile(*entry);
@@ -281,6 +243,19 @@ absl::StatusOr<bool> Session::RemoveFile(const std::string& path) {
   return removed;
 }
 
+absl::StatusOr<ArchiveSummary> Session::ExportWorkspace(const TarWriter::Sink& sink) {
+  return WriteArchive(jail_->workspace(), sink);
+}
+
+absl::StatusOr<ArchiveSummary> Session::ImportWorkspace(int archive, uint64_t archive_bytes, bool replace) {
+  const std::lock_guard lock(workspace_mutex_);
+  absl::StatusOr<ImportedArchive> imported =
+      ReadArchive(jail_->workspace(), archive, archive_bytes, options_.limits.workspace_bytes, replace);
+  if (!imported.ok()) return imported.status();
+  for (sandbox::WorkspaceEntry& entry : imported->written) workspace_[entry.path] = entry;
+  return std::move(imported->summary);
+}
+
 void Session::Kill(std::string_view reason) {
   {
     const std::lock_guard lock(mutex_);
@@ -291,7 +266,18 @@ void Session::Kill(std::string_view reason) {
   (void)jail_->KillAll();  // what it did shows in the exit; the jail's end kills for certain
 }
 
-void Session::Delete() { Kill("it was deleted"); }
+void Session::Delete(std::string_view reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (turns_.empty()) {
+      if (death_reason_.empty()) death_reason_ = std::string(reason);
+      deleted_.store(true);
+      // At once all of it: to kill first what runs would be a question more.
+      return jail_->BeginEnd();
+    }
+  }
+  Kill(reason);
+}
 
 SessionInfo Session::Info() {
   const std::lock_guard lock(mutex_);
@@ -302,6 +288,7 @@ SessionInfo Session::Info() {
                    .death_reason = death_reason_,
                    .limits = options_.limits,
                    .idle_timeout = idle_timeout_,
+                   .lifetime = options_.lifetime,
                    .created_at = created_at_,
                    .last_used_at = last_used_at_,
                    .calls = calls_,
@@ -312,9 +299,13 @@ SessionInfo Session::Info() {
   return info;
 }
 
-absl::Time Session::ExpiresAt() {
+Session::Expiry Session::ExpiresAt() {
   const std::lock_guard lock(mutex_);
-  return turns_.empty() ? last_used_at_ + idle_timeout_ : absl::InfiniteFuture();
+  const Expiry absolute{created_at_ + options_.lifetime,
+                        StrCat("its lifetime of ", absl::FormatDuration(options_.lifetime), " was over")};
+  const absl::Time idle_at = turns_.empty() ? last_used_at_ + idle_timeout_ : absl::InfiniteFuture();
+  if (absolute.at <= idle_at) return absolute;
+  return {idle_at, StrCat("no call for ", absl::FormatDuration(idle_timeout_))};
 }
 
 void Session::SetIdleTimeout(absl::Duration timeout) {

@@ -26,7 +26,6 @@ constexpr size_t kCodeBytesMax = 1 << 20;
 constexpr absl::Duration kIdleMin = absl::Seconds(1);
 constexpr absl::Duration kIdleMax = absl::Hours(24);
 constexpr auto kExpiryPeriod = std::chrono::milliseconds(250);
-constexpr absl::Duration kRetryWhenFull = absl::Seconds(5);
 
 std::string MakeId() {
   std::array<char, 16> bytes{};
@@ -75,20 +74,36 @@ class CountingSink final : public EventSink {
 
 }  // namespace
 
-SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails)
+SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledger* ledger)
     : options_([&] {
         if (options.memory_bytes_total_max == 0) options.memory_bytes_total_max = MachineMemory() / 4 * 3;
         return options;
       }()),
       jails_(jails),
-      expirer_([this] { ExpireLoop(); }) {}
+      ledger_(ledger != nullptr ? *ledger : own_ledger_),
+      admission_({.sessions_max = options_.sessions_max,
+                  .sessions_per_owner_max = options_.sessions_per_owner_max,
+                  .memory_bytes_total_max = options_.memory_bytes_total_max,
+                  .waiting_max = options_.admission_waiting_max,
+                  .wait_max = options_.admission_wait_max}),
+      pool_(options_.pool, jails, statistics_),
+      expirer_([this] { ExpireLoop(); }),
+      burier_([this] { BuryLoop(); }) {}
 
 SessionTable::~SessionTable() {
   Stop();
+  {
+    const std::lock_guard lock(mutex_);
+    buried_all_ = true;
+    dying_changed_.notify_all();
+  }
   expirer_.join();
+  burier_.join();
 }
 
 void SessionTable::Stop() {
+  admission_.Stop();
+  pool_.Stop();
   std::vector<std::shared_ptr<Session>> doomed;
   {
     const std::lock_guard lock(mutex_);
@@ -97,7 +112,10 @@ void SessionTable::Stop() {
     for (auto& [id, session] : sessions_) doomed.push_back(std::move(session));
     sessions_.clear();
   }
-  for (const std::shared_ptr<Session>& session : doomed) session->Kill("the server stops");
+  for (const std::shared_ptr<Session>& session : doomed) {
+    ledger_.Ended(session->id(), session->owner(), "the service was stopped");
+    session->Delete("the service stops");
+  }
 }
 
 absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& options) const {
@@ -110,6 +128,11 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
       options.idle_timeout == absl::ZeroDuration() ? options_.idle_timeout : options.idle_timeout;
   if (idle < kIdleMin || idle > kIdleMax) {
     return InvalidField("idle_timeout_ms", StrCat(absl::ToInt64Milliseconds(idle)), "1000 to 86400000");
+  }
+  const absl::Duration lifetime = options.lifetime == absl::ZeroDuration() ? options_.lifetime : options.lifetime;
+  if (lifetime < kIdleMin || lifetime > options_.lifetime) {
+    return InvalidField("lifetime_ms", StrCat(absl::ToInt64Milliseconds(lifetime)),
+                        StrCat("1000 to ", absl::ToInt64Milliseconds(options_.lifetime)));
   }
   const std::string runtime = options.runtime.empty() ? std::string(kDefaultRuntime) : options.runtime;
   const std::vector<sandbox::PolicyInfo> policies = jails_.policies();
@@ -130,35 +153,9 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
                         .limits = *limits,
                         .maxima = maxima,
                         .idle_timeout = idle,
+                        .lifetime = lifetime,
                         .calls_waiting_max = options_.calls_waiting_max,
                         .interrupt_grace = options_.interrupt_grace};
-}
-
-absl::Status SessionTable::Admit(const SessionOptions& options) const {
-  if (stopping_) return absl::UnavailableError("the server stops");
-  uint64_t sessions = sessions_.size() + starting_.size();
-  uint64_t of_owner = 0;
-  uint64_t memory = options.limits.memory_bytes;
-  for (const auto& [id, session] : sessions_) {
-    of_owner += session->owner() == options.owner ? 1 : 0;
-    memory += session->limits().memory_bytes;
-  }
-  for (const auto& [id, reservation] : starting_) {
-    of_owner += reservation.owner == options.owner ? 1 : 0;
-    memory += reservation.memory_bytes;
-  }
-  if (sessions >= options_.sessions_max) {
-    return TryLater(StrCat("there are ", sessions, " sessions already, the most this server has"), kRetryWhenFull);
-  }
-  if (of_owner >= options_.sessions_per_owner_max) {
-    return TryLater(StrCat("the owner has ", of_owner, " sessions already, the most one may have"), kRetryWhenFull);
-  }
-  if (memory > options_.memory_bytes_total_max) {
-    return TryLater(StrCat("the memory limits of all sessions together would be ", memory, " bytes, over ",
-                           options_.memory_bytes_total_max),
-                    kRetryWhenFull);
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const CreateOptions& create) {
@@ -168,33 +165,78 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const CreateOption
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return !starting_.contains(id) || stopping_; });
+    if (stopping_) return absl::UnavailableError("the server stops");
     if (const auto found = sessions_.find(id); found != sessions_.end()) {
       if (found->second->owner() == prepared->owner && found->second->runtime() == prepared->runtime) {
         return found->second;
       }
       return absl::AlreadyExistsError(StrCat("the session id ", id, " is taken"));
     }
-    if (absl::Status status = Admit(*prepared); !status.ok()) return status;
-    starting_.emplace(id, Reservation{prepared->owner, prepared->limits.memory_bytes});
+    starting_.insert(id);
   }
-  absl::StatusOr<std::shared_ptr<Session>> session = Session::Start(*std::move(prepared), jails_);
+  absl::StatusOr<std::shared_ptr<Session>> session = Make(*std::move(prepared), create.cancelled);
   const std::lock_guard lock(mutex_);
   starting_.erase(id);
   changed_.notify_all();
   if (!session.ok()) return session.status();
   if (stopping_) return absl::UnavailableError("the server stops");
   sessions_.emplace(id, *session);
+  if (!create.throw_away) ledger_.Began(id, (*session)->owner());
   return session;
 }
 
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::Make(SessionOptions options,
+                                                            const std::function<bool()>& cancelled) {
+  const absl::Time arrived = absl::Now();
+  absl::StatusOr<Admission::Room> room = admission_.Enter(options.owner, options.limits.memory_bytes, cancelled);
+  if (!room.ok()) {
+    if (absl::IsResourceExhausted(room.status())) statistics_.Count(Event::kRefused);
+    return room.status();
+  }
+  statistics_.Add(Step::kAdmission, absl::Now() - arrived);
+  absl::StatusOr<InterpreterProcess> process = TakeOrStart(options);
+  if (!process.ok()) {
+    statistics_.Count(Event::kStartFailed);
+    return process.status();
+  }
+  return std::make_shared<Session>(std::move(options), *std::move(process), *std::move(room), jails_.report(),
+                                   statistics_);
+}
+
+absl::StatusOr<InterpreterProcess> SessionTable::TakeOrStart(const SessionOptions& options) {
+  const absl::Time since = absl::Now();
+  const sandbox::JailLimits limits = ToJailLimits(options.limits);
+  if (std::optional<InterpreterProcess> pooled = pool_.Take(options.runtime, limits)) {
+    statistics_.Count(Event::kStartedPooled);
+    statistics_.Add(Step::kStartPooled, absl::Now() - since);
+    return *std::move(pooled);
+  }
+  absl::StatusOr<InterpreterProcess> started =
+      StartInterpreter({.runtime = options.runtime, .limits = limits}, jails_, statistics_);
+  if (!started.ok()) return started.status();
+  statistics_.Count(Event::kStartedForked);
+  statistics_.Add(Step::kStartForked, absl::Now() - since);
+  return started;
+}
+
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(std::string_view owner, std::string_view session_id) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(session_id);
+    if (found != sessions_.end() && found->second->owner() == owner) return found->second;
+  }
+  const std::optional<std::string> fate = ledger_.Fate(owner, session_id);
+  return absl::NotFoundError(StrCat("no session \"", absl::CHexEscape(ToAbsl(session_id.substr(0, kIdBytesMax))), "\"",
+                                    fate ? StrCat(": ", *fate) : ""));
+}
+
+std::shared_ptr<Session> SessionTable::TakeOut(const std::string& session_id) {
   const std::lock_guard lock(mutex_);
   const auto found = sessions_.find(session_id);
-  if (found == sessions_.end() || found->second->owner() != owner) {
-    return absl::NotFoundError(
-        StrCat("no session \"", absl::CHexEscape(ToAbsl(session_id.substr(0, kIdBytesMax))), "\""));
-  }
-  return found->second;
+  if (found == sessions_.end()) return nullptr;
+  std::shared_ptr<Session> session = std::move(found->second);
+  sessions_.erase(found);
+  return session;
 }
 
 std::vector<std::shared_ptr<Session>> SessionTable::List(std::string_view owner) {
@@ -222,7 +264,8 @@ bool SessionTable::Delete(std::string_view owner, std::string_view session_id) {
     session = std::move(found->second);
     sessions_.erase(found);
   }
-  session->Delete();
+  ledger_.Ended(session->id(), session->owner(), "it was deleted");
+  session->Delete("it was deleted");
   return true;
 }
 
@@ -236,24 +279,36 @@ absl::StatusOr<Outcome> SessionTable::Execute(const ExecuteOptions& options, Eve
   }
   absl::StatusOr<std::shared_ptr<Session>> session = Find(options.owner, options.session_id);
   if (!session.ok()) return session.status();
-  return (*session)->Execute({.code = options.code, .limits = options.limits, .return_files = options.return_files},
+  return (*session)->Execute({.code = options.code,
+                              .limits = options.limits,
+                              .return_files = options.return_files,
+                              .end_at_output_limit = options.end_at_output_limit,
+                              .save_figures = options.save_figures},
                              sink);
 }
 
 absl::StatusOr<Outcome> SessionTable::ExecuteOnce(const ExecuteOptions& options, EventSink& sink) {
-  absl::StatusOr<std::shared_ptr<Session>> session =
-      Create({.owner = options.owner, .runtime = options.runtime, .limits = options.limits});
+  absl::StatusOr<std::shared_ptr<Session>> session = Create({.owner = options.owner,
+                                                             .runtime = options.runtime,
+                                                             .limits = options.limits,
+                                                             .cancelled = [&sink] { return sink.Cancelled(); },
+                                                             .throw_away = true});
   if (!session.ok()) return session.status();
   const absl::Duration linger =
       options.return_files == ReturnFiles::kReferences ? options_.linger : absl::ZeroDuration();
   CountingSink counting(sink);
-  absl::StatusOr<Outcome> outcome =
-      (*session)->Execute({.code = options.code, .return_files = options.return_files, .linger = linger}, counting);
+  absl::StatusOr<Outcome> outcome = (*session)->Execute({.code = options.code,
+                                                         .return_files = options.return_files,
+                                                         .end_at_output_limit = options.end_at_output_limit,
+                                                         .save_figures = options.save_figures,
+                                                         .linger = linger},
+                                                        counting);
   if (linger > absl::ZeroDuration() && counting.artifacts() > 0 && !sink.Cancelled()) {
     (*session)->SetIdleTimeout(linger);
     (*session)->Kill("it was made for one call, and that has ended; its files stay for a while");
   } else {
-    (void)Delete(options.owner, (*session)->id());
+    (void)TakeOut((*session)->id());  // or it was deleted meanwhile
+    Bury(*std::move(session));
   }
   return outcome;
 }
@@ -267,19 +322,43 @@ void SessionTable::ExpireLoop() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     changed_.wait_for(lock, kExpiryPeriod);
-    std::vector<std::shared_ptr<Session>> expired;
+    std::vector<std::pair<std::shared_ptr<Session>, std::string>> expired;
     const absl::Time now = absl::Now();
     for (auto entry = sessions_.begin(); entry != sessions_.end();) {
-      if (entry->second->ExpiresAt() <= now) {
-        expired.push_back(std::move(entry->second));
+      Session::Expiry expiry = entry->second->ExpiresAt();
+      if (expiry.at <= now) {
+        expired.emplace_back(std::move(entry->second), std::move(expiry.reason));
         entry = sessions_.erase(entry);
       } else {
         ++entry;
       }
     }
     lock.unlock();
-    for (const std::shared_ptr<Session>& session : expired) session->Delete();
-    expired.clear();
+    for (auto& [session, reason] : expired) {
+      statistics_.Count(Event::kExpired);
+      ledger_.Ended(session->id(), session->owner(), reason);
+      session->Delete(reason);
+      Bury(std::move(session));
+    }
+    lock.lock();
+  }
+}
+
+void SessionTable::Bury(std::shared_ptr<Session> session) {
+  session->Delete("it has ended");
+  const std::lock_guard lock(mutex_);
+  dying_.push_back(std::move(session));
+  dying_changed_.notify_one();
+}
+
+void SessionTable::BuryLoop() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    dying_changed_.wait(lock, [this] { return buried_all_ || !dying_.empty(); });
+    if (dying_.empty()) return;
+    std::vector<std::shared_ptr<Session>> dead = std::exchange(dying_, {});
+    lock.unlock();
+    dead.clear();  // their jails were told to end already: together they take as long as one
     lock.lock();
   }
 }

@@ -21,6 +21,8 @@ namespace {
 
 constexpr size_t kDataBytesMax = 1 << 20;
 constexpr size_t kDownloadPieceBytes = 256 << 10;
+// Headers and padding of an archive of 10000 entries.
+constexpr uint64_t kArchiveOverheadMax = 64 << 20;
 
 class ServiceImpl final : public v1::CodeInterpreter::Service {
  public:
@@ -28,13 +30,15 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
 
   grpc::Status CreateSession(grpc::ServerContext* context, const v1::CreateSessionRequest* request,
                              v1::Session* response) override {
-    const absl::StatusOr<std::shared_ptr<Session>> session =
-        table_.Create({.owner = request->owner(),
-                       .runtime = request->runtime(),
-                       .limits = FromProto(request->limits()),
-                       .idle_timeout = absl::Milliseconds(
-                           static_cast<int64_t>(std::min<uint64_t>(request->idle_timeout_ms(), INT64_MAX))),
-                       .session_id = request->session_id()});
+    const absl::StatusOr<std::shared_ptr<Session>> session = table_.Create(
+        {.owner = request->owner(),
+         .runtime = request->runtime(),
+         .limits = FromProto(request->limits()),
+         .idle_timeout =
+             absl::Milliseconds(static_cast<int64_t>(std::min<uint64_t>(request->idle_timeout_ms(), INT64_MAX))),
+         .lifetime = absl::Milliseconds(static_cast<int64_t>(std::min<uint64_t>(request->lifetime_ms(), INT64_MAX))),
+         .session_id = request->session_id(),
+         .cancelled = [context] { return context->IsCancelled(); }});
     if (!session.ok()) return Refuse(session.status(), *context);
     *response = ToProto((*session)->Info());
     return grpc::Status::OK;
@@ -72,7 +76,9 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
                                                       .runtime = request->runtime(),
                                                       .code = request->code(),
                                                       .limits = FromProto(request->limits()),
-                                                      .return_files = *return_files},
+                                                      .return_files = *return_files,
+                                                      .end_at_output_limit = request->end_at_output_limit(),
+                                                      .save_figures = request->save_figures()},
                                                      events);
     if (!outcome.ok()) return Refuse(outcome.status(), *context);
     events.Finish(*std::move(outcome));
@@ -125,6 +131,35 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status ExportWorkspace(grpc::ServerContext* context, const v1::ExportWorkspaceRequest* request,
+                               grpc::ServerWriter<v1::ExportWorkspaceResponse>* writer) override {
+    const absl::StatusOr<std::shared_ptr<Session>> session = table_.Find(request->owner(), request->session_id());
+    if (!session.ok()) return Refuse(session.status(), *context);
+    v1::ExportWorkspaceResponse response;
+    std::string gathered;
+    const auto send = [&] {
+      response.set_data(std::exchange(gathered, {}));
+      return writer->Write(response) ? absl::OkStatus() : absl::CancelledError("cancelled while exporting");
+    };
+    const absl::StatusOr<ArchiveSummary> summary = (*session)->ExportWorkspace([&](std::string_view bytes) {
+      gathered.append(bytes);
+      return gathered.size() < kDownloadPieceBytes ? absl::OkStatus() : send();
+    });
+    if (!summary.ok()) return Refuse(summary.status(), *context);
+    if (const absl::Status sent = send(); !sent.ok()) return Refuse(sent, *context);
+    *response.mutable_summary() = ToProto(*summary);
+    writer->Write(response);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ImportWorkspace(grpc::ServerContext* context, grpc::ServerReader<v1::ImportWorkspaceRequest>* reader,
+                               v1::ImportWorkspaceResponse* response) override {
+    const absl::StatusOr<ArchiveSummary> summary = Import(*context, *reader);
+    if (!summary.ok()) return Refuse(summary.status(), *context);
+    *response->mutable_summary() = ToProto(*summary);
+    return grpc::Status::OK;
+  }
+
   grpc::Status GetCapabilities(grpc::ServerContext* /*context*/, const v1::GetCapabilitiesRequest* /*request*/,
                                v1::Capabilities* response) override {
     const sandbox::JailReport report = table_.jails().report();
@@ -145,6 +180,20 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status GetStatistics(grpc::ServerContext* /*context*/, const v1::GetStatisticsRequest* /*request*/,
+                             v1::Statistics* response) override {
+    for (const StepSummary& summary : table_.statistics().Steps()) *response->add_steps() = ToProto(summary);
+    for (size_t i = 0; i < static_cast<size_t>(Event::kEventsMax); ++i) {
+      const auto event = static_cast<Event>(i);
+      (*response->mutable_events())[std::string(EventName(event))] = table_.statistics().Total(event);
+    }
+    response->set_sessions(table_.size());
+    response->set_waiting(table_.waiting());
+    response->set_pool_ready(table_.pool().ready());
+    response->set_pool_memory_bytes(table_.pool().memory_bytes());
+    return grpc::Status::OK;
+  }
+
  private:
   static grpc::Status Refuse(const absl::Status& status, grpc::ServerContext& context) {
     return rpc::ToGrpc(WithDetail(status), context);
@@ -162,6 +211,39 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     }
   }
 
+  absl::StatusOr<ArchiveSummary> Import(grpc::ServerContext& context,
+                                        grpc::ServerReader<v1::ImportWorkspaceRequest>& reader) {
+    v1::ImportWorkspaceRequest part;
+    if (!reader.Read(&part) || !part.has_header()) {
+      return InvalidField("part", "missing", "a header as the first message");
+    }
+    const v1::ImportWorkspaceHeader header = std::move(*part.mutable_header());
+    const absl::StatusOr<std::shared_ptr<Session>> session = table_.Find(header.owner(), header.session_id());
+    if (!session.ok()) return session.status();
+    const uint64_t bytes_max = (*session)->limits().workspace_bytes + kArchiveOverheadMax;
+    absl::StatusOr<Spool> spool = Spool::Open(options_.spool_dir);
+    if (!spool.ok()) return spool.status();
+    while (reader.Read(&part)) {
+      if (!part.has_data()) return InvalidField("part", "a second header", "data after the header");
+      if (absl::Status added = AddTo(*spool, part.data(), bytes_max); !added.ok()) return added;
+    }
+    if (context.IsCancelled()) return absl::CancelledError("cancelled while importing");
+    const uint64_t size = spool->size_bytes();
+    const absl::StatusOr<UniqueFd> archive = (*std::move(spool)).Rewind();
+    if (!archive.ok()) return archive.status();
+    return (*session)->ImportWorkspace(archive->get(), size, header.replace());
+  }
+
+  static absl::Status AddTo(Spool& spool, const std::string& data, uint64_t bytes_max) {
+    if (data.size() > kDataBytesMax) {
+      return InvalidField("data", StrCat(data.size(), " bytes"), "at most 1048576 bytes a message");
+    }
+    if (spool.size_bytes() + data.size() > bytes_max) {
+      return absl::ResourceExhaustedError(StrCat("over the ", bytes_max, " bytes that fit into the workspace"));
+    }
+    return spool.Append(data);
+  }
+
   absl::StatusOr<WorkspaceFile> Upload(grpc::ServerContext& context,
                                        grpc::ServerReader<v1::UploadFileRequest>& reader) {
     v1::UploadFileRequest part;
@@ -173,19 +255,14 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     const absl::StatusOr<std::shared_ptr<Session>> session = table_.Find(header.owner(), header.session_id());
     if (!session.ok()) return session.status();
     const uint64_t bytes_max = (*session)->limits().workspace_bytes;
-    const auto too_large = [&] {
+    if (header.size_bytes() > bytes_max) {
       return absl::ResourceExhaustedError(StrCat("the file does not fit the workspace of ", bytes_max, " bytes"));
-    };
-    if (header.size_bytes() > bytes_max) return too_large();
+    }
     absl::StatusOr<Spool> spool = Spool::Open(options_.spool_dir);
     if (!spool.ok()) return spool.status();
     while (reader.Read(&part)) {
       if (!part.has_data()) return InvalidField("part", "a second header", "data after the header");
-      if (part.data().size() > kDataBytesMax) {
-        return InvalidField("data", StrCat(part.data().size(), " bytes"), "at most 1048576 bytes a message");
-      }
-      if (spool->size_bytes() + part.data().size() > bytes_max) return too_large();
-      if (absl::Status appended = spool->Append(part.data()); !appended.ok()) return appended;
+      if (absl::Status added = AddTo(*spool, part.data(), bytes_max); !added.ok()) return added;
     }
     // A client that went away in the middle has not finished its file.
     if (context.IsCancelled()) return absl::CancelledError("cancelled while uploading");

@@ -88,7 +88,9 @@ void EventStream::WriteLoop() {
     const v1::ExecuteEvent event = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    const bool written = writer_.Write(event);  // blocks while the client does not read; fails once it is gone
+    // Blocks while the client does not read; fails once it is gone. The last event travels with the call's status.
+    const bool written =
+        event.has_finished() ? (writer_.WriteLast(event, grpc::WriteOptions()), true) : writer_.Write(event);
     lock.lock();
     queue_bytes_ -= event.ByteSizeLong();
     if (!written) {

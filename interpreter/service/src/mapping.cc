@@ -1,5 +1,6 @@
 #include "mapping.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -73,6 +74,22 @@ v1::Session ToProto(const SessionInfo& info) {
   proto.set_last_used_at_ms(absl::ToUnixMillis(info.last_used_at));
   proto.set_calls(info.calls);
   proto.set_isolation(info.isolation);
+  proto.set_lifetime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(info.lifetime)));
+  proto.set_expires_at_ms(
+      absl::ToUnixMillis(std::min(info.last_used_at + info.idle_timeout, info.created_at + info.lifetime)));
+  return proto;
+}
+
+v1::StepTime ToProto(const StepSummary& summary) {
+  const auto us = [](absl::Duration length) { return static_cast<uint64_t>(absl::ToInt64Microseconds(length)); };
+  v1::StepTime proto;
+  proto.set_step(std::string(StepName(summary.step)));
+  proto.set_count(summary.count);
+  proto.set_sum_us(us(summary.sum));
+  proto.set_p50_us(us(summary.p50));
+  proto.set_p95_us(us(summary.p95));
+  proto.set_p99_us(us(summary.p99));
+  proto.set_max_us(us(summary.max));
   return proto;
 }
 
@@ -128,6 +145,15 @@ v1::File ToProto(const WorkspaceFile& file) {
   proto.set_path(file.path);
   proto.set_size_bytes(file.size_bytes);
   proto.set_modified_at_ms(absl::ToUnixMillis(file.modified_at));
+  return proto;
+}
+
+v1::WorkspaceSummary ToProto(const ArchiveSummary& summary) {
+  v1::WorkspaceSummary proto;
+  proto.set_files(summary.files);
+  proto.set_directories(summary.directories);
+  proto.set_bytes(summary.bytes);
+  for (const SkippedFile& file : summary.skipped) *proto.add_skipped() = ToProto(file);
   return proto;
 }
 

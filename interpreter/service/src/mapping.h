@@ -9,6 +9,7 @@
 #include "interpreter/engine/limits.h"
 #include "interpreter/engine/outcome.h"
 #include "interpreter/engine/session.h"
+#include "interpreter/engine/statistics.h"
 #include "sandbox/jail.h"
 
 namespace carrel::interpreter {
@@ -17,10 +18,12 @@ namespace carrel::interpreter {
 [[nodiscard]] v1::Limits ToProto(const Limits& limits);
 [[nodiscard]] absl::StatusOr<ReturnFiles> FromProto(v1::ReturnFiles return_files);
 [[nodiscard]] v1::Session ToProto(const SessionInfo& info);
+[[nodiscard]] v1::StepTime ToProto(const StepSummary& summary);
 [[nodiscard]] v1::Outcome ToProto(Outcome outcome);
 [[nodiscard]] v1::Display ToProto(Display display);
 [[nodiscard]] v1::Artifact ToProto(Artifact artifact);
 [[nodiscard]] v1::File ToProto(const WorkspaceFile& file);
+[[nodiscard]] v1::WorkspaceSummary ToProto(const ArchiveSummary& summary);
 [[nodiscard]] v1::SkippedFile ToProto(const SkippedFile& file);
 [[nodiscard]] common::v1::Layer ToProto(const sandbox::LayerState& layer);
 // An engine's status with its facts as rpc_kit sends them.

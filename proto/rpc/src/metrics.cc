@@ -1,5 +1,7 @@
 #include "metrics.h"
 
+#include <prometheus/client_metric.h>
+#include <prometheus/collectable.h>
 #include <prometheus/counter.h>
 #include <prometheus/exposer.h>
 #include <prometheus/gauge.h>
@@ -7,6 +9,7 @@
 #include <prometheus/registry.h>
 
 #include <exception>
+#include <map>
 #include <utility>
 
 #include "strings.h"
@@ -22,10 +25,36 @@ prometheus::Histogram::BucketBoundaries Buckets() {
   return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600};
 }
 
+// What the server counts besides calls, asked for at each reading.
+class Samples final : public prometheus::Collectable {
+ public:
+  explicit Samples(std::function<std::vector<Sample>()> ask) : ask_(std::move(ask)) {}
+
+  [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override {
+    std::map<std::string, prometheus::MetricFamily> families;
+    for (const Sample& sample : ask_ ? ask_() : std::vector<Sample>()) {
+      const bool counts = sample.kind == Sample::Kind::kCounter;
+      prometheus::MetricFamily& family = families[sample.name];
+      family.name = sample.name;
+      family.help = sample.help;
+      family.type = counts ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+      prometheus::ClientMetric& metric = family.metric.emplace_back();
+      (counts ? metric.counter.value : metric.gauge.value) = sample.value;
+      for (const auto& [name, value] : sample.labels) metric.label.push_back({name, value});
+    }
+    std::vector<prometheus::MetricFamily> all;
+    for (auto& [name, family] : families) all.push_back(std::move(family));
+    return all;
+  }
+
+ private:
+  const std::function<std::vector<Sample>()> ask_;
+};
+
 }  // namespace
 
 struct Metrics::Parts {
-  explicit Parts(const std::string& listen)
+  Parts(const std::string& listen, std::function<std::vector<Sample>()> ask)
       : registry(std::make_shared<prometheus::Registry>()),
         calls(prometheus::BuildCounter()
                   .Name("carrel_rpc_calls_total")
@@ -40,8 +69,10 @@ struct Metrics::Parts {
                   .Name("carrel_rpc_bytes_total")
                   .Help("Bytes of messages, serialized")
                   .Register(*registry)),
+        samples(std::make_shared<Samples>(std::move(ask))),
         exposer(listen, kHttpThreads) {
     exposer.RegisterCollectable(registry);
+    exposer.RegisterCollectable(samples);
   }
 
   std::shared_ptr<prometheus::Registry> registry;
@@ -49,15 +80,17 @@ struct Metrics::Parts {
   prometheus::Family<prometheus::Histogram>& seconds;
   prometheus::Family<prometheus::Gauge>& running;
   prometheus::Family<prometheus::Counter>& bytes;
+  std::shared_ptr<Samples> samples;
   prometheus::Exposer exposer;
 };
 
 Metrics::Metrics(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Metrics::~Metrics() = default;
 
-absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Start(const std::string& listen) {
+absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Start(const std::string& listen,
+                                                        std::function<std::vector<Sample>()> samples) {
   try {
-    return std::unique_ptr<Metrics>(new Metrics(std::make_unique<Parts>(listen)));
+    return std::unique_ptr<Metrics>(new Metrics(std::make_unique<Parts>(listen, std::move(samples))));
   } catch (const std::exception& error) {
     return absl::UnavailableError(StrCat("the metrics page cannot listen on ", listen, ": ", error.what()));
   }

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/server.h"
 
 namespace carrel::rpc {
 
@@ -14,8 +17,9 @@ namespace carrel::rpc {
 // carrel_rpc_bytes_total{method,direction}. Thread-safe.
 class Metrics final {
  public:
-  // `listen`: "HOST:PORT". UNAVAILABLE when it cannot be bound.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Metrics>> Start(const std::string& listen);
+  // `listen`: "HOST:PORT". `samples` may be unset. UNAVAILABLE when it cannot be bound.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Metrics>> Start(const std::string& listen,
+                                                                      std::function<std::vector<Sample>()> samples);
   ~Metrics();
 
   void CallStarted(const std::string& method);

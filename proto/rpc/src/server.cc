@@ -38,7 +38,7 @@ class ServerImpl final : public Server {
 
   absl::Status Begin() {
     if (!options_.metrics_listen.empty()) {
-      auto metrics = Metrics::Start(options_.metrics_listen);
+      auto metrics = Metrics::Start(options_.metrics_listen, options_.samples);
       if (!metrics.ok()) return metrics.status();
       metrics_ = *std::move(metrics);
     }

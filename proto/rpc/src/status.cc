@@ -18,6 +18,20 @@ void SetDetail(absl::Status& status, const common::v1::ErrorDetail& detail) {
   status.SetPayload(Absl(kPayloadUrl), absl::Cord(detail.SerializeAsString()));
 }
 
+// google.rpc.Status with a google.rpc.RetryInfo, serialized: what gRPC's own retries and its clients look for.
+std::string DetailsWithRetry(const grpc::Status& status, uint64_t retry_after_ms) {
+  common::v1::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(static_cast<int64_t>(retry_after_ms / 1000));
+  retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(retry_after_ms % 1000 * 1'000'000));
+  common::v1::StatusDetails details;
+  details.set_code(status.error_code());
+  details.set_message(status.error_message());
+  google::protobuf::Any& any = *details.add_details();
+  any.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
+  any.set_value(retry.SerializeAsString());
+  return details.SerializeAsString();
+}
+
 }  // namespace
 
 absl::Status InvalidField(std::string_view field, std::string_view value, std::string_view expected) {
@@ -56,8 +70,11 @@ grpc::Status ToGrpc(const absl::Status& status, grpc::ServerContextBase& context
   const auto payload = status.GetPayload(Absl(kPayloadUrl));
   if (payload.has_value()) context.AddTrailingMetadata(std::string(kErrorDetailKey), std::string(*payload));
   // The numbers are the same by design of both.
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+  grpc::Status result(static_cast<grpc::StatusCode>(status.code()),
                       CleanUtf8({status.message().data(), status.message().size()}, kMessageBytesMax));
+  const auto detail = DetailOf(status);
+  if (!detail || detail->retry_after_ms() == 0) return result;
+  return grpc::Status(result.error_code(), result.error_message(), DetailsWithRetry(result, detail->retry_after_ms()));
 }
 
 absl::Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context) {

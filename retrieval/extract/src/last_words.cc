@@ -86,6 +86,13 @@ extern "C" void OnCpuLimit(int) {
   ::_exit(0);
 }
 
+// The shadow of a sanitizer counts as terabytes of data: under any limit its run time could not go on.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kDataCanBeLimited = false;
+#else
+constexpr bool kDataCanBeLimited = true;
+#endif
+
 [[noreturn]] void Fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 // A limit that is already lower stays; that is the jail's business.
@@ -121,7 +128,9 @@ void InstallLastWords(int output_fd, uint64_t cpu_seconds_max, uint64_t memory_b
 
   // Soft before hard, so that there is time to say so.
   if (cpu_seconds_max > 0) LowerLimit(RLIMIT_CPU, cpu_seconds_max, cpu_seconds_max + 5, "RLIMIT_CPU");
-  if (memory_bytes_max > 0) LowerLimit(RLIMIT_DATA, memory_bytes_max, memory_bytes_max, "RLIMIT_DATA");
+  if (memory_bytes_max > 0 && kDataCanBeLimited) {
+    LowerLimit(RLIMIT_DATA, memory_bytes_max, memory_bytes_max, "RLIMIT_DATA");
+  }
 }
 
 bool AllocationFailed() { return StderrSaysOutOfMemory(); }

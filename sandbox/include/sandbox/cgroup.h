@@ -7,9 +7,11 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,6 +43,27 @@ struct CgroupOptions {
   bool kernel = true;
 };
 
+// The counters of one group, read through descriptors that were opened by who may: whoever holds them needs no right
+// and no path. Movable between processes as its descriptors and one flag. Thread-safe for reading.
+class [[nodiscard]] CgroupCounters final {
+ public:
+  enum File : uint32_t { kMemory, kMemoryPeak, kMemoryEvents, kCpu, kPids, kPidsEvents, kFilesMax };
+
+  CgroupCounters() = default;
+  // `cpu_is_unified`: the CPU file is v2's.
+  CgroupCounters(std::array<UniqueFd, kFilesMax> files, bool cpu_is_unified)
+      : files_(std::move(files)), cpu_is_unified_(cpu_is_unified) {}
+
+  [[nodiscard]] const std::array<UniqueFd, kFilesMax>& files() const { return files_; }
+  [[nodiscard]] bool cpu_is_unified() const { return cpu_is_unified_; }
+  // FAILED_PRECONDITION: the group is gone.
+  [[nodiscard]] absl::StatusOr<JailStats> Read() const;
+
+ private:
+  std::array<UniqueFd, kFilesMax> files_;
+  bool cpu_is_unified_ = false;
+};
+
 // One session's group. Kills what is in it and removes it when destroyed.
 class [[nodiscard]] Cgroup final {
  public:
@@ -59,6 +82,9 @@ class [[nodiscard]] Cgroup final {
   [[nodiscard]] absl::StatusOr<std::vector<UniqueFd>> OpenEntrances() const;
   // All controllers on v2: the directory, for CLONE_INTO_CGROUP; else -1.
   [[nodiscard]] int directory_fd() const { return directory_.get(); }
+  [[nodiscard]] absl::StatusOr<CgroupCounters> OpenCounters() const;
+  // Others than those it was made with, while nothing runs in it. Every field set.
+  [[nodiscard]] absl::Status SetLimits(const JailLimits& limits) const;
   [[nodiscard]] absl::StatusOr<JailStats> Stats() const;
   // Processes that its memory limit has killed so far. 0 when it cannot be read.
   [[nodiscard]] uint64_t OomKills() const;
@@ -74,7 +100,6 @@ class [[nodiscard]] Cgroup final {
  private:
   friend class CgroupTree;
   Cgroup() = default;
-  [[nodiscard]] absl::Status SetLimits(const JailLimits& limits) const;
   [[nodiscard]] std::vector<std::string> Directories() const;
   [[nodiscard]] std::vector<std::string> Directories(bool unified) const;
 

@@ -32,6 +32,18 @@ struct JailLimits {
   uint64_t tmp_bytes = 0;        // /tmp and /dev/shm, each
   uint64_t open_files = 0;       // descriptors per process; over it EMFILE
   uint64_t cpu_seconds = 0;      // RLIMIT_CPU per process, SIGXCPU; 0 stays "none"
+
+  friend bool operator==(const JailLimits&, const JailLimits&) = default;
+};
+
+// When each step of making a jail was over, in microseconds after its request came to the jailer. 0: no such step.
+struct SetupTimes {
+  uint32_t cgroup_us = 0;   // the group is there, with its limits
+  uint32_t init_us = 0;     // the init was cloned into its namespaces, and says so
+  uint32_t mounts_us = 0;   // its mounts stand
+  uint32_t forked_us = 0;   // the zygote has forked
+  uint32_t let_go_us = 0;   // the child may enter
+  uint32_t entered_us = 0;  // everything is given up: the jail is shut
 };
 
 // What the kernel counts. All of the jail's life so far, every process of it.
@@ -60,6 +72,7 @@ struct WorkspaceEntry {
   uint64_t inode = 0;
   int64_t modified_ns = 0;  // st_mtim and st_ctim, Unix time
   int64_t changed_ns = 0;
+  uint32_t mode = 0;  // the permission bits
   enum class Kind : uint8_t { kRegular, kDirectory, kSymlink, kFifo, kSocket, kDevice } kind = Kind::kRegular;
 };
 
@@ -73,6 +86,15 @@ struct ListOptions {
   uint64_t entries_max = 10'000;
   uint32_t depth_max = 16;
   absl::Duration time_max = absl::Milliseconds(250);
+};
+
+struct WriteOptions {
+  // true: a file (or planted link) that is there gives way. false: ALREADY_EXISTS.
+  bool replace = false;
+  // Permission bits; what is beyond 0777 is ignored.
+  uint32_t mode = 0644;
+  // Unix time; unset: now.
+  std::optional<int64_t> modified_ns = std::nullopt;
 };
 
 struct OpenedFile {
@@ -92,7 +114,10 @@ class Workspace {
   // The writing is done inside the jail's cgroup, so its pages count there. Parents are made.
   // ALREADY_EXISTS unless `replace`; RESOURCE_EXHAUSTED when it is full; nothing is left behind on failure.
   [[nodiscard]] virtual absl::StatusOr<WorkspaceEntry> Write(const std::string& path, UniqueFd source,
-                                                             bool replace) = 0;
+                                                             const WriteOptions& options) = 0;
+  // Makes a directory and its parents, or gives the one there is this mode and time (`replace` means nothing).
+  // FAILED_PRECONDITION: there is something else of that name, or a link in the way.
+  [[nodiscard]] virtual absl::Status MakeDirectory(const std::string& path, const WriteOptions& options) = 0;
   // false: there was none.
   [[nodiscard]] virtual absl::StatusOr<bool> Remove(const std::string& path) = 0;
 };
@@ -109,12 +134,18 @@ class Jail {
   [[nodiscard]] virtual int exit_fd() const = 0;
   // SIGINT to the first process.
   [[nodiscard]] virtual absl::Status Interrupt() = 0;
+  // SIGINT to everything in it, as a terminal's Ctrl-C: for code that waits for a child with its own SIGINT ignored, as
+  // os.system does.
+  [[nodiscard]] virtual absl::Status InterruptAll() = 0;
   // SIGKILL to everything in it; the workspace stays readable.
   [[nodiscard]] virtual absl::Status KillAll() = 0;
   [[nodiscard]] virtual absl::StatusOr<JailStats> Stats() = 0;
   [[nodiscard]] virtual Workspace& workspace() = 0;
   // The limits in force, every field set.
   [[nodiscard]] virtual const JailLimits& limits() const = 0;
+  [[nodiscard]] virtual SetupTimes setup_times() const { return {}; }
+  // Begins what the destructor does, and does not wait for it.
+  virtual void BeginEnd() {}
 };
 
 struct JailRequest {
@@ -148,6 +179,8 @@ struct PolicyInfo {
   JailLimits caps;
   // false: its zygote is still starting; Create waits for it.
   bool ready = false;
+  // Grows when what its sessions are made of has changed on disk: a jail that was made before is of the old kind.
+  uint32_t generation = 0;
 };
 
 class JailMaker {

@@ -23,6 +23,9 @@ struct JailerOptions {
   std::string bin_directory;
   std::string share_directory;
   TierChoice tier = TierChoice::kAuto;
+  // Sessions that one zygote forks (they share its hash seed and address layout); then another takes its place.
+  // 0: any number.
+  uint64_t zygote_forks_max = 10'000;
   // Sessions' memory is then watched instead of limited.
   bool allow_no_cgroup = false;
   // `full`: the server's uid and gid. Not set: one that nobody else has.

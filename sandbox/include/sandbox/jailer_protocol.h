@@ -5,9 +5,12 @@
 //   jailer                                   server (descriptor number in the environment: CARREL_JAILER_FD)
 //   HELLO [report memfd]            ->       the JailReport as lines: "tier\t...", "layer\tname\tactive\tdetail\tmend",
 //                                            "weakened\t..."; `policy` is the number of policies
-//   POLICY{policy, text=name, limits=defaults, caps, status=ready} ->    one for each, and again when it became ready
+//   POLICY{policy, text=name, limits=defaults, caps, status=ready, generation} ->    one for each, and again when it
+//                                            became ready or is made anew
 //                                   <-       CREATE{request, policy, limits} [porter, stdin, stdout, stderr, control?]
-//   CREATED{request, session, limits} ->     or FAILED{request, error, text}
+//   CREATED{request, session, limits, times, cpu_is_unified} [6 counters]?  ->   or FAILED{request, error, text};
+//   without
+//                                            counters (no cgroup) STATS tells
 //                                   <-       INTERRUPT{session}    SIGINT to the first process
 //                                   <-       STATS{request, session}
 //   STATS{request, session, stats}  ->       or FAILED
@@ -52,10 +55,13 @@ struct JailerMessage {
   int32_t status = 0;
   int32_t error = 0;  // FAILED: an absl::StatusCode
   uint32_t memory_limit = 0;
+  uint32_t generation = 0;
+  uint32_t cpu_is_unified = 0;  // CREATED: as in CgroupCounters
   uint32_t reserved = 0;
   JailLimits limits;
   JailLimits caps;
   JailStats stats;
+  SetupTimes times;
   char text[216] = {};  // NUL-terminated, for people
 };
 static_assert(std::is_trivially_copyable_v<JailerMessage>);

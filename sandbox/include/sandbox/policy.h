@@ -53,6 +53,7 @@ struct PolicyPackage {
 struct Policy {
   enum class Kind : uint8_t { kZygote, kExec };
 
+  std::string directory;  // of the manifest, absolute
   std::string name;
   std::string description;
   std::string version;

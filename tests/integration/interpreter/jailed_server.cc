@@ -1,6 +1,7 @@
 #include "tests/integration/interpreter/jailed_server.h"
 
 #include <grpcpp/grpcpp.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,7 +32,8 @@ bool Ready(const std::string& address) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<JailedServer>> JailedServer::Start(std::vector<std::string> server_arguments) {
+absl::StatusOr<std::unique_ptr<JailedServer>> JailedServer::Start(const std::vector<std::string>& server_arguments,
+                                                                  const std::vector<std::string>& jailer_arguments) {
   absl::StatusOr<TempDir> directory = TempDir::Create();
   if (!directory.ok()) return directory.status();
   // The server's user must be able to pass through.
@@ -52,20 +54,38 @@ absl::StatusOr<std::unique_ptr<JailedServer>> JailedServer::Start(std::vector<st
                 data};
   // An ordinary user has no memory cgroup where cgroups are v1.
   if (::geteuid() != 0) spawn.argv.emplace_back("--allow-no-cgroup");
+  spawn.argv.insert(spawn.argv.end(), jailer_arguments.begin(), jailer_arguments.end());
   spawn.argv.insert(spawn.argv.end(), {"--", "--data", data, "--set", "log.level=warning"});
   spawn.argv.insert(spawn.argv.end(), server_arguments.begin(), server_arguments.end());
   absl::StatusOr<ChildProcess> jailer = ChildProcess::Spawn(spawn);
   if (!jailer.ok()) return jailer.status();
-  auto server = std::unique_ptr<JailedServer>(new JailedServer(*std::move(directory), *std::move(jailer)));
+  auto server =
+      std::unique_ptr<JailedServer>(new JailedServer(*std::move(directory), std::move(spawn.argv), *std::move(jailer)));
+  if (absl::Status ready = server->AwaitReady(); !ready.ok()) return ready;
+  return server;
+}
+
+absl::Status JailedServer::AwaitReady() {
   const absl::Time deadline = absl::Now() + kStartMax;
-  while (!Ready(server->address())) {
-    if (const auto end = server->jailer_.Wait(absl::ZeroDuration())) {
+  while (!Ready(address())) {
+    if (const auto end = jailer_.Wait(absl::ZeroDuration())) {
       return absl::UnavailableError("carrel-jailer " + Describe(*end));
     }
     if (absl::Now() > deadline) return absl::UnavailableError("the runtime did not become ready");
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
-  return server;
+  return absl::OkStatus();
+}
+
+absl::Status JailedServer::KillAndRestart() {
+  jailer_.Signal(SIGKILL).IgnoreError();
+  if (!jailer_.Wait(absl::Seconds(20))) return absl::UnavailableError("the jailer did not die");
+  SpawnOptions spawn;
+  spawn.argv = arguments_;
+  absl::StatusOr<ChildProcess> jailer = ChildProcess::Spawn(spawn);
+  if (!jailer.ok()) return jailer.status();
+  jailer_ = *std::move(jailer);
+  return AwaitReady();
 }
 
 }  // namespace carrel::testing

@@ -15,14 +15,20 @@ class JailedServer final {
  public:
   // Starts them and waits until sessions can be made. The tier is $CARREL_TEST_TIER, or the best there is.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<JailedServer>> Start(
-      std::vector<std::string> server_arguments = {});
+      const std::vector<std::string>& server_arguments = {}, const std::vector<std::string>& jailer_arguments = {});
   // For grpc: "unix:...".
   [[nodiscard]] std::string address() const { return "unix:" + directory_.path() + "/data/interpreter.sock"; }
   [[nodiscard]] ChildProcess& jailer() { return jailer_; }
+  // kill -9 of the jailer, and another on the same data directory.
+  [[nodiscard]] absl::Status KillAndRestart();
 
  private:
-  JailedServer(TempDir directory, ChildProcess jailer) : directory_(std::move(directory)), jailer_(std::move(jailer)) {}
+  JailedServer(TempDir directory, std::vector<std::string> arguments, ChildProcess jailer)
+      : directory_(std::move(directory)), arguments_(std::move(arguments)), jailer_(std::move(jailer)) {}
+  [[nodiscard]] absl::Status AwaitReady();
+
   TempDir directory_;
+  std::vector<std::string> arguments_;  // the jailer's
   ChildProcess jailer_;
 };
 

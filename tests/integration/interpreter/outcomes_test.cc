@@ -1,14 +1,9 @@
 // The examples of SANDBOX.md §3, each in the real jail: how it ends, and that a session goes on (or the next one does).
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <memory>
-
 #include "support/missing_layer.h"
-#include "tests/integration/interpreter/client.h"
-#include "tests/integration/interpreter/jailed_server.h"
+#include "tests/integration/interpreter/jailed_test.h"
 
 namespace carrel::testing {
 namespace {
@@ -17,52 +12,7 @@ namespace v1 = interpreter::v1;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
-class OutcomesTest : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    auto server = JailedServer::Start();
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = server->release();
-    client_ = new Client(grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
-  }
-  static void TearDownTestSuite() {
-    delete client_;
-    delete server_;
-  }
-  void SetUp() override {
-    ASSERT_NE(client_, nullptr);
-    v1::Limits limits;
-    limits.set_memory_bytes(512 << 20);
-    limits.set_processes(64);
-    limits.set_workspace_bytes(8 << 20);
-    session_ = client_->NewSession(limits);
-    ASSERT_NE(session_, "");
-    ASSERT_EQ(client_->Run(session_, "kept = 'kept'").outcome.kind(), v1::COMPLETED);
-  }
-  void TearDown() override {
-    EXPECT_TRUE(client_->Delete(session_));
-    // Whatever the code did, the next session is clean and works.
-    const Ran next = client_->Run(client_->NewSession(), "import os\n'kept' in globals(), os.listdir('/mnt/data')");
-    EXPECT_EQ(next.result(), "(False, [])") << next.status.error_message();
-    EXPECT_TRUE(client_->Delete(next.session_id));
-  }
-
-  static Ran Run(const std::string& code, uint64_t wall_ms = 20'000) {
-    v1::Limits limits;
-    limits.set_wall_ms(wall_ms);
-    const Ran ran = client_->Run(session_, code, limits);
-    EXPECT_TRUE(ran.status.ok()) << ran.status.error_message();
-    return ran;
-  }
-  static void ExpectKept() { EXPECT_EQ(client_->Run(session_, "kept").result(), "'kept'"); }
-  static void ExpectDead() {
-    EXPECT_EQ(client_->Run(session_, "kept").status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-  }
-
-  static inline JailedServer* server_ = nullptr;
-  static inline Client* client_ = nullptr;
-  static inline std::string session_;
-};
+class OutcomesTest : public JailedTest {};
 
 TEST_F(OutcomesTest, OutputResultFigureAndFile) {
   const Ran ran =
@@ -243,8 +193,9 @@ TEST_F(OutcomesTest, CapabilitiesNameThePackagesThatAreThere) {
   v1::Capabilities capabilities;
   ASSERT_TRUE(client_->stub().GetCapabilities(&context, {}, &capabilities).ok());
   EXPECT_THAT(capabilities.isolation(), ::testing::AnyOf("full", "userns"));
-  ASSERT_EQ(capabilities.runtimes_size(), 1);
-  const v1::Runtime& runtime = capabilities.runtimes(0);
+  ASSERT_EQ(capabilities.runtimes_size(), 2);
+  EXPECT_EQ(capabilities.runtimes(0).name(), "bash");
+  const v1::Runtime& runtime = capabilities.runtimes(1);
   EXPECT_GT(runtime.packages_size(), 15);
   std::string code = "import importlib.metadata as m\n[p for p, v in [";
   for (const auto& [package, version] : runtime.packages()) code += "('" + package + "', '" + version + "'), ";

@@ -73,7 +73,7 @@ TEST_F(FloodTest, JailerAndNurseryDoNotWaitForEachOther) {
   const std::vector<pid_t> nursery = Named(jailer_->process().pid(), "carrel-nursery");
   ASSERT_EQ(nursery.size(), 1U);
   const std::vector<pid_t> inits = Named(jailer_->process().pid(), "carrel-init");
-  ASSERT_EQ(inits.size(), size_t{kFlood});
+  ASSERT_GE(inits.size(), size_t{kFlood});  // and the spare ones
   std::optional<Stopped> stopped(nursery[0]);
   EXPECT_EQ(CreateAtOnce("shell",
                          [&inits, &stopped] {

@@ -89,16 +89,21 @@ absl::StatusOr<std::unique_ptr<JailerUnderTest>> JailerUnderTest::Start(const Op
   auto received = ReceiveMessage(pair->first.get(), WritableBytesOf(jailer->server_pid_));
   if (!received.ok()) return received.status();
   if (received->fds.size() != 1) return absl::UnavailableError(ReadFile(errors.get()));
+  jailer->to_relay_ = std::move(pair->first);
+  jailer->log_ = std::move(errors);
+  if (options.raw) {
+    jailer->socket_ = std::move(received->fds[0]);
+    return jailer;
+  }
   auto maker = ConnectToJailer(std::move(received->fds[0]));
   if (!maker.ok()) return maker.status();
-  jailer->to_relay_ = std::move(pair->first);
   jailer->maker_ = *std::move(maker);
-  jailer->log_ = std::move(errors);
   return jailer;
 }
 
 JailerUnderTest::~JailerUnderTest() {
   maker_.reset();
+  socket_.reset();
   to_relay_.reset();
   if (::testing::Test::HasFailure()) std::fprintf(stderr, "the jailer's words:\n%s", ReadFile(log_.get()).c_str());
   if (process_ && !process_->Wait(absl::Seconds(20))) ADD_FAILURE() << "the jailer does not end with its server";

@@ -29,6 +29,8 @@ class JailerUnderTest final {
     // A shell script that changes the world and then executes the jailer: exec "$@". Under `unshare` with these flags.
     std::string world;
     std::vector<std::string> unshare;
+    // The server's socket stays the test's own (socket()), and there is no maker().
+    bool raw = false;
   };
   // UNAVAILABLE with the jailer's own words when it ended.
   static absl::StatusOr<std::unique_ptr<JailerUnderTest>> Start(const Options& options);
@@ -36,6 +38,7 @@ class JailerUnderTest final {
 
   [[nodiscard]] JailMaker& maker() { return *maker_; }
   [[nodiscard]] ChildProcess& process() { return *process_; }
+  [[nodiscard]] UniqueFd& socket() { return socket_; }
   [[nodiscard]] pid_t server_pid() const { return server_pid_; }
 
  private:
@@ -44,6 +47,7 @@ class JailerUnderTest final {
   TempDir directory_;
   UniqueFd log_;
   UniqueFd to_relay_;
+  UniqueFd socket_;
   std::optional<ChildProcess> process_;
   std::unique_ptr<JailMaker> maker_;
   pid_t server_pid_ = -1;

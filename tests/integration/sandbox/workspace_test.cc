@@ -93,21 +93,21 @@ TEST_F(WorkspaceTest, UploadAppearsWholeAndBelongsToTheSession) {
   auto running = StartJail(maker(), "shell");
   ASSERT_TRUE(running.ok()) << running.status();
   Workspace& workspace = running->jail->workspace();
-  const auto written = workspace.Write("in/deep/file.csv", PipeWith("a,b\n1,2\n"), false);
+  const auto written = workspace.Write("in/deep/file.csv", PipeWith("a,b\n1,2\n"), {});
   ASSERT_TRUE(written.ok()) << written.status();
   EXPECT_EQ(written->size_bytes, 8);
   EXPECT_EQ(written->path, "in/deep/file.csv");
-  EXPECT_EQ(workspace.Write("in/deep/file.csv", PipeWith("x"), false).status().code(),
-            absl::StatusCode::kAlreadyExists);
-  EXPECT_TRUE(workspace.Write("in/deep/file.csv", PipeWith("new\n"), true).ok());
+  EXPECT_EQ(workspace.Write("in/deep/file.csv", PipeWith("x"), {}).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(workspace.Write("in/deep/file.csv", PipeWith("new\n"), {.replace = true}).ok());
   EXPECT_EQ(running->Finish("cat in/deep/file.csv; echo more >>in/deep/file.csv; rm -r in; ls -A"), "new\n");
 }
 
 TEST_F(WorkspaceTest, UploadNeverFollowsAPlantedLink) {
   Workspace& workspace = After("echo kept >target; ln -s target link; ln -s /tmp dir");
-  EXPECT_EQ(workspace.Write("link", PipeWith("x"), false).status().code(), absl::StatusCode::kAlreadyExists);
-  EXPECT_TRUE(workspace.Write("link", PipeWith("own"), true).ok());
-  EXPECT_EQ(workspace.Write("dir/x", PipeWith("x"), true).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(workspace.Write("link", PipeWith("x"), {}).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(workspace.Write("link", PipeWith("own"), {.replace = true}).ok());
+  EXPECT_EQ(workspace.Write("dir/x", PipeWith("x"), {.replace = true}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
   auto target = workspace.OpenRead("target");
   ASSERT_TRUE(target.ok());
   EXPECT_EQ(ReadToEnd(target->fd.get()), "kept\n");
@@ -126,7 +126,7 @@ TEST_F(WorkspaceTest, UploadThatDoesNotFitLeavesNothing) {
     }
     pipe->write.reset();
   });
-  const auto written = running->jail->workspace().Write("big", std::move(pipe->read), false);
+  const auto written = running->jail->workspace().Write("big", std::move(pipe->read), {});
   EXPECT_EQ(written.status().code(), absl::StatusCode::kResourceExhausted) << written.status();
   writer.join();
   EXPECT_EQ(running->Finish("ls -A; df /mnt/data | tail -1 | awk '{print $3}'"), "0\n");
@@ -138,7 +138,7 @@ TEST_F(WorkspaceTest, ASlowUploadHoldsUpNobody) {
   auto pipe = MakePipe();
   ASSERT_TRUE(pipe.ok());
   Workspace& workspace = running->jail->workspace();
-  std::thread writer([&] { EXPECT_TRUE(workspace.Write("slow", std::move(pipe->read), false).ok()); });
+  std::thread writer([&] { EXPECT_TRUE(workspace.Write("slow", std::move(pipe->read), {}).ok()); });
   const auto listing = workspace.List({});
   EXPECT_TRUE(listing.ok());
   EXPECT_TRUE(listing->entries.empty());

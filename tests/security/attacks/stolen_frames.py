@@ -1,6 +1,6 @@
 # Reads the driver's channel in its place, and duplicates it into a child that goes on doing so.
 # limits: wall_ms=3000
-# verdict: any
+# verdict: COMPLETED
 import os
 copy = os.dup(3)
 if os.fork() == 0:

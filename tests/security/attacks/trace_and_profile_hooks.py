@@ -1,6 +1,6 @@
 # Leaves hooks in the interpreter that run inside the driver.
 # limits: wall_ms=4000
-# verdict: any
+# verdict: EXITED | COMPLETED | RAISED | TIME_LIMIT
 import gc, sys, threading
 def hook(*_):
     raise SystemExit("hook")

@@ -57,7 +57,9 @@ std::vector<std::string> CommandOf(const JailedServerOptions& options, const std
     argv.insert(argv.end(), {"--tier", "full"});
   }
   argv.insert(argv.end(), {"--", "--data", data, "--listen", "unix:" + socket, "--set", "log.level=warning", "--set",
-                           "rpc.drain_ms=500"});
+                           "rpc.drain_ms=500",
+                           // Whoever counts processes counts those of sessions.
+                           "--set", "interpreter.pool_size=0"});
   argv.insert(argv.end(), options.server_arguments.begin(), options.server_arguments.end());
   return argv;
 }

@@ -40,10 +40,10 @@ AMENDED = {
         # The wire says expires_at, the specification expired_at; both are sent.
         "RunStepObject": {"expires_at": or_null(INTEGER)},
         "AssistantObject": {"reasoning_effort": or_null(STRING)},
-        "RunObject": {"reasoning_effort": or_null(STRING)},
+        "RunObject": {"reasoning_effort": or_null(STRING), "tool_resources": {"type": "object"}},
         "VectorStoreObject": {"description": or_null(STRING)},
-        # Null on the wire.
-        "OpenAIFile": {"expires_at": or_null(INTEGER), "status_details": or_null(STRING)},
+        "RunStepDetailsToolCallsFileSearchResultObject": {"attributes": {"$ref": "#/$defs/VectorStoreFileAttributes"}},
+        "FileSearchRankingOptions": {"hybrid_search": or_null({"type": "object"})},
     },
     "v1": {
         # Answers under v1 had these from April 2024 on.
@@ -55,6 +55,8 @@ AMENDED = {
         "RunCompletionUsage": USAGE,
         "RunStepCompletionUsage": USAGE,
         "RunStepObject": {"expires_at": or_null(INTEGER)},
+        # A list like the others since; has_more was there at v1's time too.
+        "ListFilesResponse": {"first_id": or_null(STRING), "last_id": or_null(STRING), "has_more": {"type": "boolean"}},
     },
 }
 

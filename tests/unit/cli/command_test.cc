@@ -1,5 +1,4 @@
-// The program `carrel`, run as a child, against fake services on real sockets.
-#include <fcntl.h>
+// The program `carrel`, run as a child, against a fake of the gateway's containers on a real socket.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -8,73 +7,72 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <mutex>
 
 #include "absl/time/clock.h"
-#include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
-#include "carrel/retrieval/v1/retrieval.grpc.pb.h"
+#include "carrel/gateway/v1/containers.grpc.pb.h"
+#include "carrel_process.h"
+#include "cli/gateway_endpoint.h"
 #include "rpc/log.h"
 #include "rpc/server.h"
 #include "rpc/status.h"
-#include "sandbox/base/child_process.h"
-#include "sandbox/base/temp_dir.h"
 
 namespace carrel::cli {
 namespace {
 
 namespace fs = std::filesystem;
+namespace gv1 = gateway::v1;
 namespace iv1 = interpreter::v1;
-namespace rv1 = retrieval::v1;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// Does what the code's first word says.
-class FakeInterpreter final : public iv1::CodeInterpreter::Service {
+constexpr char kKey[] = "sk-carrel-of-this-test";
+
+// Does what the code's first word says. A name is the container's id too.
+class FakeContainers final : public gv1::Containers::Service {
  public:
-  grpc::Status CreateSession(grpc::ServerContext* context, const iv1::CreateSessionRequest* request,
-                             iv1::Session* session) override {
+  grpc::Status CreateContainer(grpc::ServerContext* context, const gv1::CreateContainerRequest* request,
+                               gv1::Container* container) override {
+    Check(*context);
     if (request->limits().wall_ms() > 600'000) {
       return rpc::ToGrpc(rpc::InvalidField("limits.wall_ms", "600001", "1 to 600000"), *context);
     }
     const std::lock_guard lock(mutex_);
-    session->set_session_id(request->session_id().empty() ? "made" : request->session_id());
-    sessions_[session->session_id()];
+    container->set_container_id(request->name().empty() ? "made" : "cntr_" + request->name());
+    container->set_created(containers_.try_emplace(container->container_id()).second);
     return grpc::Status::OK;
   }
-  grpc::Status GetSession(grpc::ServerContext*, const iv1::GetSessionRequest* request, iv1::Session* session) override {
+  grpc::Status DeleteContainer(grpc::ServerContext* context, const gv1::DeleteContainerRequest* request,
+                               gv1::DeleteContainerResponse* response) override {
+    Check(*context);
     const std::lock_guard lock(mutex_);
-    if (!sessions_.contains(request->session_id())) return {grpc::StatusCode::NOT_FOUND, "no such session"};
-    session->set_session_id(request->session_id());
+    response->set_existed(containers_.erase(request->container_id()) > 0);
     return grpc::Status::OK;
   }
-  grpc::Status DeleteSession(grpc::ServerContext*, const iv1::DeleteSessionRequest* request,
-                             iv1::DeleteSessionResponse* response) override {
-    const std::lock_guard lock(mutex_);
-    response->set_existed(sessions_.erase(request->session_id()) > 0);
-    return grpc::Status::OK;
-  }
-  grpc::Status UploadFile(grpc::ServerContext*, grpc::ServerReader<iv1::UploadFileRequest>* reader,
-                          iv1::File* file) override {
-    iv1::UploadFileRequest part;
-    std::string session;
+  grpc::Status UploadContainerFile(grpc::ServerContext* context,
+                                   grpc::ServerReader<gv1::UploadContainerFileRequest>* reader,
+                                   iv1::File* file) override {
+    Check(*context);
+    gv1::UploadContainerFileRequest part;
+    std::string container;
     std::string bytes;
     while (reader->Read(&part)) {
       if (part.has_header()) {
-        session = part.header().session_id();
+        container = part.header().container_id();
         file->set_path(part.header().path());
       } else {
         bytes += part.data();
       }
     }
     const std::lock_guard lock(mutex_);
-    sessions_[session][file->path()] = bytes;
+    containers_[container][file->path()] = bytes;
     file->set_size_bytes(bytes.size());
     return grpc::Status::OK;
   }
-  grpc::Status DownloadFile(grpc::ServerContext*, const iv1::DownloadFileRequest* request,
-                            grpc::ServerWriter<iv1::DownloadFileResponse>* writer) override {
+  grpc::Status DownloadContainerFile(grpc::ServerContext* context, const gv1::DownloadContainerFileRequest* request,
+                                     grpc::ServerWriter<iv1::DownloadFileResponse>* writer) override {
+    Check(*context);
     iv1::DownloadFileResponse response;
     response.mutable_file()->set_size_bytes(request->path() == "short" ? 9 : 5);
     writer->Write(response);
@@ -82,16 +80,18 @@ class FakeInterpreter final : public iv1::CodeInterpreter::Service {
     writer->Write(response);
     return grpc::Status::OK;
   }
-  grpc::Status Interrupt(grpc::ServerContext*, const iv1::InterruptRequest*,
+  grpc::Status Interrupt(grpc::ServerContext* context, const gv1::InterruptRequest*,
                          iv1::InterruptResponse* response) override {
+    Check(*context);
     interrupted = true;
     response->set_interrupted(true);
     return grpc::Status::OK;
   }
-  grpc::Status Execute(grpc::ServerContext* context, const iv1::ExecuteRequest* request,
+  grpc::Status Execute(grpc::ServerContext* context, const gv1::ExecuteRequest* request,
                        grpc::ServerWriter<iv1::ExecuteEvent>* writer) override {
+    Check(*context);
     iv1::ExecuteEvent event;
-    event.mutable_started()->set_session_id(request->session_id().empty() ? "thrown" : request->session_id());
+    event.mutable_started()->set_session_id(request->container_id().empty() ? "thrown" : request->container_id());
     writer->Write(event);
     const std::string& code = request->code();
     iv1::ExecuteEvent last;
@@ -122,7 +122,7 @@ class FakeInterpreter final : public iv1::CodeInterpreter::Service {
       writer->Write(event);
     } else if (code == "read") {
       const std::lock_guard lock(mutex_);
-      for (const auto& [name, bytes] : sessions_[request->session_id()]) {
+      for (const auto& [name, bytes] : containers_[request->container_id()]) {
         event.set_stdout(name + "=" + bytes + "\n");
         writer->Write(event);
       }
@@ -139,181 +139,40 @@ class FakeInterpreter final : public iv1::CodeInterpreter::Service {
     return grpc::Status::OK;
   }
 
-  [[nodiscard]] size_t sessions() {
+  [[nodiscard]] size_t containers() {
     const std::lock_guard lock(mutex_);
-    return sessions_.size();
+    return containers_.size();
   }
   std::atomic<bool> interrupted = false;
 
  private:
+  // Every call brings the key.
+  static void Check(const grpc::ServerContext& context) {
+    const auto found = context.client_metadata().find("authorization");
+    ASSERT_NE(found, context.client_metadata().end());
+    EXPECT_EQ(std::string(found->second.data(), found->second.size()), std::string("Bearer ") + kKey);
+  }
+
   std::mutex mutex_;
-  std::map<std::string, std::map<std::string, std::string>> sessions_;
+  std::map<std::string, std::map<std::string, std::string>> containers_;
 };
 
-class FakeRetrieval final : public rv1::Retrieval::Service {
- public:
-  grpc::Status CreateStore(grpc::ServerContext*, const rv1::CreateStoreRequest* request, rv1::Store* store) override {
-    const std::lock_guard lock(mutex_);
-    store->set_store_id("vs_" + std::to_string(stores_.size() + 1));
-    store->set_name(request->name());
-    stores_.push_back(*store);
-    return grpc::Status::OK;
-  }
-  grpc::Status GetStore(grpc::ServerContext*, const rv1::GetStoreRequest* request, rv1::Store* store) override {
-    const std::lock_guard lock(mutex_);
-    for (const rv1::Store& known : stores_) {
-      if (known.store_id() == request->store_id()) {
-        *store = known;
-        return grpc::Status::OK;
-      }
-    }
-    return {grpc::StatusCode::NOT_FOUND, "no such store"};
-  }
-  grpc::Status ListStores(grpc::ServerContext*, const rv1::ListStoresRequest*,
-                          rv1::ListStoresResponse* response) override {
-    const std::lock_guard lock(mutex_);
-    for (const rv1::Store& store : stores_) *response->add_stores() = store;
-    return grpc::Status::OK;
-  }
-  grpc::Status AddDocument(grpc::ServerContext*, grpc::ServerReader<rv1::AddDocumentRequest>* reader,
-                           rv1::Document* document) override {
-    rv1::AddDocumentRequest part;
-    uint64_t bytes = 0;
-    while (reader->Read(&part)) {
-      if (part.has_header()) {
-        document->set_file_name(part.header().file_name());
-        document->set_store_id(part.header().store_id());
-      }
-      bytes += part.data().size();
-    }
-    document->set_size_bytes(bytes);
-    document->set_document_id("file-" + document->file_name());
-    document->set_status(rv1::IN_PROGRESS);
-    const std::lock_guard lock(mutex_);
-    documents_.push_back(*document);
-    return grpc::Status::OK;
-  }
-  grpc::Status GetDocument(grpc::ServerContext*, const rv1::GetDocumentRequest* request,
-                           rv1::Document* document) override {
-    const std::lock_guard lock(mutex_);
-    for (rv1::Document& known : documents_) {
-      if (known.document_id() != request->document_id()) continue;
-      const bool locked = known.file_name().starts_with("locked");
-      known.set_status(locked ? rv1::FAILED : rv1::COMPLETED);
-      known.set_verdict(locked ? rv1::ENCRYPTED : rv1::READ);
-      if (locked) known.set_message("the document is encrypted");
-      known.set_pages(3);
-      *document = known;
-      return grpc::Status::OK;
-    }
-    return {grpc::StatusCode::NOT_FOUND, "no such document"};
-  }
-  grpc::Status ListDocuments(grpc::ServerContext*, const rv1::ListDocumentsRequest*,
-                             rv1::ListDocumentsResponse* response) override {
-    const std::lock_guard lock(mutex_);
-    for (const rv1::Document& document : documents_) *response->add_documents() = document;
-    return grpc::Status::OK;
-  }
-  grpc::Status DeleteDocument(grpc::ServerContext*, const rv1::DeleteDocumentRequest* request,
-                              rv1::DeleteDocumentResponse* response) override {
-    const std::lock_guard lock(mutex_);
-    response->set_existed(std::erase_if(documents_, [&](const auto& document) {
-                            return document.document_id() == request->document_id();
-                          }) > 0);
-    return grpc::Status::OK;
-  }
-  grpc::Status DeleteStore(grpc::ServerContext*, const rv1::DeleteStoreRequest* request,
-                           rv1::DeleteStoreResponse* response) override {
-    const std::lock_guard lock(mutex_);
-    response->set_existed(
-        std::erase_if(stores_, [&](const auto& store) { return store.store_id() == request->store_id(); }) > 0);
-    return grpc::Status::OK;
-  }
-  grpc::Status Search(grpc::ServerContext*, const rv1::SearchRequest* request, rv1::SearchResponse* response) override {
-    rv1::Hit& hit = *response->add_hits();
-    hit.set_file_name("manual\x1b[2J.pdf");
-    hit.set_score(0.8731);
-    rv1::Citation& citation = *hit.add_citations();
-    citation.set_quote("asked: " + request->queries(0) + "\nsecond line");
-    citation.set_first_page(12);
-    citation.set_last_page(13);
-    citation.set_first_page_label("xii");
-    citation.set_last_page_label("13");
-    return grpc::Status::OK;
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<rv1::Store> stores_;
-  std::vector<rv1::Document> documents_;
-};
-
-struct Result {
-  int exit_code = -1;
-  std::string out;
-  std::string err;
-};
-
-std::string Read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-class CommandTest : public testing::Test {
+class CommandTest : public CarrelProcess {
  protected:
-  CommandTest() : temp_(*TempDir::Create()), data_(temp_.path() + "/data") {
+  CommandTest() {
     rpc::SetLogLevel(rpc::LogLevel::kOff);
-    fs::create_directories(data_ + "/run");
-    interpreter_server_ = Serve(interpreter_, iv1::CodeInterpreter::service_full_name(), "interpreter");
-    retrieval_server_ = Serve(retrieval_, rv1::Retrieval::service_full_name(), "retrieval");
-  }
-
-  std::unique_ptr<rpc::Server> Serve(grpc::Service& service, const std::string& name, const std::string& part) {
-    auto server = rpc::Server::Start(
-        {.listen = {.kind = rpc::Address::Kind::kUnix, .path = data_ + "/run/" + part + ".sock"}}, {{&service, name}});
+    auto server = rpc::Server::Start({.listen = {.kind = rpc::Address::Kind::kUnix, .path = data_ + "/run/tools.sock"}},
+                                     {{&containers_, gv1::Containers::service_full_name()}});
     EXPECT_TRUE(server.ok()) << server.status();
-    (*server)->SetServing(true);
-    return *std::move(server);
+    server_ = *std::move(server);
+    server_->SetServing(true);
+    std::ofstream(RootKeyPath(data_)) << kKey << "\n";
+    EXPECT_TRUE(
+        WriteServeRecord(data_, {.url = "http://127.0.0.1:8080", .grpc = "unix:" + data_ + "/run/tools.sock"}).ok());
   }
 
-  ChildProcess Spawn(std::vector<std::string> arguments, const std::string& input = "") {
-    arguments.insert(arguments.begin(), std::string(CARREL_BIN) + "/carrel");
-    const auto open = [&](const std::string& name, int flags) {
-      return UniqueFd(::open((temp_.path() + "/" + name).c_str(), flags | O_CLOEXEC, 0600));
-    };
-    std::ofstream(temp_.path() + "/in") << input;
-    const UniqueFd in = open("in", O_RDONLY);
-    const UniqueFd out = open("out", O_WRONLY | O_CREAT | O_TRUNC);
-    const UniqueFd err = open("err", O_WRONLY | O_CREAT | O_TRUNC);
-    auto process = ChildProcess::Spawn({.argv = std::move(arguments),
-                                        .env = std::vector<std::string>{"PATH=/usr/bin:/bin", "CARREL_DATA=" + data_},
-                                        .fds = {{in.get(), 0}, {out.get(), 1}, {err.get(), 2}}});
-    EXPECT_TRUE(process.ok()) << process.status();
-    return *std::move(process);
-  }
-  Result Await(ChildProcess& process) {
-    const auto end = process.Wait(absl::Seconds(30));
-    EXPECT_TRUE(end.has_value()) << "carrel hangs";
-    return {.exit_code = end.has_value() && end->signal == 0 ? end->exit_code : -1,
-            .out = Read(temp_.path() + "/out"),
-            .err = Read(temp_.path() + "/err")};
-  }
-  Result Carrel(std::vector<std::string> arguments, const std::string& input = "") {
-    ChildProcess process = Spawn(std::move(arguments), input);
-    return Await(process);
-  }
-  std::string WriteFile(const std::string& name, const std::string& text) {
-    const std::string path = temp_.path() + "/" + name;
-    std::ofstream(path) << text;
-    return path;
-  }
-
-  TempDir temp_;
-  std::string data_;
-  FakeInterpreter interpreter_;
-  FakeRetrieval retrieval_;
-  std::unique_ptr<rpc::Server> interpreter_server_;
-  std::unique_ptr<rpc::Server> retrieval_server_;
+  FakeContainers containers_;
+  std::unique_ptr<rpc::Server> server_;
 };
 
 TEST_F(CommandTest, RunKeepsResultsAndTalkApart) {
@@ -376,21 +235,21 @@ TEST_F(CommandTest, FilesGoInAndAThrowAwaySessionGoesAway) {
   const Result result = Carrel({"run", "--file", WriteFile("data.csv", "1,2"), "-c", "read"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "data.csv=1,2\n");
-  EXPECT_EQ(interpreter_.sessions(), 0u);
+  EXPECT_EQ(containers_.containers(), 0u);
 }
 
 TEST_F(CommandTest, ANamedSessionIsMadeOnceAndStays) {
   EXPECT_EQ(Carrel({"run", "--session", "s", "--file", WriteFile("data.csv", "1,2"), "-c", "read"}).exit_code, 0);
   EXPECT_EQ(Carrel({"run", "--session", "s", "-c", "read"}).out, "data.csv=1,2\n");
-  EXPECT_EQ(interpreter_.sessions(), 1u);
+  EXPECT_EQ(containers_.containers(), 1u);
 }
 
 TEST_F(CommandTest, ArtifactsAndFiguresAreSaved) {
   const std::string out = temp_.path() + "/o";
   EXPECT_EQ(Carrel({"run", "--out", out, "-c", "artifact deep/table.csv"}).exit_code, 0);
-  EXPECT_EQ(Read(out + "/deep/table.csv"), "bytes");
+  EXPECT_EQ(ReadFile(out + "/deep/table.csv"), "bytes");
   EXPECT_EQ(Carrel({"run", "--out", out, "-c", "figure"}).exit_code, 0);
-  EXPECT_EQ(Read(out + "/figure-1.png"), "PNG!");
+  EXPECT_EQ(ReadFile(out + "/figure-1.png"), "PNG!");
   EXPECT_THAT(Carrel({"run", "-c", "figure"}).err, HasSubstr("--out"));
 }
 
@@ -414,50 +273,12 @@ TEST_F(CommandTest, ATruncatedDownloadIsNotSaved) {
 
 TEST_F(CommandTest, CtrlCInterruptsTheCode) {
   ChildProcess process = Spawn({"run", "-c", "wait", "--json"});
-  for (int i = 0; i < 1000 && Read(temp_.path() + "/out").empty(); ++i) absl::SleepFor(absl::Milliseconds(10));
+  for (int i = 0; i < 1000 && ReadFile(temp_.path() + "/out").empty(); ++i) absl::SleepFor(absl::Milliseconds(10));
   ASSERT_TRUE(process.Signal(SIGINT).ok());
   const Result result = Await(process);
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_TRUE(interpreter_.interrupted);
+  EXPECT_TRUE(containers_.interrupted);
   EXPECT_THAT(result.out, HasSubstr("KeyboardInterrupt"));
-}
-
-TEST_F(CommandTest, StoresAreMadeListedAndDeleted) {
-  EXPECT_EQ(Carrel({"store", "create", "manual"}).out, "vs_1\n");
-  EXPECT_THAT(Carrel({"store", "list"}).out, HasSubstr("vs_1  manual"));
-  EXPECT_THAT(Carrel({"store", "list", "--json"}).out, HasSubstr("{\"store_id\":\"vs_1\",\"name\":\"manual\"}"));
-  EXPECT_EQ(Carrel({"store", "delete", "manual"}).exit_code, 0);
-  EXPECT_EQ(Carrel({"store", "show", "manual"}).exit_code, 2);
-}
-
-TEST_F(CommandTest, AnAmbiguousNameListsTheIds) {
-  Carrel({"store", "create", "twin"});
-  Carrel({"store", "create", "twin"});
-  const Result result = Carrel({"store", "show", "twin"});
-  EXPECT_EQ(result.exit_code, 2);
-  EXPECT_THAT(result.err, HasSubstr("vs_1, vs_2"));
-  EXPECT_EQ(Carrel({"store", "show", "vs_2"}).exit_code, 0);
-}
-
-TEST_F(CommandTest, StoreAddMakesTheStoreWaitsAndTellsEachVerdict) {
-  const Result result =
-      Carrel({"store", "add", "manual", WriteFile("good.pdf", "%PDF"), WriteFile("locked.pdf", "%PDF")});
-  EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.out, HasSubstr("good.pdf  completed, 3 pages"));
-  EXPECT_THAT(result.out, HasSubstr("locked.pdf  failed: the document is encrypted"));
-  EXPECT_EQ(Carrel({"store", "rm", "manual", "good.pdf"}).exit_code, 0);
-  EXPECT_THAT(Carrel({"store", "show", "manual"}).out, Not(HasSubstr("good.pdf")));
-  EXPECT_EQ(Carrel({"store", "add", "manual", temp_.path() + "/none.pdf"}).exit_code, 2);
-}
-
-TEST_F(CommandTest, SearchPrintsScoreFilePageAndQuote) {
-  Carrel({"store", "create", "manual"});
-  const Result result = Carrel({"search", "manual", "how?"});
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_EQ(result.out, "1. 0.873  manual\\x1b[2J.pdf, pages 12 (xii) to 13\n   \"asked: how? second line\"\n");
-  EXPECT_THAT(Carrel({"search", "--json", "manual", "how?"}).out, HasSubstr("\"quote\":\"asked: how?\\nsecond line\""));
-  EXPECT_EQ(Carrel({"search", "nothing", "how?"}).exit_code, 2);
-  EXPECT_EQ(Carrel({"search", "manual", "how?", "--max", "51"}).exit_code, 2);
 }
 
 TEST_F(CommandTest, VersionSaysItself) {

@@ -62,19 +62,5 @@ TEST(ExitCode, OfErrors) {
   EXPECT_EQ(ToInt(ExitCodeOf(absl::InternalError(""))), 6);
 }
 
-TEST(ExitCode, OfDocuments) {
-  retrieval::v1::Document document;
-  document.set_status(retrieval::v1::COMPLETED);
-  document.set_verdict(retrieval::v1::PARTIAL);
-  EXPECT_EQ(ToInt(ExitCodeOf(document)), 0);
-  document.set_status(retrieval::v1::FAILED);
-  document.set_verdict(retrieval::v1::ENCRYPTED);
-  EXPECT_EQ(ToInt(ExitCodeOf(document)), 1);
-  document.set_verdict(retrieval::v1::LIMIT);
-  EXPECT_EQ(ToInt(ExitCodeOf(document)), 4);
-  document.set_verdict(retrieval::v1::INTERNAL);
-  EXPECT_EQ(ToInt(ExitCodeOf(document)), 6);
-}
-
 }  // namespace
 }  // namespace carrel::cli

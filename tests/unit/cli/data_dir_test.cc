@@ -56,10 +56,17 @@ TEST(PrepareDataDir, InFullEachServerOwnsItsDirectoriesAndNoOthers) {
     const std::string run = place.data_dir + "/run/" + std::string(NameOf(part));
     ASSERT_EQ(::stat(run.c_str(), &info), 0);
     EXPECT_EQ(info.st_uid, *ServerUid(place, part));
-    EXPECT_EQ(ModeOf(run), 0700u);
+    // The gateway, and it alone, passes through to the socket.
+    EXPECT_EQ(info.st_gid, *GatewayUid(place));
+    EXPECT_NE(*GatewayUid(place), *ServerUid(place, part));
+    EXPECT_EQ(ModeOf(run), 0710u);
     EXPECT_EQ(ModeOf(DataDirOf(place, part)), 0700u);
   }
   EXPECT_EQ(ModeOf(place.data_dir), 0711u);
+  struct stat gateway {};
+  ASSERT_EQ(::stat(GatewayDirOf(place).c_str(), &gateway), 0);
+  EXPECT_EQ(gateway.st_uid, *GatewayUid(place));
+  EXPECT_EQ(ModeOf(GatewayDirOf(place)), 0700u);
 }
 
 TEST(PrepareDataDir, InFullAClosedDirectoryAboveIsNamed) {

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "absl/time/clock.h"
@@ -94,6 +96,13 @@ TEST_F(SupervisorTest, GivesUpOnWhatNeverWorks) {
   EXPECT_EQ(Count(Kind::kStopping), 1);
 }
 
+TEST_F(SupervisorTest, AWrongConfigurationIsNotTriedTwice) {
+  const absl::Status status = Run({Shell("good", kServe), Shell("strict", "exit 2")}, Quick());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message().data(), status.message().size()), HasSubstr("strict refuses"));
+  EXPECT_EQ(Count(Kind::kDied), 1);
+}
+
 TEST_F(SupervisorTest, GivesUpOnWhatDiesAgainAndAgain) {
   const absl::Status status = Run({Shell("dying", ": > \"$1\"; sleep 0.2; exit 1")}, Quick());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
@@ -118,6 +127,63 @@ TEST_F(SupervisorTest, KillsWhatIgnoresSigterm) {
   EXPECT_TRUE(status.ok());
   EXPECT_LT(absl::Now() - begin, absl::Seconds(5));
   EXPECT_THAT(events_[events_.size() - 2].detail, HasSubstr("killed"));
+}
+
+TEST_F(SupervisorTest, TheFrontIsStartedLastAndHasEndedBeforeTheOthersAreTold) {
+  // Each "server" notes when it is told to stop and when it has ended; the front takes its time.
+  const auto noting = [&](const std::string& name, const std::string& pause) {
+    const std::string log = temp_.path() + "/log";
+    return Shell(name, "echo start " + name + " >> " + log + "; trap 'echo told " + name + " >> " + log + "; sleep " +
+                           pause + "; echo ended " + name + " >> " + log +
+                           "; exit 0' TERM; : > \"$1\"; while :; do sleep 0.02; done");
+  };
+  SupervisedProgram front = noting("front", "0.3");
+  front.uses_the_others = true;
+  const absl::Status status = Run({noting("a", "0"), noting("b", "0"), front}, Quick(), [](const auto& event) {
+    if (event.kind == Kind::kAllReady) ::kill(::getpid(), SIGTERM);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  std::ifstream in(temp_.path() + "/log");
+  const std::string log{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  EXPECT_GT(log.find("start front"), log.find("start a"));
+  EXPECT_GT(log.find("start front"), log.find("start b"));
+  EXPECT_LT(log.find("ended front"), log.find("told a")) << log;
+  EXPECT_LT(log.find("ended front"), log.find("told b")) << log;
+}
+
+TEST_F(SupervisorTest, AProgramHasTheEnvironmentThatItIsGivenAndNoOther) {
+  ::setenv("CARREL_MODEL_API_KEY", "secret", 1);
+  const std::string out = temp_.path() + "/env";
+  SupervisedProgram program = Shell("server", "env > " + out + "; " + kServe);
+  program.env = {"PATH=/usr/bin:/bin", "ONLY=this"};
+  const absl::Status status = Run({program}, Quick(), [](const auto& event) {
+    if (event.kind == Kind::kAllReady) ::kill(::getpid(), SIGTERM);
+  });
+  ::unsetenv("CARREL_MODEL_API_KEY");
+  EXPECT_TRUE(status.ok()) << status;
+  std::ifstream in(out);
+  const std::string env{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  EXPECT_THAT(env, HasSubstr("ONLY=this"));
+  EXPECT_THAT(env, testing::Not(HasSubstr("secret")));
+}
+
+TEST_F(SupervisorTest, AnotherUserHasNoGroupsAndNoWayBack) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root: an ordinary user's programs run as that user";
+  ASSERT_EQ(::chmod(temp_.path().c_str(), 0777), 0);
+  const std::string out = temp_.path() + "/status";
+  SupervisedProgram program = Shell("server", "cat /proc/self/status > " + out + "; " + kServe);
+  program.uid = 54321;
+  const absl::Status status = Run({program}, Quick(), [](const auto& event) {
+    if (event.kind == Kind::kAllReady) ::kill(::getpid(), SIGTERM);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  std::ifstream in(out);
+  const std::string facts{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  EXPECT_THAT(facts, HasSubstr("Uid:\t54321\t54321\t54321\t54321"));
+  EXPECT_THAT(facts, HasSubstr("Gid:\t54321\t54321\t54321\t54321"));
+  EXPECT_THAT(facts, testing::ContainsRegex("Groups:[ \t]*\n"));
+  EXPECT_THAT(facts, HasSubstr("CapEff:\t0000000000000000"));
+  EXPECT_THAT(facts, HasSubstr("NoNewPrivs:\t1"));
 }
 
 }  // namespace

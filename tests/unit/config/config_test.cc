@@ -68,6 +68,19 @@ TEST_F(ConfigTest, WhatIsPrintedIsReadBackAsTheSame) {
   EXPECT_EQ(again->rpc.token_file, "a\"b\\c");
 }
 
+// Attack: a list of processes shows the password of the proxy, or the model's key.
+TEST_F(ConfigTest, SecretsAreInNoArgumentsAndInNoPrint) {
+  const auto config =
+      Load({.environment = {"CARREL_MODEL_API_KEY=sk-secret", "CARREL_MODEL_PROXY_URL=http://me:secret@proxy:3128"}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->model.proxy_url, "http://me:secret@proxy:3128");
+  EXPECT_TRUE(Changed(*config).empty());
+  EXPECT_EQ(Print(*config).find("secret"), std::string::npos);
+  for (const char* key : {"model.api_key", "model.proxy_url"}) {
+    EXPECT_EQ(Load({.flags = {{key, "x"}}}).status().code(), absl::StatusCode::kInvalidArgument) << key;
+  }
+}
+
 TEST_F(ConfigTest, FlagsWinOverEnvironmentOverFileOverDefaults) {
   std::ofstream(file_) << "[rpc]\ndrain_ms = 1\ncall_ms_max = 2000\nthreads_max = 8\n";
   const auto config = Load({.file = file_,
@@ -99,6 +112,25 @@ TEST_F(ConfigTest, WrongTypesAndRangesAreErrorsWithLine) {
   EXPECT_THAT(ErrorOf("[log]\nlevel = \"loud\"\n"), HasSubstr("expected one of debug, info, warning, error, off"));
   EXPECT_THAT(ErrorOf("[rpc]\ndrain_ms = \n"), StartsWith(file_ + ":2: "));
   EXPECT_THAT(ErrorOf("[rpc\n"), StartsWith(file_ + ":1: "));
+}
+
+TEST_F(ConfigTest, AliasesAreATable) {
+  const auto config = LoadText("[model.aliases]\n\"gpt-4o\" = \"mine\"\ngpt-4 = \"mine too\"\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const std::map<std::string, std::string> expected = {{"gpt-4o", "mine"}, {"gpt-4", "mine too"}};
+  EXPECT_EQ(config->model.aliases, expected);
+  // Printed, and handed on to a server, it is the same.
+  EXPECT_THAT(Print(*config), HasSubstr("aliases = { \"gpt-4\" = \"mine too\", \"gpt-4o\" = \"mine\" }"));
+  EXPECT_EQ(LoadText(Print(*config))->model.aliases, expected);
+  EXPECT_EQ(Load({.flags = Changed(*config)})->model.aliases, expected);
+  EXPECT_EQ(Load({.environment = {"CARREL_MODEL_ALIASES=gpt-4o = mine, gpt-4=mine too"}})->model.aliases, expected);
+
+  EXPECT_THAT(ErrorOf("[model]\naliases = \"a=b\"\n"), HasSubstr("must be a table"));
+  EXPECT_THAT(ErrorOf("[model.aliases]\na = 1\n"), HasSubstr("model.aliases.a must be a text in quotes"));
+  EXPECT_THAT(ErrorOf("[model.aliases]\na = \"\"\n"), HasSubstr("1 to 256 bytes"));
+  EXPECT_THAT(ErrorOf("[model.aliases]\n\"a,b\" = \"c\"\n"), HasSubstr("without , and ="));
+  EXPECT_THAT(config::ErrorOf({.environment = {"CARREL_MODEL_ALIASES=nonsense"}}), HasSubstr("expected NAME=NAME"));
+  EXPECT_THAT(ErrorOf("[model.alias]\na = \"b\"\n"), HasSubstr("did you mean \"aliases\"?"));
 }
 
 TEST_F(ConfigTest, FilesThatCannotBeReadAreErrorsAndEmptyOnesAreNot) {

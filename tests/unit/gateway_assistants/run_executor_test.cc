@@ -172,7 +172,13 @@ class FakeCode final : public CodeTool {
     });
     return std::make_unique<Made>(shared);
   }
-  absl::Status Delete(const ProjectId&, const ContainerId&) override { return absl::OkStatus(); }
+  absl::Status Delete(const ProjectId&, const ContainerId& container) override {
+    freed.push_back(container);
+    return delete_status;
+  }
+
+  std::vector<ContainerId> freed;
+  absl::Status delete_status;
 
  private:
   FileStore& files_;
@@ -554,7 +560,7 @@ TEST_F(RunExecutorTest, AnAbandonedRunWritesNothingAndItsStreamsEnd) {
   const ThreadId thread = NewThreadSaying("hang");
   const auto run = Start(thread);
   WaitFor(run, RunStatus::kInProgress);
-  executor_->Abandon(thread);
+  ASSERT_TRUE(executor_->Abandon(project_, thread).ok());
   ASSERT_TRUE(threads_->Delete(project_, thread).ok());
   EXPECT_FALSE(threads_->Get(project_, thread).ok());
   EXPECT_THAT(Stream(run.id, 1), ElementsAre("run.created", "run.queued", "run.in_progress", "error"));
@@ -672,6 +678,17 @@ TEST_F(RunExecutorTest, AReaderThatDoesNotReadHoldsNothingUp) {
   WaitFor(run, RunStatus::kCompleted);
   EXPECT_FALSE(woken);
   EXPECT_EQ(idle->Take(1000)->back().kind, RunEventKind::kRunCompleted);
+}
+
+TEST_F(RunExecutorTest, AThreadThatIsDeletedFreesItsContainer) {
+  const ThreadId thread = NewThreadSaying("hello");
+  ASSERT_TRUE(executor_->Abandon(project_, thread).ok());
+  EXPECT_THAT(code_->freed, ElementsAre(ContainerOf(thread)));
+  // Without an interpreter there is nothing to free, and the thread can be deleted all the same.
+  code_->delete_status = absl::UnavailableError("no interpreter");
+  EXPECT_TRUE(executor_->Abandon(project_, thread).ok());
+  code_->delete_status = absl::InternalError("it is still there");
+  EXPECT_FALSE(executor_->Abandon(project_, thread).ok());
 }
 
 TEST_F(RunExecutorTest, NotMoreRunThanMayAndAllComplete) {

@@ -74,15 +74,18 @@ class FakeSearch final : public SearchTool {
   absl::Status EnsureStore(const ProjectId&, const StoreId&, const Chunking&) override { return absl::OkStatus(); }
   absl::Status DeleteStore(const ProjectId&, const StoreId&) override { return absl::OkStatus(); }
   absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile&, const FileObject&) override {
-    return StoreFileState{.status = StoreFileStatus::kCompleted};
+    return StoreFileState{.status = StoreFileStatus::kCompleted, .facts = {.pages = 2, .verdict = "READ"}};
   }
   absl::StatusOr<StoreFileState> FileState(const ProjectId&, const StoreId&, const FileId&) override {
-    return StoreFileState{.status = StoreFileStatus::kCompleted};
+    return StoreFileState{.status = StoreFileStatus::kCompleted, .facts = {.pages = 2, .verdict = "READ"}};
   }
   absl::Status SetAttributes(const ProjectId&, const StoreId&, const FileId&, const Attributes&) override {
     return absl::OkStatus();
   }
-  absl::Status DeleteFile(const ProjectId&, const StoreId&, const FileId&) override { return absl::OkStatus(); }
+  absl::Status DeleteFile(const ProjectId&, const StoreId&, const FileId& file) override {
+    deleted.push_back(file);
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::string> FileText(const ProjectId&, const StoreId&, const FileId&) override { return ""; }
   absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
     last = request;
@@ -93,6 +96,7 @@ class FakeSearch final : public SearchTool {
                                       .citations = {{.quote = "quote", .first_page = 2, .last_page = 2}}}};
   }
   SearchRequest last;
+  std::vector<FileId> deleted;
 };
 
 }  // namespace carrel::gateway

@@ -1,4 +1,4 @@
-// The Tools service over fake tools, for clients in other languages: tools_server DIRECTORY serves on DIRECTORY/s, says
+// The services over fake tools, for clients in other languages: tools_server DIRECTORY serves on DIRECTORY/s, says
 // its key and a store's id on stdout, and ends with its stdin.
 #include <grpcpp/grpcpp.h>
 
@@ -6,9 +6,11 @@
 #include <limits>
 
 #include "fake_tools.h"
+#include "fakes/plain_container_host.h"
+#include "gateway/core/containers.h"
 #include "gateway/core/ingester.h"
 #include "gateway/core/system.h"
-#include "gateway/grpc/tools_service.h"
+#include "gateway/grpc/services.h"
 #include "gateway/storage/blob_directory.h"
 #include "gateway/storage/sqlite_storage.h"
 
@@ -28,10 +30,12 @@ int main(int argc, char** argv) {
   Files files(backing);
   Keys keys(backing);
   const ProjectId project("p");
-  const auto service = MakeToolsService({keys, files, stores, code, search});
+  PlainContainerHost host;
+  Containers containers(backing, files, host);
+  const auto services = MakeServices({keys, files, stores, containers, code, search});
   grpc::ServerBuilder builder;
   builder.AddListeningPort("unix:" + directory + "/s", grpc::InsecureServerCredentials());
-  builder.RegisterService(service.get());
+  for (const NamedService& service : services) builder.RegisterService(service.service.get());
   const auto server = builder.BuildAndStart();
   std::cout << keys.Create("test", project)->secret << ' ' << stores.Create(project, {})->id.value << std::endl;
   std::cin.ignore(std::numeric_limits<std::streamsize>::max());

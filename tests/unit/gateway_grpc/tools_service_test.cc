@@ -1,17 +1,6 @@
-#include "gateway/grpc/tools_service.h"
-
 #include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
-#include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
-
-#include "fake_tools.h"
-#include "gateway/core/ingester.h"
-#include "gateway/core/system.h"
-#include "gateway/storage/blob_directory.h"
-#include "gateway/storage/sqlite_storage.h"
+#include "services_fixture.h"
 
 namespace carrel::gateway {
 namespace {
@@ -19,49 +8,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-class ToolsServiceTest : public ::testing::Test {
+class ToolsServiceTest : public ServicesFixture {
  protected:
-  ToolsServiceTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "carrel_tools_XXXXXX").string();
-    EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    storage_ = *SqliteStorage::Open({.path = directory_ + "/db", .sync = SqliteStorage::Sync::kNormal});
-    blobs_ = *OpenBlobDirectory(directory_ + "/blobs");
-    code_ = std::make_unique<FakeCode>(*blobs_);
-    backing_.emplace(Backing{storage_->repository(), *blobs_, search_, clock_, ids_});
-    ingester_ = std::make_unique<Ingester>(*backing_);
-    stores_ = std::make_unique<Stores>(*backing_, *ingester_);
-    files_ = std::make_unique<Files>(*backing_);
-    keys_ = std::make_unique<Keys>(*backing_);
-    secret_ = keys_->Create("test", ProjectId("p"))->secret;
-    service_ = MakeToolsService({*keys_, *files_, *stores_, *code_, search_});
-    const std::string address = "unix:" + directory_ + "/s";
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials());
-    builder.RegisterService(service_.get());
-    server_ = builder.BuildAndStart();
-    stub_ = v1::Tools::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  }
-  ~ToolsServiceTest() override {
-    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
-    server_->Wait();
-    service_.reset();
-    keys_.reset();
-    files_.reset();
-    stores_.reset();
-    ingester_.reset();
-    code_.reset();
-    storage_.reset();
-    blobs_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-
-  std::unique_ptr<grpc::ClientContext> Context(std::optional<std::string> key = std::nullopt) {
-    auto context = std::make_unique<grpc::ClientContext>();
-    context->AddMetadata("authorization", "Bearer " + key.value_or(secret_));
-    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-    return context;
-  }
   grpc::Status Invoke(const v1::InvokeRequest& request, v1::Result* result = nullptr, std::string* logs = nullptr) {
     const auto context = Context();
     const auto reader = stub_->Invoke(context.get(), request);
@@ -86,23 +34,6 @@ class ToolsServiceTest : public ::testing::Test {
     request.set_arguments(arguments);
     return request;
   }
-
-  std::string directory_;
-  SystemClock clock_;
-  RandomIds ids_;
-  FakeSearch search_;
-  std::unique_ptr<SqliteStorage> storage_;
-  std::unique_ptr<FileStore> blobs_;
-  std::optional<Backing> backing_;
-  std::unique_ptr<Ingester> ingester_;
-  std::unique_ptr<Stores> stores_;
-  std::unique_ptr<Files> files_;
-  std::unique_ptr<Keys> keys_;
-  std::unique_ptr<FakeCode> code_;
-  std::string secret_;
-  std::unique_ptr<v1::Tools::Service> service_;
-  std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<v1::Tools::Stub> stub_;
 };
 
 TEST_F(ToolsServiceTest, ListsTheToolsAsAModelTakesThem) {
@@ -135,27 +66,30 @@ TEST_F(ToolsServiceTest, RunsCodeAndKeepsWhatItWrote) {
   ASSERT_THAT(result.outputs(), SizeIs(1));
   ASSERT_THAT(result.images(), SizeIs(1));
   EXPECT_EQ(code_->last.project, ProjectId("p"));
+  const auto written = files_->Get(ProjectId("p"), FileId(result.outputs(0).file_id()));
+  ASSERT_TRUE(written.ok());
+  EXPECT_EQ(written->filename, "a.csv");
+  EXPECT_EQ(written->purpose, kPurposeOutput);
+  EXPECT_EQ(result.outcome().kind(), interpreter::v1::COMPLETED);
+}
 
-  v1::DownloadFileRequest wanted;
-  wanted.set_file_id(result.outputs(0).file_id());
-  const auto context = Context();
-  const auto reader = stub_->DownloadFile(context.get(), wanted);
-  v1::DownloadFileResponse part;
-  std::string name;
-  std::string bytes;
-  while (reader->Read(&part)) {
-    if (part.has_facts()) name = part.facts().filename();
-    bytes += part.data();
-  }
-  ASSERT_TRUE(reader->Finish().ok());
-  EXPECT_EQ(name, "a.csv");
-  EXPECT_EQ(bytes, "1,2");
-  // Another project sees nothing of it.
-  const std::string other = keys_->Create("other", ProjectId("q"))->secret;
-  const auto foreign = Context(other);
-  const auto refused = stub_->DownloadFile(foreign.get(), wanted);
-  EXPECT_FALSE(refused->Read(&part));
-  EXPECT_EQ(refused->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
+// The same name is the same container, of one project; a container that Containers made can be named here.
+TEST_F(ToolsServiceTest, ContainersAreFoundByName) {
+  const auto made = containers_->Open(ProjectId("p"), {.name = "../any name"});
+  ASSERT_TRUE(made.ok());
+  auto request = Code(R"({"code": "x"})");
+  request.set_container("../any name");
+  ASSERT_TRUE(Invoke(request).ok());
+  EXPECT_EQ(code_->last.container, made->container.id);
+  request.set_container("another");
+  ASSERT_TRUE(Invoke(request).ok());
+  const ContainerId another = code_->last.container;
+  EXPECT_NE(another, made->container.id);
+  ASSERT_TRUE(Invoke(request).ok());
+  EXPECT_EQ(code_->last.container, another);
+  secret_ = keys_->Create("other", ProjectId("q"))->secret;
+  ASSERT_TRUE(Invoke(request).ok());
+  EXPECT_NE(code_->last.container, another) << "another project's container of the same name is another";
 }
 
 TEST_F(ToolsServiceTest, WhatTheModelDidWronglyIsAResult) {
@@ -173,7 +107,9 @@ TEST_F(ToolsServiceTest, WhatTheModelDidWronglyIsAResult) {
 
 TEST_F(ToolsServiceTest, WhatTheCallerDidWronglyIsAnError) {
   auto request = Code(R"({"code": "x"})");
-  request.set_container("../x");
+  request.set_container("");
+  EXPECT_EQ(Invoke(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  request.set_container(std::string(257, 'x'));
   EXPECT_EQ(Invoke(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   request = Code(R"({"code": "x"})");
   request.add_file_ids("file-none");

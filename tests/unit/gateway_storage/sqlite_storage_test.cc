@@ -359,5 +359,70 @@ TEST_F(SqliteStorageTest, AStoreCountsItsFiles) {
   EXPECT_EQ(pending->front().attributes, file("", StoreFileStatus::kFailed, 0).attributes);
 }
 
+TEST_F(SqliteStorageTest, ContainersAreFoundByNameAndForgottenByAge) {
+  const auto container = [](const std::string& id, const ProjectId& project, int64_t used_at) {
+    return Container{.id = ContainerId(id),
+                     .project = project,
+                     .last_active_at = absl::FromUnixSeconds(used_at),
+                     .name = "work",
+                     .limits = {.memory_bytes = 5},
+                     .idle_ms = 7,
+                     .user_files = {"a"}};
+  };
+  ASSERT_TRUE(Write([&](Transaction& t) -> absl::Status {
+                GATEWAY_RETURN_IF_ERROR(t.PutContainer(container("cntr_1", kOurs, 10)));
+                GATEWAY_RETURN_IF_ERROR(t.PutContainer(container("cntr_2", kOurs, 30)));
+                return t.PutContainer(container("cntr_3", kTheirs, 20));
+              }).ok());
+  Open();
+  const auto found = Read<std::optional<Container>>([](const Snapshot& s) { return s.FindContainer(kOurs, "work"); });
+  ASSERT_TRUE(found.ok() && found->has_value());
+  EXPECT_EQ((*found)->id.value, "cntr_2") << "the youngest";
+  EXPECT_EQ((*found)->limits.memory_bytes, 5u);
+  EXPECT_EQ((*found)->user_files, std::vector<std::string>{"a"});
+  EXPECT_FALSE(Read<Container>([](const Snapshot& s) { return s.GetContainer(kOurs, ContainerId("cntr_3")); }).ok());
+  ASSERT_TRUE(Write([](Transaction& t) { return t.ForgetContainers(absl::FromUnixSeconds(25)); }).ok());
+  EXPECT_EQ(Read<Page<Container>>([](const Snapshot& s) {
+              return s.ListContainers(kOurs, {.name = "work"}, {});
+            })->items.size(),
+            1u);
+  EXPECT_TRUE(
+      Read<Page<Container>>([](const Snapshot& s) { return s.ListContainers(kTheirs, {}, {}); })->items.empty());
+}
+
+TEST_F(SqliteStorageTest, PartsOfUploadsHoldTheirBytes) {
+  const FileUpload upload{.id = UploadId("upload_1"),
+                          .project = kOurs,
+                          .expires_at = absl::FromUnixSeconds(50),
+                          .bytes = 3,
+                          .file_lives_s = 3600};
+  ASSERT_TRUE(Write([&](Transaction& t) -> absl::Status {
+                GATEWAY_RETURN_IF_ERROR(t.PutUpload(upload));
+                return t.PutUploadPart({.id = PartId("part_1"),
+                                        .upload_id = upload.id,
+                                        .project = kOurs,
+                                        .blob = {.sha256 = "abc", .size_bytes = 3}});
+              }).ok());
+  const auto used = [&] { return *Read<bool>([](const Snapshot& s) { return s.IsBlobUsed("abc"); }); };
+  EXPECT_TRUE(used());
+  EXPECT_THAT(*Read<std::vector<std::string>>([](const Snapshot& s) { return s.AllBlobs(); }), ElementsAre("abc"));
+  const auto due = [&](int64_t at) {
+    return Read<std::vector<FileUpload>>(
+               [&](const Snapshot& s) { return s.UploadsToExpire(absl::FromUnixSeconds(at)); })
+        ->size();
+  };
+  EXPECT_EQ(due(49), 0u);
+  EXPECT_EQ(due(50), 1u);
+  ASSERT_TRUE(Write([&](Transaction& t) -> absl::Status {
+                FileUpload ended = upload;
+                ended.status = FileUpload::Status::kExpired;
+                GATEWAY_RETURN_IF_ERROR(t.PutUpload(ended));
+                return t.DeleteUploadParts(kOurs, upload.id);
+              }).ok());
+  EXPECT_EQ(due(50), 0u);
+  EXPECT_FALSE(used());
+  EXPECT_FALSE(Read<FileUpload>([&](const Snapshot& s) { return s.GetUpload(kTheirs, upload.id); }).ok());
+}
+
 }  // namespace
 }  // namespace carrel::gateway

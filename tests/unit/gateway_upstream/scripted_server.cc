@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 
 #include "absl/strings/ascii.h"
@@ -145,6 +146,8 @@ struct ScriptedServer::Impl {
 
 ScriptedServer::ScriptedServer(Script script, const TestCertificate* tls)
     : script_(std::move(script)), impl_(std::make_unique<Impl>()) {
+  // OpenSSL writes to the socket without MSG_NOSIGNAL; a client that has hung up is no reason to die.
+  ::signal(SIGPIPE, SIG_IGN);
   if (tls != nullptr) {
     impl_->tls = SSL_CTX_new(TLS_server_method());
     BIO* key_bio = BIO_new_mem_buf(tls->key_pem.data(), static_cast<int>(tls->key_pem.size()));

@@ -82,7 +82,12 @@ class FakeWorkspace final : public sandbox::Workspace {
     if (::write(fd.get(), found->second.data(), found->second.size()) < 0) return absl::InternalError("write");
     return sandbox::OpenedFile{.fd = std::move(fd), .size_bytes = found->second.size() + claim_more};
   }
-  absl::StatusOr<Entry> Write(const std::string&, UniqueFd, bool) override { return absl::UnimplementedError(""); }
+  absl::StatusOr<Entry> Write(const std::string&, UniqueFd, const sandbox::WriteOptions&) override {
+    return absl::UnimplementedError("");
+  }
+  absl::Status MakeDirectory(const std::string&, const sandbox::WriteOptions&) override {
+    return absl::UnimplementedError("");
+  }
   absl::StatusOr<bool> Remove(const std::string&) override { return absl::UnimplementedError(""); }
 };
 
@@ -131,6 +136,16 @@ TEST(MediaType, ContentBeatsTheName) {
   EXPECT_EQ(MediaType("plain", "hello"), "application/octet-stream");
 }
 
+TEST(EscapePath, EscapesWhatReadsOtherwiseThanItIs) {
+  EXPECT_EQ(EscapePath("a\xE2\x80\xAE"
+                       "b"),
+            "a\\xe2\\x80\\xaeb");
+  EXPECT_EQ(EscapePath("\xC2\x9B"
+                       "31m"),
+            "\\xc2\\x9b31m");
+  EXPECT_EQ(EscapePath("\xD7\xA9\xC3\xA4"), "\xD7\xA9\xC3\xA4");
+}
+
 TEST(CheckPath, RefusesWhatCouldLeaveOrConfuse) {
   for (const std::string good : {"a", "a/b.txt", "\xC3\xA4/x", "a..b", "...", "-rf"}) {
     EXPECT_TRUE(CheckPath("path", good).ok()) << good;
@@ -138,6 +153,12 @@ TEST(CheckPath, RefusesWhatCouldLeaveOrConfuse) {
   for (const std::string& bad :
        {std::string(), std::string("/a"), std::string("a/"), std::string("a//b"), std::string("../a"),
         std::string("a/.."), std::string("."), std::string("a\nb"), std::string("a\0b", 3), std::string("\xFF"),
+        std::string("a\xE2\x80\xAE"
+                    "b"),
+        std::string("a\xC2\x9B"
+                    "b"),
+        std::string("\xEF\xBB\xBF"
+                    "a"),
         std::string(256, 'n'), std::string(2000, 'n'), std::string("1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17")}) {
     EXPECT_EQ(CheckPath("path", bad).code(), absl::StatusCode::kInvalidArgument) << bad;
   }

@@ -27,23 +27,32 @@ class EmptyWorkspace final : public sandbox::Workspace {
     return sandbox::WorkspaceListing{};
   }
   absl::StatusOr<sandbox::OpenedFile> OpenRead(const std::string& path) override { return absl::NotFoundError(path); }
-  absl::StatusOr<sandbox::WorkspaceEntry> Write(const std::string& path, UniqueFd, bool) override {
+  absl::StatusOr<sandbox::WorkspaceEntry> Write(const std::string& path, UniqueFd,
+                                                const sandbox::WriteOptions&) override {
     return sandbox::WorkspaceEntry{.path = path};
   }
+  absl::Status MakeDirectory(const std::string&, const sandbox::WriteOptions&) override { return absl::OkStatus(); }
   absl::StatusOr<bool> Remove(const std::string&) override { return false; }
 };
 
 class ScriptedJail final : public sandbox::Jail {
  public:
-  ScriptedJail(sandbox::JailRequest request, std::shared_ptr<std::atomic<int>> alive)
-      : request_(std::move(request)),
+  ScriptedJail(sandbox::JailRequest request, std::shared_ptr<std::atomic<int>> alive, ScriptedJails::Registry* registry)
+      : registry_(*registry),
+        request_(std::move(request)),
         alive_(std::move(alive)),
         exit_fd_(::eventfd(0, EFD_CLOEXEC)),
         limits_(request_.limits),
         driver_([this] { Drive(); }) {
     ++*alive_;
+    const std::lock_guard lock(registry_.mutex);
+    registry_.jails.insert(this);
   }
   ~ScriptedJail() override {
+    {
+      const std::lock_guard lock(registry_.mutex);
+      registry_.jails.erase(this);
+    }
     End({.signal = SIGKILL});
     driver_.join();
     --*alive_;
@@ -61,6 +70,7 @@ class ScriptedJail final : public sandbox::Jail {
     changed_.notify_all();
     return absl::OkStatus();
   }
+  absl::Status InterruptAll() override { return Interrupt(); }
   absl::Status KillAll() override {
     End({.signal = SIGKILL});
     return absl::OkStatus();
@@ -108,8 +118,8 @@ class ScriptedJail final : public sandbox::Jail {
       if (length.empty()) return;
       const std::string frame = Read(static_cast<uint8_t>(length[0]) | static_cast<uint8_t>(length[1]) << 8);
       if (frame.empty()) return;
-      if (frame[0] == 1) Send("\x81" + Le(1, 2));
-      if (frame[0] == 2) Run(static_cast<uint8_t>(frame[1]), frame.substr(21));
+      if (frame[0] == 1 || frame[0] == 4) Send("\x81" + Le(2, 2));
+      if (frame[0] == 2) Run(static_cast<uint8_t>(frame[1]), frame.substr(22));
     }
   }
 
@@ -159,6 +169,7 @@ class ScriptedJail final : public sandbox::Jail {
     Done(call, 0, 0, 0, "");
   }
 
+  ScriptedJails::Registry& registry_;
   sandbox::JailRequest request_;
   std::shared_ptr<std::atomic<int>> alive_;
   UniqueFd exit_fd_;
@@ -176,7 +187,13 @@ class ScriptedJail final : public sandbox::Jail {
 
 absl::StatusOr<std::unique_ptr<sandbox::Jail>> ScriptedJails::Create(sandbox::JailRequest request, absl::Time) {
   if (!fail_next.ok()) return std::exchange(fail_next, absl::OkStatus());
-  return std::make_unique<ScriptedJail>(std::move(request), alive);
+  auto jail = std::make_unique<ScriptedJail>(std::move(request), alive, &registry_);
+  return jail;
+}
+
+void ScriptedJails::KillAll() {
+  const std::lock_guard lock(registry_.mutex);
+  for (sandbox::Jail* jail : registry_.jails) (void)jail->KillAll();
 }
 
 }  // namespace carrel::testing

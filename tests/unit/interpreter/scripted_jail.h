@@ -11,6 +11,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <vector>
 
 #include "sandbox/jail.h"
@@ -21,12 +23,26 @@ class ScriptedJails final : public sandbox::JailMaker {
  public:
   absl::StatusOr<std::unique_ptr<sandbox::Jail>> Create(sandbox::JailRequest request, absl::Time deadline) override;
   sandbox::JailReport report() const override { return {.tier = "scripted", .weakened = {"memory: watchdog"}}; }
-  std::vector<sandbox::PolicyInfo> policies() const override { return {{.name = "python", .ready = true}}; }
+  std::vector<sandbox::PolicyInfo> policies() const override {
+    return {{.name = "python", .ready = true, .generation = generation}};
+  }
 
+  // Kills every jail there is, as the kernel may.
+  void KillAll();
+
+  struct Registry {
+    std::mutex mutex;
+    std::set<sandbox::Jail*> jails;
+  };
+  // Of the runtime.
+  std::atomic<uint32_t> generation = 0;
   // The next Create fails with it.
   absl::Status fail_next;
   // Jails that exist.
   std::shared_ptr<std::atomic<int>> alive = std::make_shared<std::atomic<int>>(0);
+
+ private:
+  Registry registry_;
 };
 
 }  // namespace carrel::testing

@@ -57,7 +57,7 @@ class PorterTest : public ::testing::Test {
 };
 
 TEST_F(PorterTest, WritesReadsListsAndRemoves) {
-  const auto written = client_->Write("a/b", Holding("text"), false);
+  const auto written = client_->Write("a/b", Holding("text"), {});
   ASSERT_TRUE(written.ok()) << written.status();
   EXPECT_EQ(written->size_bytes, 4);
   auto opened = client_->OpenRead("a/b");
@@ -77,7 +77,9 @@ TEST_F(PorterTest, HostilePathsAreRefused) {
        {std::string("/etc/passwd"), std::string("../x"), std::string("a/../../x"), std::string("."), std::string(""),
         std::string("a//b"), std::string("a/"), std::string("a\0b", 3)}) {
     EXPECT_EQ(client_->OpenRead(path).status().code(), absl::StatusCode::kFailedPrecondition) << path;
-    EXPECT_EQ(client_->Write(path, Holding("x"), true).status().code(), absl::StatusCode::kFailedPrecondition) << path;
+    EXPECT_EQ(client_->Write(path, Holding("x"), {.replace = true}).status().code(),
+              absl::StatusCode::kFailedPrecondition)
+        << path;
     EXPECT_EQ(client_->Remove(path).status().code(), absl::StatusCode::kFailedPrecondition) << path;
   }
   EXPECT_EQ(client_->OpenRead(std::string(5000, 'x')).status().code(), absl::StatusCode::kInvalidArgument);
@@ -98,7 +100,7 @@ TEST_F(PorterTest, ManyCallersAtOnce) {
     callers.emplace_back([this, i] {
       for (int round = 0; round < 20; ++round) {
         const std::string path = "f" + std::to_string(i) + "/" + std::to_string(round);
-        EXPECT_TRUE(client_->Write(path, Holding(path), false).ok());
+        EXPECT_TRUE(client_->Write(path, Holding(path), {}).ok());
         auto opened = client_->OpenRead(path);
         ASSERT_TRUE(opened.ok()) << opened.status();
         EXPECT_EQ(opened->size_bytes, path.size());

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,7 @@ struct JailConfig {
   std::string tier = "auto";
   bool allow_no_cgroup = false;
   std::string runtimes_dir;
+  uint64_t zygote_forks_max = 10'000;
 };
 
 struct InterpreterConfig {
@@ -50,6 +52,11 @@ struct InterpreterConfig {
   uint64_t linger_ms = 60'000;
   uint64_t interrupt_grace_ms = 2'000;
   uint64_t memory_bytes_total_max = 0;
+  uint64_t lifetime_ms = 86'400'000;
+  uint64_t admission_waiting_max = 64;
+  uint64_t admission_wait_ms_max = 10'000;
+  uint64_t pool_size = 4;
+  uint64_t pool_memory_bytes_max = 256ull << 20;
 };
 
 struct RetrievalConfig {
@@ -89,7 +96,7 @@ struct ModelConfig {
   std::string base_url;
   std::string api_key;
   std::string api_key_file;
-  std::string aliases;
+  std::map<std::string, std::string> aliases;  // names of clients to names of the upstream
   std::string ca_file;
   std::string proxy_url;
   uint64_t window_tokens = 128'000;
@@ -120,7 +127,8 @@ struct Config {
 
 struct Setting {
   std::string key;    // "rpc.drain_ms"
-  std::string value;  // as in the environment: a number, true or false, a text without quotes, a list with commas
+  std::string value;  // as in the environment: a number, true or false, a text without quotes, a list
+                      // with commas, a table as "a=b,c=d"
 };
 
 struct LoadOptions {

@@ -26,6 +26,8 @@ struct RunOptions {
                            Console& console);
 
 struct ServeOptions {
+  std::string http;  // --http HOST:PORT; "": [gateway] listen
+  std::string grpc;  // --grpc HOST:PORT or unix:PATH; "": [gateway] grpc_listen, else 127.0.0.1:8081
   bool allow_no_cgroup = false;
   bool check_config = false;
   bool print_config = false;
@@ -35,8 +37,8 @@ struct ServeOptions {
 
 struct StoreOptions {
   std::string store;                   // a name or an id
-  std::vector<std::string> paths;      // add
-  std::vector<std::string> documents;  // rm: ids or file names
+  std::vector<std::string> paths;      // add: files, and directories of them
+  std::vector<std::string> documents;  // remove: ids, file names or paths
   bool no_wait = false;                // add: do not wait until they can be searched
 };
 [[nodiscard]] ExitCode StoreCreate(const CommonOptions& common, const StoreOptions& options, Console& console);
@@ -52,6 +54,35 @@ struct SearchOptions {
   uint32_t results_max = 10;
 };
 [[nodiscard]] ExitCode Search(const CommonOptions& common, const SearchOptions& options, Console& console);
+
+struct KeyOptions {
+  std::string project;  // create; "": the default one
+  std::string name;     // create
+  std::string id;       // revoke
+};
+[[nodiscard]] ExitCode KeysCreate(const CommonOptions& common, const KeyOptions& options, Console& console);
+[[nodiscard]] ExitCode KeysList(const CommonOptions& common, Console& console);
+[[nodiscard]] ExitCode KeysRevoke(const CommonOptions& common, const KeyOptions& options, Console& console);
+
+struct AssistantOptions {
+  std::string assistant;  // show, delete, chat: a name or an id
+  std::string name;       // create
+  std::string model;      // create, and chat without an assistant
+  std::string instructions;
+  std::vector<std::string> tools;   // code_interpreter, file_search
+  std::vector<std::string> stores;  // names or ids
+  // chat
+  std::vector<std::string> files;  // uploaded, and attached to the first message
+  std::string thread;              // goes on with this one; "": a new one
+  std::string out_dir;             // files that the assistant made; "": they are only named
+  std::string message;             // "": asked for on a terminal, else stdin
+};
+[[nodiscard]] ExitCode AssistantsCreate(const CommonOptions& common, const AssistantOptions& options, Console& console);
+[[nodiscard]] ExitCode AssistantsList(const CommonOptions& common, Console& console);
+[[nodiscard]] ExitCode AssistantsShow(const CommonOptions& common, const AssistantOptions& options, Console& console);
+[[nodiscard]] ExitCode AssistantsDelete(const CommonOptions& common, const AssistantOptions& options, Console& console);
+[[nodiscard]] ExitCode AssistantsChat(const CommonOptions& common, const AssistantOptions& options,
+                                      rpc::ShutdownSignals& signals, Console& console);
 
 // Becomes carrel-jailer --doctor; returns only when that cannot be executed.
 [[nodiscard]] ExitCode Doctor(const CommonOptions& common, Console& console);

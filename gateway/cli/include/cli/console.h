@@ -26,11 +26,17 @@ class Console final {
   explicit Console(bool json);
 
   [[nodiscard]] bool json() const { return json_; }
-  // A result for people; nothing in JSON mode. With a final newline.
+  // Somebody sits there: stdin and stderr are a terminal.
+  [[nodiscard]] bool interactive() const;
+  // Asks, on stderr.
+  void Prompt(std::string_view text);
+  // A result for people, safe for a terminal; nothing in JSON mode. With a final newline.
   void Print(std::string_view line);
   // What code wrote: as it is into a pipe or file, safe on a terminal; nothing in JSON mode.
   void WriteStdout(std::string_view text);
   void WriteStderr(std::string_view text);
+  // As WriteStderr, and faint on a terminal: what happens beside the answer.
+  void WriteNote(std::string_view text);
   // One line of JSON; nothing unless in JSON mode.
   void PrintJson(const google::protobuf::Message& message);
   void PrintJsonText(std::string_view line);

@@ -17,8 +17,14 @@ namespace carrel::cli {
 // jailer gives to sessions, and one for each part: they do not read each other's data either.
 [[nodiscard]] std::optional<uid_t> ServerUid(const Place& place, Part part);
 
+// As ServerUid, of the gateway: again a user of its own, whom the two servers accept at their sockets.
+[[nodiscard]] std::optional<uid_t> GatewayUid(const Place& place);
+// The gateway's own directory: DATA/gateway.
+[[nodiscard]] std::string GatewayDirOf(const Place& place);
+
 // DATA (0700, in tier `full` 0711: the servers pass through it), DATA/run/<part> and DATA/<part> (0700, the server's
-// own). FAILED_PRECONDITION when a server could not reach them: a directory above DATA is closed to others.
+// own; the gateway's group passes through the former), DATA/gateway (the gateway's own), and links to the sockets.
+// FAILED_PRECONDITION when a server could not reach them: a directory above DATA is closed to others.
 [[nodiscard]] absl::Status PrepareDataDir(const Place& place);
 
 // One `carrel serve` per data directory. The lock is the kernel's and ends with the process, however that ends.

@@ -5,7 +5,6 @@
 
 #include "absl/status/status.h"
 #include "carrel/interpreter/v1/code_interpreter.pb.h"
-#include "carrel/retrieval/v1/retrieval.pb.h"
 
 namespace carrel::cli {
 
@@ -25,8 +24,6 @@ enum class ExitCode : uint8_t {
 [[nodiscard]] ExitCode ExitCodeOf(const absl::Status& status);
 // Of code that ran.
 [[nodiscard]] ExitCode ExitCodeOf(const interpreter::v1::Outcome& outcome);
-// Of a document that is no longer in progress.
-[[nodiscard]] ExitCode ExitCodeOf(const retrieval::v1::Document& document);
 
 // The table for --help.
 inline constexpr char kExitCodeHelp[] =

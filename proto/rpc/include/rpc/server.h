@@ -19,6 +19,8 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +37,15 @@ struct TlsFiles {
   std::string cert_file;  // our certificate and its chain
   std::string key_file;
   std::string ca_file;  // a server: who signs its clients (mutual TLS); a client: who signs its servers
+};
+
+// One number of the metrics page that is not about calls.
+struct Sample {
+  std::string name;  // carrel_...; samples of one name have one help and one kind
+  std::string help;
+  std::map<std::string, std::string> labels;
+  double value = 0;
+  enum class Kind : uint8_t { kGauge, kCounter } kind = Kind::kGauge;
 };
 
 struct ServerOptions {
@@ -59,6 +70,8 @@ struct ServerOptions {
   bool reflection = false;
   // "HOST:PORT" of an HTTP page with Prometheus metrics; "": none. Not authenticated: keep it on loopback.
   std::string metrics_listen;
+  // Asked for each time the page is read, from any thread; must outlive the Server. Unset: none.
+  std::function<std::vector<Sample>()> samples;
 };
 
 struct ServedService {

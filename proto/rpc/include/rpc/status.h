@@ -2,7 +2,8 @@
 //
 // A refusal of bad input is made with InvalidField, a refusal for want of room with RetryAfter; both are ordinary
 // absl::Status values that carry a carrel.common.v1.ErrorDetail as payload. ToGrpc sends the payload as the trailing
-// metadata "carrel-error-bin"; FromGrpc on the client's side puts it back. Thread-safe.
+// metadata "carrel-error-bin" (and a time to try again also as google.rpc.RetryInfo); FromGrpc on the client's side
+// puts it back. Thread-safe.
 #pragma once
 
 #include <grpcpp/client_context.h>

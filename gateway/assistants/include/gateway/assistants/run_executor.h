@@ -69,7 +69,7 @@ class RunExecutor final : public Runs {
   absl::StatusOr<Run> Cancel(const ProjectId& project, const ThreadId& thread, const RunId& run) override;
   absl::StatusOr<RunStarted> SubmitToolOutputs(const ProjectId& project, const ThreadId& thread, const RunId& run,
                                                std::vector<ToolOutput> outputs) override;
-  void Abandon(const ThreadId& thread) override;
+  absl::Status Abandon(const ProjectId& project, const ThreadId& thread) override;
 
  private:
   class Impl;

@@ -26,7 +26,7 @@ class Files {
   };
 
   // Where an upload's bytes go while they come in.
-  absl::StatusOr<std::unique_ptr<BlobWriter>> StartUpload();
+  absl::StatusOr<std::unique_ptr<BlobWriter>> StartUpload(uint64_t bytes_max = kFileBytesMax);
   // kPurpose for a purpose that clients may not use.
   static absl::Status CheckPurpose(const std::string& purpose);
   absl::StatusOr<FileObject> Create(const ProjectId& project, NewFile file);
@@ -41,10 +41,10 @@ class Files {
   absl::Status DeleteExpired();
   // Removes the blobs that no file uses: what a crash between two writes left. For the start.
   absl::Status RemoveOrphans();
-
- private:
+  // Removes these bytes unless something still uses them.
   absl::Status RemoveUnused(const std::string& sha256);
 
+ private:
   Backing backing_;
 };
 

@@ -16,7 +16,7 @@ class SystemClock final : public Clock {
 
 class RandomIds final : public Ids {
  public:
-  // 24 characters of base 62; for stores, batches and containers 32 of hexadecimal, as clients know them.
+  // 24 characters of base 62; for stores, batches, containers and uploads 32 of hexadecimal, as clients know them.
   std::string New(std::string_view prefix) override;
 };
 

@@ -14,10 +14,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/core/assistants.h"
+#include "gateway/core/containers.h"
 #include "gateway/core/files.h"
 #include "gateway/core/keys.h"
 #include "gateway/core/stores.h"
 #include "gateway/core/threads.h"
+#include "gateway/core/uploads.h"
 #include "gateway/ports/chat_model.h"
 #include "gateway/ports/clock.h"
 #include "gateway/ports/repository.h"
@@ -34,6 +36,8 @@ struct Api {
   Files& files;
   Stores& stores;
   Keys& keys;
+  Containers& containers;
+  Uploads& uploads;
   Repository& repository;
   Runs& runs;
   RunLog& run_log;

@@ -13,9 +13,11 @@
 #include "absl/time/time.h"
 #include "gateway/openai/version.h"
 #include "gateway/types/assistant.h"
+#include "gateway/types/container.h"
 #include "gateway/types/file.h"
 #include "gateway/types/run.h"
 #include "gateway/types/thread.h"
+#include "gateway/types/upload.h"
 
 namespace carrel::gateway::openai {
 
@@ -66,6 +68,16 @@ struct StoreSearchRequest {
   RankingOptions ranking;
 };
 absl::StatusOr<StoreSearchRequest> ParseStoreSearch(std::string_view body);
+
+absl::StatusOr<NewContainer> ParseNewContainer(std::string_view body);
+absl::StatusOr<FileId> ParseContainerFile(std::string_view body);
+
+struct UploadCompletion {
+  std::vector<PartId> parts;
+  std::string md5;  // "": not given
+};
+absl::StatusOr<NewUpload> ParseNewUpload(std::string_view body);
+absl::StatusOr<UploadCompletion> ParseUploadCompletion(std::string_view body);
 
 // A form's nested fields: expires_after[anchor], expires_after[seconds]; "" where one is missing.
 absl::StatusOr<std::optional<absl::Duration>> ParseFileExpiry(const std::string& anchor, const std::string& seconds);

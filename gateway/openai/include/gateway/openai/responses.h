@@ -13,6 +13,7 @@
 #include "gateway/types/run.h"
 #include "gateway/types/server_facts.h"
 #include "gateway/types/thread.h"
+#include "gateway/types/upload.h"
 
 namespace carrel::gateway::openai {
 
@@ -48,6 +49,33 @@ std::string RenderMessageFiles(std::span<const FileId> files, const Message& mes
 std::string RenderFileText(const std::string& text);
 std::string RenderSearchPage(const std::vector<std::string>& queries, const std::vector<SearchResult>& results,
                              const View& view);
+
+// A container, as the API shows it.
+struct ContainerView {
+  ContainerId id;
+  std::string name;
+  absl::Time created_at;
+  absl::Time last_active_at;
+  bool running = false;  // else it has expired
+  int64_t idle_minutes = 0;
+  uint64_t memory_bytes = 0;
+};
+struct ContainerFileView {
+  std::string id;  // "cfile_…"
+  ContainerId container;
+  std::string path;  // below /mnt/data
+  uint64_t bytes = 0;
+  absl::Time created_at;
+  bool by_user = false;  // else by code
+};
+std::string RenderContainer(const ContainerView& container);
+std::string RenderContainers(const std::vector<ContainerView>& containers, bool has_more);
+std::string RenderContainerFile(const ContainerFileView& file);
+std::string RenderContainerFiles(const std::vector<ContainerFileView>& files, bool has_more);
+
+// `file`: what a completed upload has become.
+std::string RenderUpload(const FileUpload& upload, const FileObject* file, const View& view);
+std::string RenderUploadPart(const UploadPart& part);
 
 struct EventText {
   std::string_view name;  // "thread.run.created"

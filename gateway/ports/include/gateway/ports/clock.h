@@ -33,6 +33,8 @@ class Ids {
   StoreId NewStore() { return StoreId(New("vs_")); }
   BatchId NewBatch() { return BatchId(New("vsfb_")); }
   ContainerId NewContainer() { return ContainerId(New("cntr_")); }
+  UploadId NewUpload() { return UploadId(New("upload_")); }
+  PartId NewPart() { return PartId(New("part_")); }
   KeyId NewKey() { return KeyId(New("key_")); }
 };
 

@@ -17,10 +17,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gateway/types/assistant.h"
+#include "gateway/types/container.h"
 #include "gateway/types/file.h"
 #include "gateway/types/ids.h"
 #include "gateway/types/run.h"
 #include "gateway/types/thread.h"
+#include "gateway/types/upload.h"
 
 namespace carrel::gateway {
 
@@ -46,6 +48,9 @@ struct FileFilter {
 };
 struct MessageFilter {
   RunId run_id;
+};
+struct ContainerFilter {
+  std::string name;
 };
 struct StoreFileFilter {
   std::optional<StoreFileStatus> status;
@@ -80,9 +85,9 @@ class Snapshot {
   virtual absl::StatusOr<FileObject> GetFile(const ProjectId& project, const FileId& id) const = 0;
   virtual absl::StatusOr<Page<FileObject>> ListFiles(const ProjectId& project, const FileFilter& filter,
                                                      const PageRequest& page) const = 0;
-  // Whether any file of any project has these bytes.
+  // Whether any file, or part of an upload, of any project has these bytes.
   virtual absl::StatusOr<bool> IsBlobUsed(std::string_view sha256) const = 0;
-  // Every blob that a file has, each once.
+  // Every blob that a file or a part of an upload has, each once.
   virtual absl::StatusOr<std::vector<std::string>> AllBlobs() const = 0;
   virtual absl::StatusOr<std::vector<FileObject>> ExpiredFiles(absl::Time now) const = 0;
 
@@ -103,6 +108,19 @@ class Snapshot {
   virtual absl::StatusOr<std::vector<VectorStoreFile>> AllPendingStoreFiles() const = 0;
   virtual absl::StatusOr<FileBatch> GetBatch(const ProjectId& project, const StoreId& store,
                                              const BatchId& id) const = 0;
+
+  virtual absl::StatusOr<Container> GetContainer(const ProjectId& project, const ContainerId& id) const = 0;
+  // The youngest of this name.
+  virtual absl::StatusOr<std::optional<Container>> FindContainer(const ProjectId& project,
+                                                                 const std::string& name) const = 0;
+  virtual absl::StatusOr<Page<Container>> ListContainers(const ProjectId& project, const ContainerFilter& filter,
+                                                         const PageRequest& page) const = 0;
+
+  virtual absl::StatusOr<FileUpload> GetUpload(const ProjectId& project, const UploadId& id) const = 0;
+  // In the order in which they came.
+  virtual absl::StatusOr<std::vector<UploadPart>> UploadParts(const ProjectId& project, const UploadId& id) const = 0;
+  // Of all projects: pending ones whose time is over.
+  virtual absl::StatusOr<std::vector<FileUpload>> UploadsToExpire(absl::Time now) const = 0;
 
   // By the hash of the key; nullopt: none. A revoked key is returned, with revoked_at.
   virtual absl::StatusOr<std::optional<ApiKey>> FindKey(std::string_view sha256) const = 0;
@@ -129,6 +147,13 @@ class Transaction : public Snapshot {
   virtual absl::Status PutStoreFile(const VectorStoreFile& file) = 0;
   virtual absl::Status DeleteStoreFile(const ProjectId& project, const StoreId& store, const FileId& file) = 0;
   virtual absl::Status PutBatch(const FileBatch& batch) = 0;
+  virtual absl::Status PutContainer(const Container& container) = 0;
+  virtual absl::Status DeleteContainer(const ProjectId& project, const ContainerId& id) = 0;
+  // Of all projects: those that were last used before.
+  virtual absl::Status ForgetContainers(absl::Time last_active_before) = 0;
+  virtual absl::Status PutUpload(const FileUpload& upload) = 0;
+  virtual absl::Status PutUploadPart(const UploadPart& part) = 0;
+  virtual absl::Status DeleteUploadParts(const ProjectId& project, const UploadId& id) = 0;
   virtual absl::Status PutKey(const ApiKey& key) = 0;
 
   // Appends to the run's log and makes the payload the stored state of its object (a thread, run, step or message).

@@ -36,9 +36,9 @@ class Runs {
   virtual absl::StatusOr<Run> Cancel(const ProjectId& project, const ThreadId& thread, const RunId& run) = 0;
   virtual absl::StatusOr<RunStarted> SubmitToolOutputs(const ProjectId& project, const ThreadId& thread,
                                                        const RunId& run, std::vector<ToolOutput> outputs) = 0;
-  // The thread is about to be deleted: its runs end, without a trace in the repository. Blocks until none of them can
-  // write any more.
-  virtual void Abandon(const ThreadId& thread) = 0;
+  // The thread is about to be deleted: its runs end, without a trace in the repository, and its container is freed.
+  // Blocks until none of them can write any more.
+  virtual absl::Status Abandon(const ProjectId& project, const ThreadId& thread) = 0;
 };
 
 }  // namespace carrel::gateway

@@ -9,12 +9,14 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/assistants/run_executor.h"
+#include "gateway/core/containers.h"
 #include "gateway/core/files.h"
 #include "gateway/core/keys.h"
 #include "gateway/core/stores.h"
 #include "gateway/http/server.h"
 #include "gateway/ports/chat_model.h"
 #include "gateway/ports/code_tool.h"
+#include "gateway/ports/container_host.h"
 #include "gateway/ports/file_store.h"
 #include "gateway/ports/search_tool.h"
 #include "gateway/types/server_facts.h"
@@ -22,11 +24,11 @@
 namespace carrel::gateway {
 
 struct AssemblyOptions {
-  // Holds gateway.db, files/, root.key and admin.sock; made when it is not there.
+  // Holds gateway.db, files/, admin.sock, and root.key with a first key that was made here; made when it is not there.
   std::string data_dir;
   // A commit survives power loss, not only the death of the process.
   bool full_sync = true;
-  // The key of a first start; "": one is made.
+  // The key of a first start, which then is neither kept in a file nor shown; "": one is made.
   std::string bootstrap_key;
   ExecutorOptions executor;
   http::Options http;  // admin_socket is the assembly's
@@ -40,6 +42,7 @@ struct Outside {
   ChatModel& model;
   CodeTool& code;
   SearchTool& search;
+  ContainerHost& containers;
 };
 
 class Assembly {
@@ -52,12 +55,13 @@ class Assembly {
 
   // HOST:PORT of the API.
   const std::string& address() const;
-  // The key of a first start, "" otherwise: to be shown once.
+  // The key that a first start made, "" otherwise: to be shown once.
   const std::string& new_key() const;
   // For a second front.
   Stores& stores();
   Files& files();
   Keys& keys();
+  Containers& containers();
 
   void Drain(absl::Duration patience);
 

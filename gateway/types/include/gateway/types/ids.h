@@ -36,5 +36,7 @@ using FileId = Id<struct FileTag>;            // "file-"
 using StoreId = Id<struct StoreTag>;          // "vs_"
 using BatchId = Id<struct BatchTag>;          // "vsfb_"
 using ContainerId = Id<struct ContainerTag>;  // "cntr_"
+using UploadId = Id<struct UploadTag>;        // "upload_"
+using PartId = Id<struct PartTag>;            // "part_"
 
 }  // namespace carrel::gateway

@@ -37,7 +37,8 @@ struct WorkspaceChanges {
 [[nodiscard]] bool Collect(sandbox::Workspace& workspace, const Limits& limits, ReturnFiles return_files,
                            WorkspaceChanges& changes, const std::function<void(Artifact)>& emit);
 
-// A raw path as text: bytes that are not UTF-8 and control characters as \xNN, a backslash as \x5c.
+// A raw path as text: bytes that are not UTF-8, control characters, and characters that change how the text around them
+// is read (U+202E and its like) as \xNN for each byte, a backslash as \x5c.
 [[nodiscard]] std::string EscapePath(std::string_view path);
 // By the first bytes of the content where they tell, else by extension; "application/octet-stream" when unknown.
 [[nodiscard]] std::string MediaType(std::string_view path, std::string_view head);

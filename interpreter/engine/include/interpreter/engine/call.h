@@ -45,6 +45,9 @@ struct CallOptions {
   std::optional<uint64_t> cpu_ns_before;
   // After an interrupt, until the session is killed.
   absl::Duration interrupt_grace;
+  // Output over its limit ends the call, instead of being counted and dropped.
+  bool end_at_output_limit = false;
+  bool save_figures = false;
 };
 
 // What the call came to, before the session adds the workspace and the usage.
@@ -58,8 +61,5 @@ struct CallResult {
 // Runs one cell. `deleted` tells that the session is being deleted.
 [[nodiscard]] CallResult RunCall(const CallOptions& options, sandbox::Jail& jail, SessionPipes& pipes, EventSink& sink,
                                  const std::atomic<bool>& deleted);
-
-// Says HELLO and waits for READY. UNAVAILABLE: the driver ended or did not answer.
-[[nodiscard]] absl::Status Greet(sandbox::Jail& jail, SessionPipes& pipes, uint32_t cpus, absl::Time deadline);
 
 }  // namespace carrel::interpreter

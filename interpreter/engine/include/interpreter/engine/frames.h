@@ -15,7 +15,7 @@
 
 namespace carrel::interpreter {
 
-inline constexpr uint16_t kFramesVersion = 1;
+inline constexpr uint16_t kFramesVersion = 2;
 
 struct ReadyFrame {
   uint16_t version = 0;
@@ -41,7 +41,14 @@ struct DoneFrame {
 using Frame = std::variant<ReadyFrame, DisplayFrame, DroppedFrame, DoneFrame>;
 
 [[nodiscard]] std::string EncodeHello(uint32_t cpus);
-[[nodiscard]] std::string EncodeRun(uint64_t call, uint64_t display_bytes_max, std::string_view code);
+[[nodiscard]] std::string EncodeWarm();
+struct RunFrame {
+  uint64_t call = 0;
+  uint64_t display_bytes_max = 0;
+  bool save_figures = false;  // a PNG that is shown is also written to the workspace
+  std::string_view code;
+};
+[[nodiscard]] std::string EncodeRun(const RunFrame& frame);
 [[nodiscard]] std::string EncodeAck(uint64_t call);
 
 // Parses one frame without its length. INVALID_ARGUMENT: it is not one. Text is made valid UTF-8.

@@ -16,10 +16,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "interpreter/engine/admission.h"
 #include "interpreter/engine/artifacts.h"
 #include "interpreter/engine/call.h"
+#include "interpreter/engine/interpreter_process.h"
 #include "interpreter/engine/limits.h"
 #include "interpreter/engine/outcome.h"
+#include "interpreter/engine/statistics.h"
+#include "interpreter/engine/workspace_archive.h"
 #include "sandbox/jail.h"
 
 namespace carrel::interpreter {
@@ -33,11 +37,11 @@ struct SessionOptions {
   Limits limits;  // every field set
   Limits maxima;  // for the limits of calls
   absl::Duration idle_timeout;
+  // From its making, however much it is used.
+  absl::Duration lifetime = absl::InfiniteDuration();
   // Calls that may wait for their turn.
   uint64_t calls_waiting_max = 16;
   absl::Duration interrupt_grace = absl::Seconds(2);
-  // How long the interpreter may take to answer for the first time.
-  absl::Duration start_max = absl::Seconds(30);
 };
 
 struct SessionInfo {
@@ -48,6 +52,7 @@ struct SessionInfo {
   std::string death_reason;
   Limits limits;
   absl::Duration idle_timeout;
+  absl::Duration lifetime;
   absl::Time created_at;
   absl::Time last_used_at;
   uint64_t calls = 0;
@@ -58,6 +63,8 @@ struct Cell {
   std::string_view code;
   Limits limits;  // of this call; 0: the session's
   ReturnFiles return_files = ReturnFiles::kReferences;
+  bool end_at_output_limit = false;
+  bool save_figures = false;
   // Only told to the sink.
   absl::Duration linger = absl::ZeroDuration();
 };
@@ -70,9 +77,10 @@ struct WorkspaceFile {
 
 class Session final {
  public:
-  // UNAVAILABLE: no jail, or the interpreter did not come up. INVALID_ARGUMENT: the jail refused a limit.
-  [[nodiscard]] static absl::StatusOr<std::shared_ptr<Session>> Start(SessionOptions options,
-                                                                      sandbox::JailMaker& jails);
+  // `process` has run nothing yet; `report` is of who jailed it. `room` is given back when all of it is gone.
+  // `statistics` must outlive the session.
+  Session(SessionOptions options, InterpreterProcess process, Admission::Room room, const sandbox::JailReport& report,
+          Statistics& statistics);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -80,7 +88,8 @@ class Session final {
   // Waits for its turn, runs the cell, reports the files. FAILED_PRECONDITION: dead. RESOURCE_EXHAUSTED: too many wait.
   // INVALID_ARGUMENT: a limit. CANCELLED: the sink gave up before the turn came.
   [[nodiscard]] absl::StatusOr<Outcome> Execute(const Cell& cell, EventSink& sink);
-  // Raises KeyboardInterrupt in the running call. false: none runs.
+  // Raises KeyboardInterrupt in the running call; asked again during the same call, in all its processes. false: none
+  // runs.
   [[nodiscard]] absl::StatusOr<bool> Interrupt();
 
   // `source` is read to its end. The errors of sandbox::Workspace.
@@ -96,15 +105,23 @@ class Session final {
   };
   [[nodiscard]] absl::StatusOr<OpenFile> OpenRead(const std::string& path);
   [[nodiscard]] absl::StatusOr<bool> RemoveFile(const std::string& path);
+  // The whole workspace as an archive, and back (workspace_archive.h). What was imported is no artifact of the next
+  // call.
+  [[nodiscard]] absl::StatusOr<ArchiveSummary> ExportWorkspace(const TarWriter::Sink& sink);
+  [[nodiscard]] absl::StatusOr<ArchiveSummary> ImportWorkspace(int archive, uint64_t archive_bytes, bool replace);
 
   // Kills what runs; the call that runs ends as CANCELLED. The files stay readable.
   void Kill(std::string_view reason);
-  // Kill, and those that wait for their turn are told that the session is gone.
-  void Delete();
+  // Kill, and begins what the destructor ends: the files go too, unless a call runs that still has to report them.
+  void Delete(std::string_view reason);
 
   [[nodiscard]] SessionInfo Info();
-  // When it may be deleted for want of calls; InfiniteFuture while one runs or waits.
-  [[nodiscard]] absl::Time ExpiresAt();
+  struct Expiry {
+    absl::Time at;
+    std::string reason;  // "no call for 20m"
+  };
+  // When it is to be deleted: for want of calls (not while one runs or waits), or at the end of its lifetime.
+  [[nodiscard]] Expiry ExpiresAt();
   void SetIdleTimeout(absl::Duration timeout);
 
   [[nodiscard]] const std::string& id() const { return options_.session_id; }
@@ -114,9 +131,6 @@ class Session final {
   [[nodiscard]] absl::Time created_at() const { return created_at_; }
 
  private:
-  Session(SessionOptions options, std::unique_ptr<sandbox::Jail> jail, SessionPipes pipes, std::string isolation,
-          std::vector<std::string> weakened);
-
   // The turn of one call: made by TakeTurn, ends with it.
   class Turn;
   [[nodiscard]] absl::StatusOr<std::unique_ptr<Turn>> TakeTurn(const EventSink& sink);
@@ -124,8 +138,10 @@ class Session final {
   void NoticeExit();                              // with mutex_ held: READY becomes DEAD when the process is gone
   void ReportFiles(const Cell& cell, const Limits& limits, Outcome& outcome, EventSink& sink);
 
+  Admission::Room room_;  // goes last
+  Statistics& statistics_;
   SessionOptions options_;
-  const std::unique_ptr<sandbox::Jail> jail_;
+  std::unique_ptr<sandbox::Jail> jail_;
   SessionPipes pipes_;  // of the call whose turn it is
   const std::string isolation_;
   const std::vector<std::string> weakened_;
@@ -142,6 +158,7 @@ class Session final {
 
   std::mutex interrupt_mutex_;  // held while a SIGINT is sent, and while a call begins and ends
   bool cell_runs_ = false;
+  uint64_t interrupts_ = 0;  // asked for during this call
 
   std::mutex workspace_mutex_;
   WorkspaceState workspace_;  // what has been reported

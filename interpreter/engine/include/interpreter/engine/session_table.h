@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,7 +19,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "interpreter/engine/admission.h"
+#include "interpreter/engine/ledger.h"
+#include "interpreter/engine/pool.h"
 #include "interpreter/engine/session.h"
+#include "interpreter/engine/statistics.h"
 #include "sandbox/jail.h"
 
 namespace carrel::interpreter {
@@ -29,7 +34,12 @@ struct TableOptions {
   // The memory limits of all sessions together. 0: three quarters of the machine's memory.
   uint64_t memory_bytes_total_max = 0;
   uint64_t calls_waiting_max = 16;
+  // Requests that may wait for room, and how long (admission.h). 0: they are refused at once.
+  uint64_t admission_waiting_max = 64;
+  absl::Duration admission_wait_max = absl::ZeroDuration();
+  PoolOptions pool;
   absl::Duration idle_timeout = absl::Minutes(20);
+  absl::Duration lifetime = absl::Hours(24);
   absl::Duration linger = absl::Minutes(1);
   absl::Duration interrupt_grace = absl::Seconds(2);
 };
@@ -39,7 +49,10 @@ struct CreateOptions {
   std::string runtime;                                 // "": python
   Limits limits;                                       // 0: the default
   absl::Duration idle_timeout = absl::ZeroDuration();  // 0: the default
+  absl::Duration lifetime = absl::ZeroDuration();      // 0: the default, which is the most too
   std::string session_id;                              // "": one is made
+  std::function<bool()> cancelled;                     // nobody waits for it any more; may be unset
+  bool throw_away = false;                             // for one call: the ledger need not know of it
 };
 
 struct ExecuteOptions {
@@ -49,20 +62,23 @@ struct ExecuteOptions {
   std::string_view code;
   Limits limits;
   ReturnFiles return_files = ReturnFiles::kReferences;
+  bool end_at_output_limit = false;
+  bool save_figures = false;
 };
 
 class SessionTable final {
  public:
-  // `jails` must outlive the table.
-  SessionTable(TableOptions options, sandbox::JailMaker& jails);
+  // `jails` and `ledger` must outlive the table. Without a ledger it keeps one that nobody else sees.
+  SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledger* ledger = nullptr);
   SessionTable(const SessionTable&) = delete;
   SessionTable& operator=(const SessionTable&) = delete;
   // Deletes all sessions. No call may be running any more.
   ~SessionTable();
 
   // INVALID_ARGUMENT, ALREADY_EXISTS (the id is taken by another owner or with another runtime), RESOURCE_EXHAUSTED,
-  // UNAVAILABLE. The same id, owner and runtime again: the session there is.
+  // CANCELLED, UNAVAILABLE. The same id, owner and runtime again: the session there is.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Session>> Create(const CreateOptions& options);
+  // NOT_FOUND; of one that has ended it says when and why.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Session>> Find(std::string_view owner, std::string_view session_id);
   // Oldest first.
   [[nodiscard]] std::vector<std::shared_ptr<Session>> List(std::string_view owner);
@@ -73,28 +89,42 @@ class SessionTable final {
   void Stop();
 
   [[nodiscard]] uint64_t size();
+  [[nodiscard]] uint64_t waiting() { return admission_.waiting(); }
+  [[nodiscard]] Pool& pool() { return pool_; }
+  [[nodiscard]] const Statistics& statistics() const { return statistics_; }
   [[nodiscard]] const TableOptions& options() const { return options_; }
   [[nodiscard]] sandbox::JailMaker& jails() const { return jails_; }
 
  private:
-  struct Reservation {
-    std::string owner;
-    uint64_t memory_bytes = 0;
-  };
   [[nodiscard]] absl::StatusOr<SessionOptions> Prepare(const CreateOptions& options) const;
-  // Takes the room for a session that is about to be made. With mutex_ held.
-  [[nodiscard]] absl::Status Admit(const SessionOptions& options) const;
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<Session>> Make(SessionOptions options,
+                                                              const std::function<bool()>& cancelled);
+  [[nodiscard]] absl::StatusOr<InterpreterProcess> TakeOrStart(const SessionOptions& options);
   [[nodiscard]] absl::StatusOr<Outcome> ExecuteOnce(const ExecuteOptions& options, EventSink& sink);
+  // Takes it out of the table. Null: it is not there any more.
+  [[nodiscard]] std::shared_ptr<Session> TakeOut(const std::string& session_id);
+  void Bury(std::shared_ptr<Session> session);
   void ExpireLoop();
+  void BuryLoop();
 
   const TableOptions options_;
   sandbox::JailMaker& jails_;
+  Ledger own_ledger_;
+  Ledger& ledger_;
+  Statistics statistics_;
+  Admission admission_;  // before all that takes room
+  Pool pool_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions_;
-  std::map<std::string, Reservation, std::less<>> starting_;  // ids that are being made
+  std::set<std::string, std::less<>> starting_;  // ids that are being made
+  // Ended, and not gone yet: nobody is kept waiting for it. Bounded by the room that they hold.
+  std::vector<std::shared_ptr<Session>> dying_;
+  std::condition_variable dying_changed_;
+  bool buried_all_ = false;
   std::thread expirer_;
+  std::thread burier_;
 };
 
 }  // namespace carrel::interpreter

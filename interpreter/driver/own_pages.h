@@ -1,0 +1,23 @@
+// Which pages a forked process has copied, and how another gets its copies of the same ones at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace carrel::interpreter {
+
+struct PageRange {
+  uintptr_t start = 0;
+  size_t bytes = 0;
+};
+
+// In a forked child: writes the ranges of pages that are its own and were writable in its parent to `fd`. false: /proc
+// does not tell.
+[[nodiscard]] bool WriteOwnPages(int fd);
+// In the parent: reads them to the end of the file, and leaves out what it does not have itself.
+[[nodiscard]] std::vector<PageRange> ReadPages(int fd);
+// In another child: copies them. What cannot be copied at once (before Linux 5.14) is copied when it is written to.
+void CopyPages(const std::vector<PageRange>& pages);
+
+}  // namespace carrel::interpreter

@@ -1,0 +1,10 @@
+# Old asynchronous I/O, whose rings are kernel memory.
+# verdict: COMPLETED
+# prints: ['EPERM', 'EPERM', 'EPERM']
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *args):
+    ctypes.set_errno(0)
+    result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(arg) for arg in args])
+    return "allowed" if result >= 0 else errno.errorcode.get(ctypes.get_errno(), "?")
+print([call(206, 65536, 0), call(209, 0, 0, 0), call(207, 0)])

@@ -1,0 +1,9 @@
+# Shows an object whose description never ends.
+# limits: wall_ms=700
+# verdict: TIME_LIMIT
+# state: kept
+class Endless:
+    def __repr__(self):
+        while True:
+            pass
+Endless()

@@ -1,0 +1,7 @@
+# Leads its output into the driver's channel.
+# limits: wall_ms=4000
+# verdict: SIGNALLED | TIME_LIMIT
+# state: dead
+import os
+os.dup2(3, 1)
+print("x" * 1000)

@@ -1,0 +1,6 @@
+# Stops itself, so that nothing it is asked is ever done.
+# limits: wall_ms=1000
+# verdict: TIME_LIMIT
+# state: dead
+import os, signal
+os.kill(os.getpid(), signal.SIGSTOP)

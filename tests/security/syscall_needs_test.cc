@@ -1,0 +1,111 @@
+// Every rule of a session's system call policy is needed by something: a tracer looks on while the twins run, and a
+// rule that none of them meets must go, or get a twin that shows what it is for.
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "sandbox/seccomp.h"
+#include "session.h"
+#include "support/jailed_server.h"
+#include "support/missing_layer.h"
+#include "support/syscall_watch.h"
+#include "victim.h"
+
+namespace carrel::testing {
+namespace {
+
+using sandbox::SyscallAction;
+using sandbox::SyscallCondition;
+using sandbox::SyscallPolicy;
+using sandbox::SyscallRule;
+
+bool Holds(const SyscallCondition& condition, const std::array<uint64_t, 6>& arguments) {
+  const uint64_t masked = arguments[condition.argument] & condition.mask;
+  return condition.equal == (masked == condition.value);
+}
+
+// Which rules were met, by their place in the policy.
+class Met final {
+ public:
+  explicit Met(const SyscallPolicy& policy) : policy_(policy) {}
+  void Call(int number, const std::array<uint64_t, 6>& arguments) {
+    for (size_t i = 0; i < policy_.rules.size(); ++i) {
+      const SyscallRule& rule = policy_.rules[i];
+      if (rule.number != number) continue;
+      const auto holds = [&](const SyscallCondition& condition) { return Holds(condition, arguments); };
+      if (!std::all_of(rule.conditions.begin(), rule.conditions.end(), holds)) continue;
+      met_.insert(i);
+      return;  // the first that holds decides
+    }
+  }
+  [[nodiscard]] bool Has(size_t rule) const { return met_.contains(rule); }
+
+ private:
+  const SyscallPolicy& policy_;
+  std::set<size_t> met_;
+};
+
+// The zygote: it has no filter, and is the only Python below the jailer while no session runs.
+pid_t ZygoteOf(const JailedServer& server) {
+  for (const pid_t pid : server.Processes()) {
+    std::ifstream name(absl::StrCat("/proc/", pid, "/comm"));
+    std::string text;
+    std::getline(name, text);
+    if (text.starts_with("python")) return pid;
+  }
+  return 0;
+}
+
+TEST(SyscallNeeds, EveryRuleThatAllowsIsNeededByATwin) {
+  CARREL_NEED("ROOT", geteuid() == 0, "tracing what other users run takes root");
+  const std::string path = std::string(CARREL_SHARE) + "/runtimes/python/python.syscalls";
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  const absl::StatusOr<SyscallPolicy> policy = sandbox::ParseSyscallPolicy(text.str(), path);
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  const absl::StatusOr<std::unique_ptr<JailedServer>> server = JailedServer::Start(
+      // Every session is forked while the zygote is watched, and nothing else below the jailer is Python.
+      {.tier = Tier::kFull, .server_arguments = {"--set", "interpreter.pool_size=0"}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const Interpreter interpreter((*server)->channel());
+  ExpectCleanSession(interpreter);  // the zygote is up
+
+  Met met(*policy);
+  {
+    const pid_t zygote = ZygoteOf(**server);
+    ASSERT_NE(zygote, 0);
+    SyscallWatch watch(zygote, [&met](int number, const auto& arguments) { met.Call(number, arguments); });
+    const absl::Status attached = watch.WaitUntilAttached();
+    ASSERT_TRUE(attached.ok()) << attached;
+    for (const Victim& twin : LoadVictims(std::string(CARREL_SECURITY) + "/twins")) {
+      interpreter::v1::Limits limits = ParseLimits(twin.One("limits").value_or(""));
+      const std::string session = interpreter.Create(limits);
+      const Reply reply = interpreter.Run(session, twin.code);
+      EXPECT_TRUE(reply.finished) << twin.name << ": " << reply.status.error_message();
+      EXPECT_NE(reply.out.find(twin.One("prints").value_or("")), std::string::npos)
+          << twin.name << ": " << reply.outcome.ShortDebugString() << reply.err;
+      interpreter.Delete(session);
+    }
+  }
+  int unneeded = 0;
+  for (size_t i = 0; i < policy->rules.size(); ++i) {
+    const SyscallRule& rule = policy->rules[i];
+    if (rule.action.kind != SyscallAction::Kind::kAllow || rule.number < 0 || met.Has(i)) continue;
+    ++unneeded;
+    ADD_FAILURE() << path << ":" << rule.line << ": no twin needs \"allow " << rule.name
+                  << (rule.conditions.empty() ? "" : " if ...") << "\" (" << rule.reason << ")";
+  }
+  EXPECT_EQ(unneeded, 0);
+  EXPECT_EQ((*server)->Stop(), "");
+}
+
+}  // namespace
+}  // namespace carrel::testing

@@ -1,0 +1,406 @@
+// Files, VectorStores and Containers: what they do, and that one project's objects are not another's.
+#include <gmock/gmock.h>
+
+#include "absl/time/clock.h"
+#include "carrel/gateway/v1/containers.grpc.pb.h"
+#include "carrel/gateway/v1/files.grpc.pb.h"
+#include "carrel/gateway/v1/vector_stores.grpc.pb.h"
+#include "services_fixture.h"
+
+namespace carrel::gateway {
+namespace {
+
+namespace code = carrel::interpreter::v1;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class ServicesTest : public ServicesFixture {
+ protected:
+  ServicesTest()
+      : files_stub_(channel_),
+        stores_stub_(channel_),
+        containers_stub_(channel_),
+        other_(keys_->Create("other", ProjectId("q"))->secret) {}
+
+  v1::File Upload(const std::string& name, const std::string& bytes) {
+    v1::File file;
+    const auto context = Context();
+    const auto writer = files_stub_.UploadFile(context.get(), &file);
+    v1::UploadFileRequest part;
+    part.mutable_header()->set_filename(name);
+    writer->Write(part);
+    for (size_t at = 0; at < bytes.size(); at += 1000) {
+      part.set_data(bytes.substr(at, 1000));
+      writer->Write(part);
+    }
+    writer->WritesDone();
+    const grpc::Status status = writer->Finish();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return file;
+  }
+
+  v1::Container Open(const std::string& name) {
+    v1::CreateContainerRequest request;
+    request.set_name(name);
+    v1::Container container;
+    const grpc::Status status = containers_stub_.CreateContainer(Context().get(), request, &container);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return container;
+  }
+
+  grpc::Status PutFile(const std::string& container, const std::string& path, const std::string& bytes,
+                       std::optional<std::string> key = std::nullopt) {
+    code::File file;
+    const auto context = Context(std::move(key));
+    const auto writer = containers_stub_.UploadContainerFile(context.get(), &file);
+    v1::UploadContainerFileRequest part;
+    part.mutable_header()->set_container_id(container);
+    part.mutable_header()->set_path(path);
+    writer->Write(part);
+    part.set_data(bytes);
+    writer->Write(part);
+    writer->WritesDone();
+    return writer->Finish();
+  }
+
+  grpc::Status Execute(const std::string& container, const std::string& text, std::vector<code::ExecuteEvent>* events,
+                       std::optional<std::string> key = std::nullopt) {
+    v1::ExecuteRequest request;
+    request.set_container_id(container);
+    request.set_code(text);
+    const auto context = Context(std::move(key));
+    const auto reader = containers_stub_.Execute(context.get(), request);
+    code::ExecuteEvent event;
+    while (reader->Read(&event)) {
+      if (events != nullptr) events->push_back(event);
+    }
+    return reader->Finish();
+  }
+
+  v1::Files::Stub files_stub_;
+  v1::VectorStores::Stub stores_stub_;
+  v1::Containers::Stub containers_stub_;
+  const std::string other_;  // a key of another project
+};
+
+TEST_F(ServicesTest, AFileGoesUpAndComesBack) {
+  const std::string bytes(700'000, 'x');
+  const v1::File file = Upload("a.txt", bytes);
+  EXPECT_EQ(file.purpose(), "assistants");
+  EXPECT_EQ(file.size_bytes(), bytes.size());
+  v1::ListFilesResponse listed;
+  ASSERT_TRUE(files_stub_.ListFiles(Context().get(), {}, &listed).ok());
+  ASSERT_THAT(listed.files(), SizeIs(1));
+  EXPECT_EQ(listed.files(0).file_id(), file.file_id());
+
+  v1::DownloadFileRequest wanted;
+  wanted.set_file_id(file.file_id());
+  const auto context = Context();
+  const auto reader = files_stub_.DownloadFile(context.get(), wanted);
+  v1::DownloadFileResponse part;
+  std::string name;
+  std::string got;
+  while (reader->Read(&part)) {
+    if (part.has_file()) name = part.file().filename();
+    got += part.data();
+  }
+  ASSERT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(name, "a.txt");
+  EXPECT_EQ(got, bytes);
+
+  v1::DeleteFileRequest gone;
+  gone.set_file_id(file.file_id());
+  v1::DeleteFileResponse deleted;
+  ASSERT_TRUE(files_stub_.DeleteFile(Context().get(), gone, &deleted).ok());
+  EXPECT_EQ(files_stub_.DeleteFile(Context().get(), gone, &deleted).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(ServicesTest, AnUploadThatIsNoneIsRefused) {
+  v1::File file;
+  const auto upload = [&](const std::function<void(v1::UploadFileRequest&)>& first) {
+    const auto context = Context();
+    const auto writer = files_stub_.UploadFile(context.get(), &file);
+    v1::UploadFileRequest part;
+    first(part);
+    writer->Write(part);
+    writer->WritesDone();
+    return writer->Finish();
+  };
+  EXPECT_EQ(upload([](auto& part) { part.set_data("x"); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(upload([](auto& part) { part.mutable_header(); }).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  const grpc::Status purpose = upload([](auto& part) {
+    part.mutable_header()->set_filename("a");
+    part.mutable_header()->set_purpose("world_domination");
+  });
+  EXPECT_EQ(purpose.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(purpose.error_message(), HasSubstr("world_domination"));
+  EXPECT_EQ(upload([](auto& part) {
+              part.mutable_header()->set_filename("a");
+              part.mutable_header()->set_expires_after_s(1);
+            }).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ServicesTest, AStoreAndItsFiles) {
+  const v1::File file = Upload("a.txt", "text");
+  v1::CreateVectorStoreRequest wanted;
+  wanted.set_name("docs");
+  wanted.add_file_ids(file.file_id());
+  v1::VectorStore store;
+  ASSERT_TRUE(stores_stub_.CreateVectorStore(Context().get(), wanted, &store).ok());
+  EXPECT_EQ(store.name(), "docs");
+  v1::GetVectorStoreFileRequest which;
+  which.set_vector_store_id(store.vector_store_id());
+  which.set_file_id(file.file_id());
+  v1::VectorStoreFile in_store;
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(stores_stub_.GetVectorStoreFile(Context().get(), which, &in_store).ok());
+    if (in_store.status() != v1::VectorStoreFile::IN_PROGRESS) break;
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_EQ(in_store.status(), v1::VectorStoreFile::COMPLETED);
+  EXPECT_EQ(in_store.filename(), "a.txt");
+  EXPECT_EQ(in_store.pages(), 2U);
+  EXPECT_EQ(in_store.verdict(), "READ");
+
+  v1::ListVectorStoreFilesRequest list;
+  list.set_vector_store_id(store.vector_store_id());
+  v1::ListVectorStoreFilesResponse listed;
+  ASSERT_TRUE(stores_stub_.ListVectorStoreFiles(Context().get(), list, &listed).ok());
+  EXPECT_THAT(listed.files(), SizeIs(1));
+  // A file that is deleted is in no store any more.
+  v1::DeleteFileRequest gone;
+  gone.set_file_id(file.file_id());
+  v1::DeleteFileResponse deleted;
+  ASSERT_TRUE(files_stub_.DeleteFile(Context().get(), gone, &deleted).ok());
+  EXPECT_EQ(stores_stub_.GetVectorStoreFile(Context().get(), which, &in_store).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(search_.deleted, ElementsAre(FileId(file.file_id())));
+  list.set_limit(101);
+  EXPECT_EQ(stores_stub_.ListVectorStoreFiles(Context().get(), list, &listed).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ServicesTest, AContainerRunsCodeAndKeepsItsFiles) {
+  const v1::Container container = Open("work");
+  EXPECT_TRUE(container.created());
+  EXPECT_EQ(container.state(), code::SESSION_STATE_READY);
+  ASSERT_TRUE(PutFile(container.container_id(), "in.csv", "3,4").ok());
+  EXPECT_EQ(PutFile(container.container_id(), "in.csv", "5").error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  std::vector<code::ExecuteEvent> events;
+  ASSERT_TRUE(Execute(container.container_id(), "read in.csv\nerr e\nshow\nwrite out.csv", &events).ok());
+  ASSERT_THAT(events, SizeIs(6));
+  EXPECT_EQ(events[0].started().session_id(), container.container_id());
+  EXPECT_EQ(events[1].stdout(), "3,4");
+  EXPECT_EQ(events[2].stderr(), "e\n");
+  EXPECT_EQ(events[3].display().data().at("image/png"), "png");
+  EXPECT_TRUE(events[3].display().is_result());
+  EXPECT_EQ(events[4].artifact().path(), "out.csv");
+  EXPECT_EQ(events[5].finished().kind(), code::COMPLETED);
+  EXPECT_EQ(events[5].finished().usage().wall_ms(), 3U);
+
+  const v1::Container again = Open("work");
+  EXPECT_EQ(again.container_id(), container.container_id());
+  EXPECT_FALSE(again.created());
+  EXPECT_EQ(again.calls(), 1U);
+  v1::ListContainerFilesRequest list;
+  list.set_container_id(container.container_id());
+  code::ListFilesResponse listed;
+  ASSERT_TRUE(containers_stub_.ListContainerFiles(Context().get(), list, &listed).ok());
+  EXPECT_THAT(listed.files(), SizeIs(2));
+
+  v1::DownloadContainerFileRequest wanted;
+  wanted.set_container_id(container.container_id());
+  wanted.set_path("out.csv");
+  const auto context = Context();
+  const auto reader = containers_stub_.DownloadContainerFile(context.get(), wanted);
+  code::DownloadFileResponse part;
+  std::string bytes;
+  while (reader->Read(&part)) bytes += part.data();
+  ASSERT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(bytes, "1,2");
+}
+
+TEST_F(ServicesTest, HowCodeEndedIsToldWhole) {
+  const v1::Container container = Open("work");
+  std::vector<code::ExecuteEvent> events;
+  ASSERT_TRUE(Execute(container.container_id(), "raise", &events).ok());
+  EXPECT_EQ(events.back().finished().kind(), code::RAISED);
+  EXPECT_THAT(events.back().finished().exception().traceback(), HasSubstr("ValueError"));
+  ASSERT_TRUE(Execute(container.container_id(), "die", &events).ok());
+  EXPECT_EQ(events.back().finished().kind(), code::MEMORY_LIMIT);
+  EXPECT_EQ(events.back().finished().limit(), code::LIMIT_MEMORY);
+  EXPECT_EQ(events.back().finished().limit_value(), 1U << 30);
+  EXPECT_FALSE(events.back().finished().state_kept());
+  EXPECT_EQ(Execute(container.container_id(), "out x", nullptr).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(Open("work").state(), code::SESSION_STATE_DEAD);
+}
+
+TEST_F(ServicesTest, ACallWithoutAContainerLeavesItsFilesForAWhile) {
+  std::vector<code::ExecuteEvent> events;
+  ASSERT_TRUE(Execute("", "write a.csv", &events).ok());
+  v1::DownloadContainerFileRequest wanted;
+  wanted.set_container_id(events[0].started().session_id());
+  wanted.set_path("a.csv");
+  const auto download = [&](const std::string& key) {
+    const auto context = Context(key);
+    const auto reader = containers_stub_.DownloadContainerFile(context.get(), wanted);
+    code::DownloadFileResponse part;
+    while (reader->Read(&part)) {
+    }
+    return reader->Finish().error_code();
+  };
+  EXPECT_EQ(download(secret_), grpc::StatusCode::OK);
+  EXPECT_EQ(download(other_), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(ServicesTest, AContainerThatExpiredIsMadeAnewByItsName) {
+  const v1::Container container = Open("work");
+  host_.ExpireAll();
+  v1::GetContainerRequest get;
+  get.set_container_id(container.container_id());
+  v1::Container seen;
+  ASSERT_TRUE(containers_stub_.GetContainer(Context().get(), get, &seen).ok());
+  EXPECT_EQ(seen.state(), code::SESSION_STATE_UNSPECIFIED);
+  EXPECT_EQ(Execute(container.container_id(), "out x", nullptr).error_code(), grpc::StatusCode::NOT_FOUND);
+  const v1::Container anew = Open("work");
+  EXPECT_EQ(anew.container_id(), container.container_id());
+  EXPECT_TRUE(anew.created());
+  EXPECT_TRUE(Execute(container.container_id(), "out x", nullptr).ok());
+}
+
+TEST_F(ServicesTest, CancellingAndInterruptingEndTheCode) {
+  const v1::Container container = Open("work");
+  v1::ExecuteRequest request;
+  request.set_container_id(container.container_id());
+  request.set_code("out x\nhang");
+  code::ExecuteEvent event;
+  {
+    const auto context = Context();
+    const auto reader = containers_stub_.Execute(context.get(), request);
+    ASSERT_TRUE(reader->Read(&event));
+    context->TryCancel();
+    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  for (int i = 0; i < 250 && host_.abandoned() == 0; ++i) absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_EQ(host_.abandoned(), 1);
+
+  const auto context = Context();
+  const auto reader = containers_stub_.Execute(context.get(), request);
+  ASSERT_TRUE(reader->Read(&event));
+  ASSERT_TRUE(reader->Read(&event));
+  v1::InterruptRequest interrupt;
+  interrupt.set_container_id(container.container_id());
+  code::InterruptResponse interrupted;
+  ASSERT_TRUE(containers_stub_.Interrupt(Context().get(), interrupt, &interrupted).ok());
+  EXPECT_TRUE(interrupted.interrupted());
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.finished().exception().name(), "KeyboardInterrupt");
+  EXPECT_FALSE(reader->Read(&event));
+  EXPECT_TRUE(reader->Finish().ok());
+}
+
+// Every call of every service, with a key of another project on objects that exist.
+TEST_F(ServicesTest, AnotherProjectsObjectsAreNotFound) {
+  const v1::File file = Upload("a.txt", "text");
+  const auto store = stores_->Create(ProjectId("p"), {.files = {{.file_id = FileId(file.file_id())}}});
+  ASSERT_TRUE(store.ok());
+  const v1::Container container = Open("work");
+  ASSERT_TRUE(PutFile(container.container_id(), "a", "1").ok());
+  constexpr auto kNotFound = grpc::StatusCode::NOT_FOUND;
+
+  const auto file_call = [&](auto method, auto request, auto response) {
+    request.set_file_id(file.file_id());
+    return (files_stub_.*method)(Context(other_).get(), request, &response).error_code();
+  };
+  EXPECT_EQ(file_call(&v1::Files::Stub::GetFile, v1::GetFileRequest(), v1::File()), kNotFound);
+  EXPECT_EQ(file_call(&v1::Files::Stub::DeleteFile, v1::DeleteFileRequest(), v1::DeleteFileResponse()), kNotFound);
+  {
+    v1::DownloadFileRequest request;
+    request.set_file_id(file.file_id());
+    const auto context = Context(other_);
+    const auto reader = files_stub_.DownloadFile(context.get(), request);
+    v1::DownloadFileResponse part;
+    EXPECT_FALSE(reader->Read(&part));
+    EXPECT_EQ(reader->Finish().error_code(), kNotFound);
+  }
+  v1::ListFilesResponse files;
+  ASSERT_TRUE(files_stub_.ListFiles(Context(other_).get(), {}, &files).ok());
+  EXPECT_THAT(files.files(), SizeIs(0));
+
+  const auto store_call = [&](auto method, auto request, auto response) {
+    request.set_vector_store_id(store->id.value);
+    return (stores_stub_.*method)(Context(other_).get(), request, &response).error_code();
+  };
+  using S = v1::VectorStores::Stub;
+  EXPECT_EQ(store_call(&S::GetVectorStore, v1::GetVectorStoreRequest(), v1::VectorStore()), kNotFound);
+  EXPECT_EQ(store_call(&S::DeleteVectorStore, v1::DeleteVectorStoreRequest(), v1::DeleteVectorStoreResponse()),
+            kNotFound);
+  EXPECT_EQ(store_call(&S::ListVectorStoreFiles, v1::ListVectorStoreFilesRequest(), v1::ListVectorStoreFilesResponse()),
+            kNotFound);
+  const auto store_file_call = [&](auto method, auto request, auto response) {
+    request.set_file_id(file.file_id());
+    return store_call(method, request, response);
+  };
+  EXPECT_EQ(store_file_call(&S::AddVectorStoreFile, v1::AddVectorStoreFileRequest(), v1::VectorStoreFile()), kNotFound);
+  EXPECT_EQ(store_file_call(&S::GetVectorStoreFile, v1::GetVectorStoreFileRequest(), v1::VectorStoreFile()), kNotFound);
+  EXPECT_EQ(store_file_call(&S::RemoveVectorStoreFile, v1::RemoveVectorStoreFileRequest(),
+                            v1::RemoveVectorStoreFileResponse()),
+            kNotFound);
+  v1::ListVectorStoresResponse stores;
+  ASSERT_TRUE(stores_stub_.ListVectorStores(Context(other_).get(), {}, &stores).ok());
+  EXPECT_THAT(stores.vector_stores(), SizeIs(0));
+  // A file of one project cannot be put into a store of another.
+  v1::VectorStore theirs;
+  ASSERT_TRUE(stores_stub_.CreateVectorStore(Context(other_).get(), {}, &theirs).ok());
+  v1::AddVectorStoreFileRequest add;
+  add.set_vector_store_id(theirs.vector_store_id());
+  add.set_file_id(file.file_id());
+  v1::VectorStoreFile added;
+  EXPECT_EQ(stores_stub_.AddVectorStoreFile(Context(other_).get(), add, &added).error_code(), kNotFound);
+
+  const auto container_call = [&](auto method, auto request, auto response) {
+    request.set_container_id(container.container_id());
+    return (containers_stub_.*method)(Context(other_).get(), request, &response).error_code();
+  };
+  using C = v1::Containers::Stub;
+  EXPECT_EQ(container_call(&C::GetContainer, v1::GetContainerRequest(), v1::Container()), kNotFound);
+  EXPECT_EQ(container_call(&C::Interrupt, v1::InterruptRequest(), code::InterruptResponse()), kNotFound);
+  EXPECT_EQ(container_call(&C::ListContainerFiles, v1::ListContainerFilesRequest(), code::ListFilesResponse()),
+            kNotFound);
+  v1::DeleteContainerFileRequest remove;
+  remove.set_path("a");
+  EXPECT_EQ(container_call(&C::DeleteContainerFile, remove, code::DeleteFileResponse()), kNotFound);
+  v1::DeleteContainerRequest end;
+  end.set_container_id(container.container_id());
+  v1::DeleteContainerResponse ended;
+  ASSERT_TRUE(containers_stub_.DeleteContainer(Context(other_).get(), end, &ended).ok());
+  EXPECT_FALSE(ended.existed());
+  EXPECT_EQ(Execute(container.container_id(), "out x", nullptr, other_).error_code(), kNotFound);
+  EXPECT_EQ(PutFile(container.container_id(), "b", "1", other_).error_code(), kNotFound);
+  v1::ListContainersResponse containers;
+  ASSERT_TRUE(containers_stub_.ListContainers(Context(other_).get(), {}, &containers).ok());
+  EXPECT_THAT(containers.containers(), SizeIs(0));
+  v1::CreateContainerRequest same_name;
+  same_name.set_name("work");
+  v1::Container own;
+  ASSERT_TRUE(containers_stub_.CreateContainer(Context(other_).get(), same_name, &own).ok());
+  EXPECT_NE(own.container_id(), container.container_id());
+  // And nothing of it was touched.
+  EXPECT_TRUE(Execute(container.container_id(), "out x", nullptr).ok());
+}
+
+TEST_F(ServicesTest, EveryCallNeedsAKey) {
+  grpc::ClientContext a, b, c;
+  v1::ListFilesResponse files;
+  v1::ListVectorStoresResponse stores;
+  v1::ListContainersResponse containers;
+  EXPECT_EQ(files_stub_.ListFiles(&a, {}, &files).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(stores_stub_.ListVectorStores(&b, {}, &stores).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(containers_stub_.ListContainers(&c, {}, &containers).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(Execute("", "out x", nullptr, "sk-wrong-1234567890").error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+}  // namespace
+}  // namespace carrel::gateway
