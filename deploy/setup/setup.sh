@@ -4,6 +4,7 @@
 #   setup.sh            install what is missing
 #   setup.sh --check    install nothing; exit 1 when something is missing, and say what
 #   setup.sh --bench    install what `./dev bench sandbox` compares itself with (a Jupyter kernel), and nothing else
+#   setup.sh --search-baselines   install what `./dev bench search` compares itself with, and nothing else
 #   setup.sh --relock   resolve packages.in anew into packages.lock (needs the package index)
 #
 # What is downloaded is kept under $CARREL_CACHE (default ~/.cache/carrel), keyed by the lock that names it, and shared
@@ -66,6 +67,9 @@ node_clients_dir() { printf '%s/openai-node-clients-%s' "$store" "$(key_of "$roo
 openvino_dir() { printf '%s/openvino-%s' "$store" "$(key_of "$here/openvino.lock")"; }
 models_dir() { printf '%s/models-%s' "$store" "$(key_of "$here/models.lock")"; }
 
+baselines_dir() { printf '%s/search-baselines-%s' "$store" "$(python_key "$root/tests/bench/search/baselines.lock")"; }
+faiss_dir() { printf '%s/faiss-%s' "$store" "$(key_of "$here/faiss.lock" "$here/build-faiss.sh")"; }
+
 models_present() { [[ -d $(models_dir) ]]; }
 
 fetch_models() {
@@ -88,6 +92,20 @@ fetch_models() {
   done <"$here/models.lock"
   chmod -R a+rX,go-w "$target.partial"
   mv "$target.partial" "$target"
+}
+
+# FAISS with vector instructions is faster, not needed: a machine that cannot run it, or cannot get the source, keeps the
+# packaged library. Why stands beside, so that not every build tries again; ./dev setup does.
+vector_instructions() { grep -qw avx2 /proc/cpuinfo && grep -qw fma /proc/cpuinfo && grep -qw f16c /proc/cpuinfo; }
+faiss_settled() { [[ -d $(faiss_dir) ]] || ! vector_instructions || { $check && [[ -e $(faiss_dir).unavailable ]]; }; }
+build_faiss() {
+  local target=$1
+  if "$here/build-faiss.sh" "$target" "$cache/downloads/faiss" >"$target.log" 2>&1; then
+    rm -f "$target.unavailable"
+  else
+    tail -1 "$target.log" >"$target.unavailable"
+    say "setup: FAISS was not built ($(cat "$target.unavailable"); all of it: $target.log); Debian's own serves, slower"
+  fi
 }
 
 # Every version of the official client that the conformance tests take, each in a directory of its own.
@@ -126,7 +144,8 @@ link() { mkdir -p "$deps"; ln -sfn "$1" "$deps/$2"; }
 relock() {
   local pair in out report
   report=$(mktemp)
-  for pair in "interpreter/runtimes/python/packages" "deploy/setup/test-packages" "deploy/setup/bench-packages"; do
+  for pair in "interpreter/runtimes/python/packages" "deploy/setup/test-packages" "deploy/setup/bench-packages" \
+    "tests/bench/search/baselines"; do
     in=$root/$pair.in out=$root/$pair.lock
     $python -m pip install --quiet --dry-run --ignore-installed --only-binary=:all: --root-user-action=ignore \
       --report "$report" --target /nonexistent -r "$in"
@@ -170,8 +189,13 @@ case ${1:-} in
   --check) check=true ;;
   --bench) bench=true ;;
   --relock) relock; exit ;;
+  --search-baselines)
+    [[ -d $(baselines_dir) ]] || pip_tree "$root/tests/bench/search/baselines.lock" "$(baselines_dir)"
+    link "$(baselines_dir)" search-baselines
+    exit
+    ;;
   '') ;;
-  *) fail "unknown option '$1'; right are --check, --bench and --relock" ;;
+  *) fail "unknown option '$1'; right are --check, --bench, --search-baselines and --relock" ;;
 esac
 
 [[ $(uname -m) == x86_64 ]] || fail "this machine is $(uname -m); Carrel's pinned packages are for x86_64"
@@ -198,6 +222,7 @@ missing=$(missing_debian_packages | tr '\n' ' ')
 step "Debian packages (${missing:-none})" '[[ -z ${missing// /} ]]' install_debian
 step "OpenVINO, which computes embeddings" '[[ -d $(openvino_dir) ]]' pip_tree "$here/openvino.lock" "$(openvino_dir)"
 step "embedding models" models_present fetch_models "$(models_dir)"
+step "FAISS with vector instructions (minutes)" faiss_settled build_faiss "$(faiss_dir)"
 step "the Python runtime's packages" '[[ -d $(runtime_dir) ]]' \
   pip_tree "$root/interpreter/runtimes/python/packages.lock" "$(runtime_dir)"
 step "the tests' Python packages" '[[ -d $(tests_dir) ]]' pip_tree "$here/test-packages.lock" "$(tests_dir)"
@@ -214,6 +239,7 @@ else
   link "$(openvino_dir)" openvino
   link "$(models_dir)" models
   link "$(runtime_dir)" python-runtime
+  if [[ -d $(faiss_dir) ]] && vector_instructions; then link "$(faiss_dir)" faiss; else rm -f "$deps/faiss"; fi
   link "$(tests_dir)" python-tests
   link "$(clients_dir)" openai-clients
   link "$(node_clients_dir)" openai-node-clients

@@ -156,6 +156,16 @@ absl::Status ReadVectors(Connection& db, int64_t content,
   return q.status();
 }
 
+absl::Status ReadTerms(Connection& db, int64_t content,
+                       const std::function<void(std::string_view heading, std::string_view body)>& sink) {
+  Statement q(db,
+              "SELECT t.heading, t.body FROM sub_passages p JOIN sub_terms t ON t.row = p.row WHERE p.content = ?1 AND "
+              "p.vector IS NOT NULL ORDER BY p.row",
+              content);
+  while (q.Step()) sink(q.Bytes(0), q.Bytes(1));
+  return q.status();
+}
+
 absl::Status ReadTextPieces(Connection& db, int64_t content, Span span,
                             const std::function<bool(uint32_t begin, std::string_view utf8)>& sink) {
   Statement q(db,
@@ -240,9 +250,10 @@ absl::Status MergeTermIndex(Connection& db, int64_t store) {
   return db.Execute(absl::StrCat("INSERT INTO ", table, "(", table, ") VALUES('optimize')"));
 }
 
-absl::StatusOr<std::vector<TermMatch>> SearchTerms(Connection& db, int64_t store, const std::vector<std::string>& terms,
-                                                   size_t count, const RowSet* contents) {
-  std::vector<TermMatch> out;
+absl::StatusOr<std::vector<SubPassageMatch>> SearchTerms(Connection& db, int64_t store,
+                                                         const std::vector<std::string>& terms, size_t count,
+                                                         const RowSet* contents) {
+  std::vector<SubPassageMatch> out;
   if (terms.empty()) return out;
   std::string match;
   for (const std::string& term : terms) absl::StrAppend(&match, match.empty() ? "" : " OR ", "\"", term, "\"");
@@ -253,7 +264,7 @@ absl::StatusOr<std::vector<TermMatch>> SearchTerms(Connection& db, int64_t store
                 absl::StrCat("SELECT rowid, ", score, " AS s FROM ", table, " WHERE ", table,
                              " MATCH ?1 ORDER BY s, rowid LIMIT ?2"),
                 match, static_cast<uint64_t>(count));
-    while (q.Step()) out.push_back({.sub_passage = q.Int(0), .bm25 = -q.Real(1)});
+    while (q.Step()) out.push_back({.sub_passage = q.Int(0), .score = -q.Real(1)});
     if (!q.ok()) return q.status();
     return out;
   }
@@ -262,7 +273,7 @@ absl::StatusOr<std::vector<TermMatch>> SearchTerms(Connection& db, int64_t store
       absl::StrCat("SELECT t.rowid, ", score, " AS s FROM ", table, " t JOIN sub_passages p ON p.row = t.rowid WHERE ",
                    table, " MATCH ?1 AND carrel_in(p.content, ?3) ORDER BY s, t.rowid LIMIT ?2"),
       match, static_cast<uint64_t>(count), contents);
-  while (q.Step()) out.push_back({.sub_passage = q.Int(0), .bm25 = -q.Real(1)});
+  while (q.Step()) out.push_back({.sub_passage = q.Int(0), .score = -q.Real(1)});
   if (!q.ok()) return q.status();
   return out;
 }

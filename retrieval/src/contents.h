@@ -70,6 +70,10 @@ struct EmbeddingCounts {
 [[nodiscard]] absl::Status ReadVectors(Connection& db, int64_t content,
                                        const std::function<void(int64_t row, std::span<const float>)>& sink);
 
+// Calls `sink` for the terms of each sub-passage of the content, in the order of ReadVectors.
+[[nodiscard]] absl::Status ReadTerms(Connection& db, int64_t content,
+                                     const std::function<void(std::string_view heading, std::string_view body)>& sink);
+
 // The characters of `span`, as UTF-8. DATA_LOSS: they are not there.
 [[nodiscard]] absl::StatusOr<std::string> ReadText(Connection& db, int64_t content, Span span);
 // The stored pieces that touch `span`, cut to it, in order.
@@ -88,14 +92,14 @@ struct EmbeddingCounts {
 // Rewrites the index without what was deleted, in steps that `go_on` may stop.
 [[nodiscard]] absl::Status MergeTermIndex(Connection& db, int64_t store);
 
-struct TermMatch {
+struct SubPassageMatch {
   int64_t sub_passage = 0;
-  double bm25 = 0;  // higher is better
+  double score = 0;  // higher is better
 };
-// `terms` as QueryTerms gives them; `contents` null: all.
-[[nodiscard]] absl::StatusOr<std::vector<TermMatch>> SearchTerms(Connection& db, int64_t store,
-                                                                 const std::vector<std::string>& terms, size_t count,
-                                                                 const RowSet* contents);
+// BM25; `terms` as QueryTerms gives them; `contents` null: all.
+[[nodiscard]] absl::StatusOr<std::vector<SubPassageMatch>> SearchTerms(Connection& db, int64_t store,
+                                                                       const std::vector<std::string>& terms,
+                                                                       size_t count, const RowSet* contents);
 
 // Removes all records of a content that no document names. The sha256 when no other content has these bytes, so that
 // the blob is to go; else "".

@@ -51,12 +51,12 @@ std::string WithTitle(const std::string& title, const std::string& heading) {
 
 }  // namespace
 
-Ingest::Ingest(IngestOptions options, Database& database, Blobs& blobs, VectorRegistry& vectors, Extractor& extractor,
+Ingest::Ingest(IngestOptions options, Database& database, Blobs& blobs, IndexRegistry& indexes, Extractor& extractor,
                std::vector<Embedder*> embedders)
     : options_(std::move(options)),
       database_(database),
       blobs_(blobs),
-      vectors_(vectors),
+      indexes_(indexes),
       extractor_(extractor),
       embedders_(std::move(embedders)) {
   for (uint32_t i = 0; i < std::max(1u, options_.workers); ++i) {
@@ -106,12 +106,6 @@ void Ingest::SetProgress(int64_t content, const DocumentProgress& progress) {
   const std::lock_guard lock(mutex_);
   const auto found = active_.find(content);
   if (found != active_.end()) found->second.progress = progress;
-}
-
-Embedder* Ingest::EmbedderOf(const std::string& model) const {
-  const auto found =
-      std::find_if(embedders_.begin(), embedders_.end(), [&](const Embedder* e) { return e->name() == model; });
-  return found == embedders_.end() ? nullptr : *found;
 }
 
 void Ingest::Work(const std::stop_token& stop) {
@@ -212,7 +206,7 @@ absl::Status Ingest::Process(const Job& job, const std::stop_token& stop) {
   if (job.attempts > kStartsMax) {
     return Fail(job, Verdict::kCrashed, absl::StrCat("Reading it ended the server ", kStartsMax, " times."));
   }
-  Embedder* const embedder = EmbedderOf(job.model);
+  Embedder* const embedder = FindEmbedder(embedders_, job.model);
   if (embedder == nullptr) return absl::UnavailableError(absl::StrCat("the model ", job.model, " is not loaded"));
   if (job.state == ContentState::kQueued) {
     ASSIGN_OR_RETURN(const bool read, ExtractStep(job, stop));
@@ -223,7 +217,7 @@ absl::Status Ingest::Process(const Job& job, const std::stop_token& stop) {
 }
 
 absl::StatusOr<bool> Ingest::ExtractStep(const Job& job, const std::stop_token& stop) {
-  const Embedder& embedder = *EmbedderOf(job.model);
+  const Embedder& embedder = *FindEmbedder(embedders_, job.model);
   SetProgress(job.content, {.phase = Phase::kExtracting});
   ASSIGN_OR_RETURN(UniqueFd bytes, blobs_.OpenRead(job.sha256));
   ExtractionRequest request{.bytes = std::move(bytes), .type = job.type, .limits = options_.limits, .stop = stop};
@@ -330,10 +324,7 @@ absl::Status Ingest::FinishStep(const Job& job) {
                          job.content));
   for (const int64_t store : stores) RETURN_IF_ERROR(IndexContent(*writer, store, job.content));
   RETURN_IF_ERROR(transaction.Commit());
-  for (const int64_t store : stores) {
-    // An index that misses a content is dropped, and loaded anew by the next search.
-    if (!vectors_.ContentAdded(*writer, store, job.content).ok()) vectors_.StoreRemoved(store);
-  }
+  for (const int64_t store : stores) indexes_.ContentAdded(*writer, store, job.content);
   return absl::OkStatus();
 }
 

@@ -21,9 +21,9 @@
 #include "blobs.h"
 #include "contents.h"
 #include "database.h"
+#include "index_registry.h"
 #include "retrieval/embedder.h"
 #include "retrieval/extraction.h"
-#include "store_vectors.h"
 
 namespace carrel::retrieval {
 
@@ -36,7 +36,7 @@ struct IngestOptions {
 // All references must outlive it. Thread-safe.
 class Ingest final {
  public:
-  Ingest(IngestOptions options, Database& database, Blobs& blobs, VectorRegistry& vectors, Extractor& extractor,
+  Ingest(IngestOptions options, Database& database, Blobs& blobs, IndexRegistry& indexes, Extractor& extractor,
          std::vector<Embedder*> embedders);
   ~Ingest();  // stops: the work at hand is left where it is
   Ingest(const Ingest&) = delete;
@@ -79,13 +79,12 @@ class Ingest final {
   [[nodiscard]] absl::Status FinishStep(const Job& job);
   [[nodiscard]] absl::Status Fail(const Job& job, Verdict verdict, const std::string& message);
   [[nodiscard]] absl::Status Postpone(const Job& job, const absl::Status& why);
-  [[nodiscard]] Embedder* EmbedderOf(const std::string& model) const;
   void SetProgress(int64_t content, const DocumentProgress& progress);
 
   const IngestOptions options_;
   Database& database_;
   Blobs& blobs_;
-  VectorRegistry& vectors_;
+  IndexRegistry& indexes_;
   Extractor& extractor_;
   const std::vector<Embedder*> embedders_;
 

@@ -18,11 +18,11 @@
 #include "blobs.h"
 #include "contents.h"
 #include "database.h"
+#include "index_registry.h"
 #include "ingest.h"
 #include "records.h"
 #include "searcher.h"
 #include "status_macros.h"
-#include "store_vectors.h"
 
 namespace carrel::retrieval {
 namespace {
@@ -45,8 +45,12 @@ class LibraryOnDisk final : public Library {
         lock_(std::move(lock)),
         database_(std::move(database)),
         blobs_(std::move(blobs)),
-        vectors_(*database_),
-        searcher_(*database_, vectors_, embedders_) {}
+        indexes_(*database_, {.directory = absl::StrCat(options_.directory, "/index"),
+                              .bytes_max = options_.index_bytes_max,
+                              .thresholds = {.lists_min = options_.indexed_vectors_min,
+                                             .postings_min = options_.indexed_terms_min,
+                                             .tail_max = options_.index_tail_max}}),
+        searcher_(*database_, indexes_, embedders_) {}
 
   ~LibraryOnDisk() override {
     {
@@ -68,19 +72,19 @@ class LibraryOnDisk final : public Library {
       if (!q.ok()) return q.status();
     }
     RETURN_IF_ERROR(blobs_.Sweep(known));
+    RETURN_IF_ERROR(indexes_.Sweep());
     ingest_ = std::make_unique<Ingest>(
         IngestOptions{
             .workers = options_.ingest_workers, .limits = options_.extraction, .now_ms = [this] { return Now(); }},
-        *database_, blobs_, vectors_, extractor, embedders_);
+        *database_, blobs_, indexes_, extractor, embedders_);
     maintenance_ = std::thread([this] { MaintainNowAndThen(); });
     return absl::OkStatus();
   }
 
   absl::StatusOr<StoreInfo> CreateStore(const NewStore& store) override {
-    const std::string model = store.model.empty() ? embedders_.front()->name() : store.model;
-    if (std::none_of(embedders_.begin(), embedders_.end(), [&](const Embedder* e) { return e->name() == model; })) {
-      return absl::InvalidArgumentError(absl::StrCat("there is no model ", model));
-    }
+    const Embedder* const embedder = store.model.empty() ? embedders_.front() : FindEmbedder(embedders_, store.model);
+    if (embedder == nullptr) return absl::InvalidArgumentError(absl::StrCat("there is no model ", store.model));
+    const std::string& model = embedder->name();
     const std::string id = store.id.empty() ? MakeId("vs_") : store.id;
     const Database::Writer writer = database_->Write();
     ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
@@ -123,9 +127,22 @@ class LibraryOnDisk final : public Library {
       RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET expires_after_days = ?2 WHERE row = ?1", store.row,
                              *change.expires_after_days));
     }
+    Removal removal;
+    const Embedder* const model = change.model ? FindEmbedder(embedders_, *change.model) : nullptr;
+    if (change.model && model == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("there is no model ", *change.model));
+    }
+    const bool reembed = model != nullptr && model->name() != store.model;
+    if (reembed) RETURN_IF_ERROR(Reembed(*writer, store, model->name(), removal));
     RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, Now()));
     ASSIGN_OR_RETURN(StoreInfo info, ReadStore(*writer, store.row));
     RETURN_IF_ERROR(transaction.Commit());
+    if (reembed) {
+      indexes_.StoreRemoved(store.row);  // its vectors are another model's
+      RETURN_IF_ERROR(FinishRemoval(removal));
+      NeedMaintenance(store.row);
+      ingest_->Wake();
+    }
     return info;
   }
 
@@ -186,7 +203,8 @@ class LibraryOnDisk final : public Library {
     if (index) RETURN_IF_ERROR(IndexContent(*writer, store.row, content->row));
     ASSIGN_OR_RETURN(DocumentRow added, FindDocument(*writer, store.row, id));
     RETURN_IF_ERROR(transaction.Commit());
-    if (index && !vectors_.ContentAdded(*writer, store.row, content->row).ok()) vectors_.StoreRemoved(store.row);
+    if (index) indexes_.ContentAdded(*writer, store.row, content->row);
+    indexes_.DocumentChanged(store.row, added.row, content->row, document.attributes);
     ingest_->Wake();
     return added.info;
   }
@@ -230,6 +248,7 @@ class LibraryOnDisk final : public Library {
     ASSIGN_OR_RETURN(const DocumentRow document, FindDocument(*writer, store.row, name.document_id));
     RETURN_IF_ERROR(RunSql(*writer, "UPDATE documents SET attributes = ?2 WHERE row = ?1", document.row,
                            EncodeAttributes(attributes)));
+    indexes_.DocumentChanged(store.row, document.row, document.content, attributes);
     ASSIGN_OR_RETURN(DocumentRow changed, FindDocument(*writer, store.row, name.document_id));
     return WithProgress(std::move(changed));
   }
@@ -245,6 +264,7 @@ class LibraryOnDisk final : public Library {
     Removal removal;
     RETURN_IF_ERROR(ReleaseContent(*writer, store.row, document->content, removal));
     RETURN_IF_ERROR(transaction.Commit());
+    indexes_.DocumentRemoved(store.row, document->row);
     RETURN_IF_ERROR(FinishRemoval(removal));
     NeedMaintenance(store.row);
     return true;
@@ -282,6 +302,8 @@ class LibraryOnDisk final : public Library {
     RETURN_IF_ERROR(Touch(stores));
     return searcher_.Search(query, stores);
   }
+
+  void WaitForIndexes() override { indexes_.WaitForBackground(); }
 
   absl::Status Maintain() override {
     absl::flat_hash_set<int64_t> dirty;
@@ -390,9 +412,56 @@ class LibraryOnDisk final : public Library {
   }
 
   absl::Status FinishRemoval(const Removal& removal) {
-    for (const auto& [store, content] : removal.unindexed) vectors_.ContentRemoved(store, content);
+    for (const auto& [store, content] : removal.unindexed) indexes_.ContentRemoved(store, content);
     for (const int64_t content : removal.purged) ingest_->Cancel(content);
     for (const std::string& sha256 : removal.blobs) RETURN_IF_ERROR(blobs_.Remove(sha256));
+    return absl::OkStatus();
+  }
+
+  // Every document of the store gets the content that its bytes are with the new model: one that is there already, or
+  // one to be read and embedded. The old ones go as if the documents had been deleted.
+  absl::Status Reembed(Connection& db, const StoreRow& store, const std::string& model, Removal& removal) {
+    RETURN_IF_ERROR(RunSql(db, "UPDATE stores SET model = ?2 WHERE row = ?1", store.row, model));
+    struct Old {
+      int64_t content;
+      ContentKey key;
+      uint64_t size_bytes;
+    };
+    std::vector<Old> contents;
+    {
+      Statement q(
+          db,
+          "SELECT DISTINCT c.row, c.sha256, c.type, c.max_tokens, c.overlap_tokens, c.size_bytes FROM documents d "
+          "JOIN contents c ON c.row = d.content WHERE d.store = ?1 AND c.model <> ?2",
+          store.row, model);
+      while (q.Step()) {
+        contents.push_back({.content = q.Int(0),
+                            .key = {.sha256 = q.Text(1),
+                                    .type = static_cast<int>(q.Int(2)),
+                                    .chunking = {static_cast<uint32_t>(q.Int(3)), static_cast<uint32_t>(q.Int(4))},
+                                    .model = model},
+                            .size_bytes = static_cast<uint64_t>(q.Int(5))});
+      }
+      if (!q.ok()) return q.status();
+    }
+    for (const Old& old : contents) {
+      ASSIGN_OR_RETURN(std::optional<ContentRow> content, FindContent(db, old.key));
+      if (!content) {
+        ASSIGN_OR_RETURN(const int64_t row, InsertContent(db, old.key, old.size_bytes));
+        content = ContentRow{.row = row};
+        // What is of no readable type stays so, with its sentence.
+        if (old.key.type == 0) {
+          RETURN_IF_ERROR(RunSql(db,
+                                 "UPDATE contents SET state = 3, (verdict, message) = (SELECT verdict, message FROM "
+                                 "contents WHERE row = ?2) WHERE row = ?1",
+                                 row, old.content));
+        }
+      }
+      RETURN_IF_ERROR(RunSql(db, "UPDATE documents SET content = ?3 WHERE store = ?1 AND content = ?2", store.row,
+                             old.content, content->row));
+      if (content->state == ContentState::kReady) RETURN_IF_ERROR(IndexContent(db, store.row, content->row));
+      RETURN_IF_ERROR(ReleaseContent(db, store.row, old.content, removal));
+    }
     return absl::OkStatus();
   }
 
@@ -412,7 +481,7 @@ class LibraryOnDisk final : public Library {
     for (const int64_t content : contents) RETURN_IF_ERROR(ReleaseContent(db, store, content, removal));
     RETURN_IF_ERROR(RunSql(db, "DELETE FROM stores WHERE row = ?1", store));
     RETURN_IF_ERROR(transaction.Commit());
-    vectors_.StoreRemoved(store);
+    indexes_.StoreRemoved(store);
     return FinishRemoval(removal);
   }
 
@@ -459,7 +528,7 @@ class LibraryOnDisk final : public Library {
   const UniqueFd lock_;
   const std::unique_ptr<Database> database_;
   Blobs blobs_;
-  VectorRegistry vectors_;
+  IndexRegistry indexes_;
   Searcher searcher_;
   std::mutex maintenance_mutex_;
   std::condition_variable maintenance_wake_;

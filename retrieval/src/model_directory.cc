@@ -1,7 +1,10 @@
 #include "retrieval/model_directory.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <set>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
@@ -35,13 +38,14 @@ absl::StatusOr<std::string> CheckedFile(const std::string& directory, const json
 absl::StatusOr<ModelDirectory> Parse(const std::string& directory, const std::string& manifest, const json& root) {
   static const std::set<std::string> kFields = {"format",         "name",    "dimensions", "window_tokens",
                                                 "pooling",        "licence", "source",     "query_prefix",
-                                                "passage_prefix", "weights", "tokenizer"};
+                                                "passage_prefix", "weights", "tokenizer",  "alias"};
   for (const auto& [key, value] : root.items()) {
     if (!kFields.contains(key)) return Wrong(manifest, absl::StrCat("unknown field ", key));
   }
   if (root.at("format").get<int>() != 1) return Wrong(manifest, "format is not 1");
   ModelDirectory model{
       .name = root.at("name").get<std::string>(),
+      .alias = root.value("alias", ""),
       .dimensions = root.at("dimensions").get<uint32_t>(),
       .window_tokens = root.at("window_tokens").get<uint32_t>(),
       .query_prefix = root.at("query_prefix").get<std::string>(),
@@ -73,6 +77,32 @@ absl::StatusOr<ModelDirectory> OpenModelDirectory(const std::string& path) {
   } catch (const json::exception& e) {
     return Wrong(manifest, e.what());
   }
+}
+
+absl::StatusOr<std::vector<ModelDirectory>> OpenModels(const std::string& directory, const std::string& first) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    if (std::filesystem::exists(it->path() / "manifest.json", error)) paths.push_back(it->path().string());
+  }
+  if (error) return absl::NotFoundError(absl::StrCat("the models in ", directory, ": ", error.message()));
+  std::sort(paths.begin(), paths.end());
+  std::vector<ModelDirectory> models;
+  std::string names;
+  for (const std::string& path : paths) {
+    absl::StatusOr<ModelDirectory> model = OpenModelDirectory(path);
+    if (!model.ok()) return model.status();
+    absl::StrAppend(&names, names.empty() ? "" : ", ", model->name);
+    if (!model->alias.empty()) absl::StrAppend(&names, " (", model->alias, ")");
+    models.push_back(*std::move(model));
+  }
+  const auto wanted = std::find_if(models.begin(), models.end(),
+                                   [&](const ModelDirectory& m) { return m.name == first || m.alias == first; });
+  if (wanted == models.end()) {
+    return absl::NotFoundError(absl::StrCat("there is no model ", first, " in ", directory, "; there are: ", names));
+  }
+  std::rotate(models.begin(), wanted, wanted + 1);
+  return models;
 }
 
 }  // namespace carrel::retrieval

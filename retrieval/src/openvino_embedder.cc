@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "openvino/openvino.hpp"
 #include "retrieval/wordpiece.h"
 #include "views.h"
@@ -21,6 +23,8 @@ namespace {
 constexpr size_t kBatch = 8;                   // measured: larger batches are no faster on a CPU and wait longer
 constexpr uint32_t kThreadsMax = 8;            // a small model does not scale further
 constexpr size_t kLengthStep = 16;             // lengths are rounded up, so that few shapes are compiled
+constexpr double kWorthwhile = 0.9;            // of f32's time, at most: what bf16 must gain to be taken
+constexpr double kAgreementMin = 0.999;        // cosine of its vectors to f32's
 constexpr size_t kTextBytesPerTokenMax = 512;  // what of a giant text is tokenized at all: see Clip
 
 struct Tokens {
@@ -42,22 +46,100 @@ struct Lane {
 
 class OpenVinoEmbedder final : public Embedder {
  public:
-  OpenVinoEmbedder(ModelDirectory model, WordPiece tokenizer, ov::CompiledModel compiled)
-      : model_(std::move(model)), tokenizer_(std::move(tokenizer)), compiled_(std::move(compiled)) {
-    passages_.request = compiled_.create_infer_request();
-    queries_.request = compiled_.create_infer_request();
-    for (const auto& input : compiled_.inputs()) {
-      if (input.get_names().contains("token_type_ids")) has_token_types_ = true;
-    }
+  OpenVinoEmbedder(ModelDirectory model, WordPiece tokenizer, OpenVinoOptions options)
+      : model_(std::move(model)), tokenizer_(std::move(tokenizer)), options_(options) {}
+
+  // Compiles the model, once; the first error stays.
+  absl::Status Load() {
+    std::call_once(loaded_once_, [this] { loaded_ = Compile(); });
+    return loaded_;
   }
 
   const std::string& name() const override { return model_.name; }
+  const std::string& alias() const override { return model_.alias; }
   const std::string& licence() const override { return model_.licence; }
   uint32_t dimensions() const override { return model_.dimensions; }
   uint32_t window_tokens() const override { return model_.window_tokens; }
   size_t CountTokens(std::string_view utf8) const override { return tokenizer_.Encode(utf8).size(); }
 
   absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {
+    if (absl::Status status = Load(); !status.ok()) return status;
+    return EmbedLoaded(texts, role);
+  }
+
+ private:
+  // What a precision takes for a batch that is like the work, and what comes out.
+  struct Trial {
+    absl::Duration time = absl::InfiniteDuration();
+    std::vector<Embedding> vectors;
+  };
+
+  absl::Status Compile() {
+    if (absl::Status status = CompileWith(ov::element::f32); !status.ok()) return status;
+    if (!options_.fastest_precision || !ProcessorKnowsBf16()) return absl::OkStatus();
+    absl::StatusOr<Trial> exact = Try();
+    if (!exact.ok()) return exact.status();
+    // Errors and exceptions of bf16 are no errors: f32 serves.
+    absl::StatusOr<Trial> fast = absl::InternalError("");
+    if (CompileWith(ov::element::bf16).ok()) fast = Try();
+    if (fast.ok() && fast->time < exact->time * kWorthwhile && Agree(*exact, *fast)) return absl::OkStatus();
+    return CompileWith(ov::element::f32);
+  }
+
+  static bool ProcessorKnowsBf16() {
+    try {
+      const auto known = ov::Core().get_property("CPU", ov::device::capabilities);
+      return std::find(known.begin(), known.end(), "BF16") != known.end();
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
+  absl::Status CompileWith(ov::element::Type precision) {
+    const uint32_t threads = options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, UsableCpus());
+    try {
+      ov::Core core;
+      // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want.
+      compiled_ = core.compile_model(model_.weights_path, "CPU", ov::hint::inference_precision(precision),
+                                     ov::inference_num_threads(static_cast<int>(threads)), ov::num_streams(1));
+      passages_.request = compiled_.create_infer_request();
+      queries_.request = compiled_.create_infer_request();
+      has_token_types_ = false;
+      for (const auto& input : compiled_.inputs()) {
+        if (input.get_names().contains("token_type_ids")) has_token_types_ = true;
+      }
+    } catch (const std::exception& e) {
+      return absl::FailedPreconditionError(absl::StrCat(model_.weights_path, ": ", e.what()));
+    }
+    const std::string_view probe = "probe";
+    return EmbedLoaded({&probe, 1}, TextRole::kQuery).status();
+  }
+
+  absl::StatusOr<Trial> Try() {
+    std::string text;
+    for (int i = 0; i < 10; ++i)
+      text += "The pressure distribution over the upper surface was measured at several angles. ";
+    const std::vector<std::string_view> texts(2, text);
+    Trial out;
+    for (int round = 0; round < 4; ++round) {  // the best of three; the first compiles for this shape
+      const absl::Time start = absl::Now();
+      absl::StatusOr<std::vector<Embedding>> vectors = EmbedLoaded(texts, TextRole::kPassage);
+      if (!vectors.ok()) return vectors.status();
+      if (round > 0) out.time = std::min(out.time, absl::Now() - start);
+      out.vectors = *std::move(vectors);
+    }
+    return out;
+  }
+
+  static bool Agree(const Trial& a, const Trial& b) {
+    double cosine = 0;
+    for (size_t d = 0; d < a.vectors[0].values.size(); ++d) {
+      cosine += double{a.vectors[0].values[d]} * b.vectors[0].values[d];
+    }
+    return cosine >= kAgreementMin;
+  }
+
+  absl::StatusOr<std::vector<Embedding>> EmbedLoaded(std::span<const std::string_view> texts, TextRole role) {
     const std::string& prefix = role == TextRole::kQuery ? model_.query_prefix : model_.passage_prefix;
     std::vector<Tokens> tokens;
     tokens.reserve(texts.size());
@@ -75,7 +157,6 @@ class OpenVinoEmbedder final : public Embedder {
     return out;
   }
 
- private:
   // A word of more than a hundred characters is one token, so a text of megabytes could fit the window; nobody's
   // meaning is in there, and tokenizing it would cost.
   std::string_view Clip(std::string_view text) const {
@@ -150,6 +231,9 @@ class OpenVinoEmbedder final : public Embedder {
 
   const ModelDirectory model_;
   const WordPiece tokenizer_;
+  const OpenVinoOptions options_;
+  std::once_flag loaded_once_;
+  absl::Status loaded_;
   ov::CompiledModel compiled_;
   bool has_token_types_ = false;
   Lane passages_;
@@ -162,21 +246,11 @@ absl::StatusOr<std::unique_ptr<Embedder>> MakeOpenVinoEmbedder(const ModelDirect
                                                                const OpenVinoOptions& options) {
   absl::StatusOr<WordPiece> tokenizer = WordPiece::Load(model.tokenizer_path);
   if (!tokenizer.ok()) return tokenizer.status();
-  const uint32_t threads = options.threads_max > 0 ? options.threads_max : std::min(kThreadsMax, UsableCpus());
-  try {
-    ov::Core core;
-    // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want.
-    ov::CompiledModel compiled =
-        core.compile_model(model.weights_path, "CPU", ov::hint::inference_precision(ov::element::f32),
-                           ov::inference_num_threads(static_cast<int>(threads)), ov::num_streams(1));
-    auto embedder = std::make_unique<OpenVinoEmbedder>(model, *std::move(tokenizer), std::move(compiled));
-    const std::string_view probe = "probe";
-    absl::StatusOr<std::vector<Embedding>> tried = embedder->Embed({&probe, 1}, TextRole::kQuery);
-    if (!tried.ok()) return tried.status();
-    return embedder;
-  } catch (const std::exception& e) {
-    return absl::FailedPreconditionError(absl::StrCat(model.weights_path, ": ", e.what()));
+  auto embedder = std::make_unique<OpenVinoEmbedder>(model, *std::move(tokenizer), options);
+  if (!options.load_at_first_use) {
+    if (absl::Status status = embedder->Load(); !status.ok()) return status;
   }
+  return embedder;
 }
 
 }  // namespace carrel::retrieval

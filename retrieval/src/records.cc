@@ -165,15 +165,12 @@ absl::StatusOr<std::vector<DocumentRow>> DocumentsOfContent(Connection& db, int6
   return out;
 }
 
-absl::StatusOr<std::vector<DocumentAttributes>> SearchableAttributes(Connection& db, int64_t store) {
-  std::vector<DocumentAttributes> out;
-  Statement q(db,
-              "SELECT d.content, d.attributes FROM documents d JOIN indexed i ON i.store = d.store AND "
-              "i.content = d.content WHERE d.store = ?1",
-              store);
-  while (q.Step()) out.push_back({.content = q.Int(0), .attributes = DecodeAttributes(q.Bytes(1))});
-  if (!q.ok()) return q.status();
-  return out;
+absl::Status ReadAttributes(Connection& db, int64_t store, const std::function<void(const DocumentAttributes&)>& sink) {
+  Statement q(db, "SELECT row, content, attributes FROM documents WHERE store = ?1", store);
+  while (q.Step()) {
+    sink({.document = q.Int(0), .content = q.Int(1), .attributes = DecodeAttributes(q.Bytes(2))});
+  }
+  return q.status();
 }
 
 std::string EncodeAttributes(const Attributes& attributes) {

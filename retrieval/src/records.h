@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,11 +50,13 @@ struct DocumentRow {
 [[nodiscard]] absl::StatusOr<std::vector<DocumentRow>> DocumentsOfContent(Connection& db, int64_t store,
                                                                           int64_t content);
 struct DocumentAttributes {
+  int64_t document = 0;  // row
   int64_t content = 0;
   Attributes attributes;
 };
-// Of all documents that can be found by a search in the store.
-[[nodiscard]] absl::StatusOr<std::vector<DocumentAttributes>> SearchableAttributes(Connection& db, int64_t store);
+// Calls `sink` for every document of the store, whether it has been read or not.
+[[nodiscard]] absl::Status ReadAttributes(Connection& db, int64_t store,
+                                          const std::function<void(const DocumentAttributes&)>& sink);
 
 [[nodiscard]] std::string EncodeAttributes(const Attributes& attributes);
 [[nodiscard]] Attributes DecodeAttributes(std::string_view json);

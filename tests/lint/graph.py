@@ -28,7 +28,7 @@ THIRD_PARTY = [
         (r"CLI11.*", "cli11"),
         (r"CURL::.*", "curl"),
         # FAISS with what it needs itself.
-        (r"(.*/lib)?faiss.*|LAPACK::.*|BLAS::.*|OpenMP::.*|openblas", "faiss"),
+        (r"(carrel_|.*/lib)?faiss.*|LAPACK::.*|BLAS::.*|OpenMP::.*|openblas", "faiss"),
         (r"SQLite.*|PkgConfig::SQLITE.*|sqlite3", "sqlite"),
         (r"(carrel_)?openvino.*", "openvino"),
         (r"ICU.*|PkgConfig::ICU.*|icu.*", "icu"),

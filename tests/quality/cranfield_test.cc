@@ -2,8 +2,8 @@
 // and indexed as documents, 225 questions are searched, and each leg and their fusion are held to a floor.
 //
 // The judgements number the questions 1..225 in the order of the query file, whose own <num> runs to 365.
-// Yardsticks, same measures, measured elsewhere: FTS5 0.359 (0.377 with a stemmer), MiniLM 0.402, fused 0.437 nDCG@10;
-// recall@20 0.482 (0.503), 0.528, 0.57.
+// Yardsticks, same measures, measured elsewhere: FTS5 0.359 (0.377 with a stemmer), bge-small 0.415, fused by
+// reciprocal rank 0.439 nDCG@10; recall@20 0.482 (0.503), 0.554, 0.57.
 #include <unistd.h>
 
 #include <algorithm>
@@ -124,7 +124,7 @@ TEST(CranfieldTest, EachLegAndTheirFusionKeepTheirQuality) {
             .ok());
   }
   for (StoreInfo info = *store; info.documents.completed < 1400; absl::SleepFor(absl::Milliseconds(100))) {
-    ASSERT_LT(absl::Now() - start, absl::Minutes(8));
+    ASSERT_LT(absl::Now() - start, absl::Minutes(15));
     info = (*library)->GetStore("", store->id).value();
     ASSERT_EQ(info.documents.failed, 0u);
   }
@@ -135,13 +135,17 @@ TEST(CranfieldTest, EachLegAndTheirFusionKeepTheirQuality) {
     Ranking ranking;
     Quality floor;
   };
-  // Floors are a little (0.01) under what was measured when they were written: the collection is fixed and the work is
-  // deterministic, so what falls below is a change for the worse, not noise.
+  // The floors are what Carrel promises; the collection is fixed and the work is deterministic, so that what falls
+  // below is a change for the worse, not noise. Measured when they were written: 0.3886, 0.4162, 0.4604.
   const std::vector<Leg> legs = {
-      {"keywords", {.embedding_weight = 0, .text_weight = 1}, {.ndcg10 = 0.378, .recall20 = 0.51}},
-      {"vectors", {.embedding_weight = 1, .text_weight = 0}, {.ndcg10 = 0.394, .recall20 = 0.515}},
-      {"fused", {}, {.ndcg10 = 0.428, .recall20 = 0.56}},
+      // FTS5 with a stemmer and title weights, function words left out, in plain Python: 0.388.
+      {"keywords", {.embedding_weight = 0, .text_weight = 1}, {.ndcg10 = 0.385, .recall20 = 0.52}},
+      // What the model gives without our cutting and indexing: 0.415.
+      {"vectors", {.embedding_weight = 1, .text_weight = 0}, {.ndcg10 = 0.415, .recall20 = 0.54}},
+      // More than either leg, and than reciprocal rank fusion alone (0.443).
+      {"fused", {}, {.ndcg10 = 0.45, .recall20 = 0.575}},
   };
+  std::vector<Quality> measured;
   for (const Leg& leg : legs) {
     Quality sum;
     size_t judged = 0;
@@ -168,7 +172,10 @@ TEST(CranfieldTest, EachLegAndTheirFusionKeepTheirQuality) {
                 judged, absl::ToDoubleMilliseconds(absl::Now() - leg_start) / static_cast<double>(judged));
     EXPECT_GE(sum.ndcg10, leg.floor.ndcg10) << leg.name;
     EXPECT_GE(sum.recall20, leg.floor.recall20) << leg.name;
+    measured.push_back(sum);
   }
+  EXPECT_GT(measured[2].ndcg10, std::max(measured[0].ndcg10, measured[1].ndcg10));
+  EXPECT_GT(measured[2].recall20, std::max(measured[0].recall20, measured[1].recall20));
   library->reset();
   std::filesystem::remove_all(directory);
 }

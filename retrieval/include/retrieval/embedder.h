@@ -25,6 +25,8 @@ class Embedder {
  public:
   virtual ~Embedder() = default;
   [[nodiscard]] virtual const std::string& name() const = 0;
+  // Another name to ask for it by ("fast"); "": none.
+  [[nodiscard]] virtual const std::string& alias() const = 0;
   [[nodiscard]] virtual const std::string& licence() const = 0;
   [[nodiscard]] virtual uint32_t dimensions() const = 0;
   // Tokens that fit, special ones included.
@@ -35,5 +37,13 @@ class Embedder {
   [[nodiscard]] virtual absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts,
                                                                      TextRole role) = 0;
 };
+
+// The one of `embedders` with this name or alias; null: none.
+[[nodiscard]] inline Embedder* FindEmbedder(std::span<Embedder* const> embedders, std::string_view name) {
+  for (Embedder* const embedder : embedders) {
+    if (name == embedder->name() || (!name.empty() && name == embedder->alias())) return embedder;
+  }
+  return nullptr;
+}
 
 }  // namespace carrel::retrieval

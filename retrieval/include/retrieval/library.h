@@ -31,6 +31,14 @@ struct LibraryOptions {
   bool sync_full = true;  // false: acknowledged survives kill -9, but not power loss
   uint32_t ingest_workers = 2;
   uint64_t queue_length_max = 10'000;
+  // Memory of the indexes of all stores; the least recently searched are dropped, and loaded again when they are
+  // searched. The one in use may be larger.
+  uint64_t index_bytes_max = 4ull << 30;
+  // Sub-passages of a store from which it gets an index of vectors, and one of terms; below, they are scanned and left
+  // to FTS5, as are this many of the newest.
+  uint32_t indexed_vectors_min = 30'000;
+  uint32_t indexed_terms_min = 10'000;
+  uint32_t index_tail_max = 20'000;
   ExtractionLimits extraction;
   // For tests; empty: the machine's clock.
   std::function<int64_t()> now_ms;
@@ -82,6 +90,9 @@ class Library {
                                                  const TextSink& sink) = 0;
 
   [[nodiscard]] virtual absl::StatusOr<SearchAnswer> Search(const SearchQuery& query) = 0;
+
+  // Until no index is being worked on in the background. For tests and benchmarks.
+  virtual void WaitForIndexes() = 0;
 
   // Removes expired stores and gives back disk space. Runs by itself every minute.
   [[nodiscard]] virtual absl::Status Maintain() = 0;

@@ -3,12 +3,14 @@
 // Any WordPiece BERT export (ONNX with input_ids, attention_mask and, if it has it, token_type_ids; the first output is
 // the last hidden state) can be brought by writing a manifest; see models/all-MiniLM-L6-v2/manifest.json. Fields:
 //   format (1), name, dimensions, window_tokens (special tokens included), pooling ("mean" | "cls"), query_prefix,
-//   passage_prefix, licence, source (for people), weights {file, sha256}, tokenizer {file, sha256}.
+//   passage_prefix, licence, source (for people), weights {file, sha256}, tokenizer {file, sha256}; and, if wanted,
+//   alias, another name to ask for it by ("fast").
 // Unknown fields are errors.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -18,6 +20,7 @@ enum class Pooling : uint8_t { kMean, kCls };
 
 struct ModelDirectory {
   std::string name;
+  std::string alias;  // "": none
   uint32_t dimensions = 0;
   uint32_t window_tokens = 0;
   Pooling pooling = Pooling::kMean;
@@ -31,5 +34,10 @@ struct ModelDirectory {
 // Reads the manifest and checks the sha256 of each file (about 0.3 s for 90 MB).
 // NOT_FOUND: no manifest or file; FAILED_PRECONDITION: a checksum or the manifest is wrong, with the file and field.
 [[nodiscard]] absl::StatusOr<ModelDirectory> OpenModelDirectory(const std::string& path);
+
+// The models of `directory` (each a directory with a manifest), by name; `first` (a name or an alias) before the
+// others. NOT_FOUND: there is no model `first`, with those that are there; else as OpenModelDirectory.
+[[nodiscard]] absl::StatusOr<std::vector<ModelDirectory>> OpenModels(const std::string& directory,
+                                                                     const std::string& first);
 
 }  // namespace carrel::retrieval

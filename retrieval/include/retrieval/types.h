@@ -58,6 +58,8 @@ struct StoreInfo {
 struct StoreChange {
   std::optional<std::string> name;
   std::optional<uint32_t> expires_after_days;
+  // Embed everything anew with this model (by name or alias).
+  std::optional<std::string> model;
 };
 
 struct NewDocument {

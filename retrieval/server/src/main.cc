@@ -3,8 +3,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "absl/status/status.h"
@@ -15,7 +17,9 @@
 #include "retrieval/library.h"
 #include "retrieval/model_directory.h"
 #include "retrieval/openvino_embedder.h"
+#include "retrieval/remote_embedder.h"
 #include "retrieval/service/retrieval_service.h"
+#include "retrieval/vector_index.h"
 #include "rpc/address.h"
 #include "rpc/log.h"
 #include "rpc/server.h"
@@ -48,8 +52,60 @@ rpc::ServerOptions ServingOptions(const config::Config& config, rpc::Address lis
           .metrics_listen = config.retrieval.metrics_listen};
 }
 
+bool IsRemote(const config::RetrievalConfig& config) { return config.model.starts_with("remote"); }
+
+absl::StatusOr<std::unique_ptr<Embedder>> RemoteModel(const config::RetrievalConfig& config) {
+  RemoteEmbedderOptions options{.base_url = config.remote_base_url,
+                                .model = config.remote_model,
+                                .api_key = config.remote_api_key,
+                                .dimensions = static_cast<uint32_t>(config.remote_dimensions),
+                                .window_tokens = static_cast<uint32_t>(config.remote_window_tokens),
+                                .query_prefix = config.remote_query_prefix,
+                                .passage_prefix = config.remote_passage_prefix,
+                                .ca_file = config.remote_ca_file,
+                                .proxy_url = config.remote_proxy_url,
+                                .call_max = absl::Milliseconds(static_cast<int64_t>(config.remote_call_ms_max))};
+  if (options.api_key.empty() && !config.remote_api_key_file.empty()) {
+    std::ifstream file(config.remote_api_key_file);
+    if (!std::getline(file, options.api_key)) {
+      return absl::InvalidArgumentError(absl::StrCat("retrieval.remote_api_key_file: ", config.remote_api_key_file,
+                                                     " cannot be read, or is empty; its first line is to be the key"));
+    }
+  }
+  return MakeRemoteEmbedder(std::move(options));
+}
+
+// The default model first, ready to use; the others are loaded when a store needs them.
+absl::StatusOr<std::vector<std::unique_ptr<Embedder>>> LoadModels(const config::RetrievalConfig& config) {
+  absl::StatusOr<std::vector<ModelDirectory>> models =
+      OpenModels(ModelsDirectory(config.models_dir), IsRemote(config) ? "fast" : config.model);
+  if (!models.ok()) return models.status();
+  std::vector<std::unique_ptr<Embedder>> out;
+  for (const ModelDirectory& model : *models) {
+    absl::StatusOr<std::unique_ptr<Embedder>> embedder =
+        MakeOpenVinoEmbedder(model, {.threads_max = static_cast<uint32_t>(config.embed_threads),
+                                     .fastest_precision = true,
+                                     .load_at_first_use = IsRemote(config) || !out.empty()});
+    if (!embedder.ok()) return embedder.status();
+    rpc::Log(rpc::LogLevel::kInfo, "model",
+             {{"name", (*embedder)->name()}, {"dimensions", uint64_t{(*embedder)->dimensions()}}});
+    out.push_back(*std::move(embedder));
+  }
+  if (!config.remote_base_url.empty()) {
+    absl::StatusOr<std::unique_ptr<Embedder>> remote = RemoteModel(config);
+    if (!remote.ok()) return remote.status();
+    rpc::Log(rpc::LogLevel::kInfo, "model",
+             {{"name", (*remote)->name()}, {"dimensions", uint64_t{(*remote)->dimensions()}}});
+    out.insert(IsRemote(config) ? out.begin() : out.end(), *std::move(remote));
+  } else if (IsRemote(config)) {
+    return absl::InvalidArgumentError("retrieval.model is \"remote\", and retrieval.remote_base_url is empty");
+  }
+  return out;
+}
+
 absl::Status Serve(const config::ServerFlags& flags) {
   const config::Config& config = flags.config;
+  if (absl::Status status = CheckVectorInstructions(); !status.ok()) return status;
   if (flags.data_dir.empty()) return absl::InvalidArgumentError("--data DIR is missing: where documents are kept");
   if (flags.listen.empty()) return absl::InvalidArgumentError("--listen unix:PATH or HOST:PORT is missing");
   absl::StatusOr<rpc::Address> listen = rpc::ParseAddress(flags.listen);
@@ -62,25 +118,22 @@ absl::Status Serve(const config::ServerFlags& flags) {
   if (!jails.ok()) return jails.status();
   const std::unique_ptr<Extractor> extractor = MakeJailedExtractor(**jails);
 
-  absl::StatusOr<ModelDirectory> model =
-      OpenModelDirectory(absl::StrCat(ModelsDirectory(config.retrieval.models_dir), "/", config.retrieval.model));
-  if (!model.ok()) return model.status();
-  absl::StatusOr<std::unique_ptr<Embedder>> embedder =
-      MakeOpenVinoEmbedder(*model, {.threads_max = static_cast<uint32_t>(config.retrieval.embed_threads)});
-  if (!embedder.ok()) return embedder.status();
-  rpc::Log(rpc::LogLevel::kInfo, "model",
-           {{"name", (*embedder)->name()}, {"dimensions", uint64_t{(*embedder)->dimensions()}}});
+  absl::StatusOr<std::vector<std::unique_ptr<Embedder>>> models = LoadModels(config.retrieval);
+  if (!models.ok()) return models.status();
+  std::vector<Embedder*> embedders;
+  for (const std::unique_ptr<Embedder>& model : *models) embedders.push_back(model.get());
 
   LibraryOptions options{.directory = flags.data_dir,
                          .sync_full = config.storage.sync == "full",
                          .ingest_workers = static_cast<uint32_t>(config.retrieval.ingest_workers),
-                         .queue_length_max = config.retrieval.queue_length_max};
+                         .queue_length_max = config.retrieval.queue_length_max,
+                         .index_bytes_max = config.retrieval.index_bytes_max};
   options.extraction.document_bytes_max = config.retrieval.document_bytes_max;
-  absl::StatusOr<std::unique_ptr<Library>> library = Library::Open(std::move(options), {embedder->get()}, *extractor);
+  absl::StatusOr<std::unique_ptr<Library>> library = Library::Open(std::move(options), embedders, *extractor);
   if (!library.ok()) return library.status();
   const std::unique_ptr<v1::Retrieval::Service> service =
       MakeRetrievalService({.version = CARREL_VERSION, .document_bytes_max = config.retrieval.document_bytes_max},
-                           **library, {embedder->get()}, jails->get());
+                           **library, embedders, jails->get());
   absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
       ServingOptions(config, *listen), {{service.get(), std::string(v1::Retrieval::service_full_name())}});
   if (!server.ok()) return server.status();
@@ -92,7 +145,22 @@ absl::Status Serve(const config::ServerFlags& flags) {
   return absl::OkStatus();
 }
 
+// For `carrel doctor`: how vectors are compared here, as JSON on one line.
+int Doctor() {
+  const bool fast = VectorInstructions() != "SSE";
+  const absl::Status runs = CheckVectorInstructions();
+  const std::string detail =
+      !runs.ok() ? std::string(runs.message())
+      : fast     ? "FAISS is built with vector instructions"
+                 : "Debian's packaged FAISS, built for SSE only: searches of large stores are 5 to 19 times slower";
+  std::printf("{\"instructions\":%s,\"detail\":%s,\"mend\":%s}\n", rpc::JsonQuote(VectorInstructions()).c_str(),
+              rpc::JsonQuote(detail).c_str(),
+              rpc::JsonQuote(runs.ok() && fast ? "" : "./dev setup && ./dev build").c_str());
+  return 0;
+}
+
 int Main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--doctor") return Doctor();
   const config::ServerFlags flags = config::ParseServerFlags(argc, argv, "retrieval", CARREL_VERSION);
   if (flags.exit_code) return *flags.exit_code;
   const absl::Status status = Serve(flags);

@@ -309,6 +309,7 @@ absl::StatusOr<StoreChange> StoreChangeFrom(const v1::UpdateStoreRequest& reques
     }
     out.expires_after_days = request.expires_after_days();
   }
+  if (request.has_model()) out.model = request.model();
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "convert.h"
 #include "retrieval/annotate.h"
+#include "retrieval/vector_index.h"
 #include "rpc/status.h"
 
 namespace carrel::retrieval {
@@ -30,7 +31,7 @@ class RetrievalService final : public v1::Retrieval::Service {
                            v1::Store* reply) override {
     absl::StatusOr<NewStore> store = NewStoreFrom(*request);
     if (!store.ok()) return rpc::ToGrpc(store.status(), *context);
-    if (!store->model.empty() && FindEmbedder(store->model) == nullptr) {
+    if (!store->model.empty() && FindEmbedder(embedders_, store->model) == nullptr) {
       return rpc::ToGrpc(rpc::InvalidField("model", store->model, ModelNames()), *context);
     }
     return Reply(library_.CreateStore(*store), *reply, *context);
@@ -52,6 +53,9 @@ class RetrievalService final : public v1::Retrieval::Service {
                            v1::Store* reply) override {
     const absl::StatusOr<StoreChange> change = StoreChangeFrom(*request);
     if (!change.ok()) return rpc::ToGrpc(change.status(), *context);
+    if (change->model && FindEmbedder(embedders_, *change->model) == nullptr) {
+      return rpc::ToGrpc(rpc::InvalidField("model", *change->model, ModelNames()), *context);
+    }
     return Reply(library_.UpdateStore(request->owner(), request->store_id(), *change), *reply, *context);
   }
 
@@ -163,7 +167,8 @@ class RetrievalService final : public v1::Retrieval::Service {
   }
 
   grpc::Status Embed(grpc::ServerContext* context, const v1::EmbedRequest* request, v1::EmbedResponse* reply) override {
-    Embedder* const embedder = request->model().empty() ? embedders_.front() : FindEmbedder(request->model());
+    Embedder* const embedder =
+        request->model().empty() ? embedders_.front() : FindEmbedder(embedders_, request->model());
     if (embedder == nullptr) {
       return rpc::ToGrpc(rpc::InvalidField("model", request->model(), ModelNames()), *context);
     }
@@ -201,8 +206,10 @@ class RetrievalService final : public v1::Retrieval::Service {
       model.set_dimensions(embedder->dimensions());
       model.set_window_tokens(embedder->window_tokens());
       model.set_licence(embedder->licence());
+      model.set_alias(embedder->alias());
     }
     reply->set_default_model(embedders_.front()->name());
+    reply->set_vector_instructions(std::string(VectorInstructions()));
     for (const std::string& extension : ReadableExtensions()) reply->add_extensions(extension);
     reply->set_document_bytes_max(options_.document_bytes_max);
     if (jails_ != nullptr) {
@@ -229,12 +236,6 @@ class RetrievalService final : public v1::Retrieval::Service {
 
   static DocumentName NameOf(const auto& request) {
     return {.owner = request.owner(), .store_id = request.store_id(), .document_id = request.document_id()};
-  }
-
-  Embedder* FindEmbedder(const std::string& name) const {
-    const auto found =
-        std::find_if(embedders_.begin(), embedders_.end(), [&](const Embedder* e) { return e->name() == name; });
-    return found == embedders_.end() ? nullptr : *found;
   }
 
   std::string ModelNames() const {

@@ -315,9 +315,10 @@ TEST_F(ServiceTest, EmbedGivesUnitVectors) {
 
 TEST_F(ServiceTest, CapabilitiesTellModelsAndTypes) {
   const v1::Capabilities reply = Call(&v1::Retrieval::Stub::GetCapabilities, v1::GetCapabilitiesRequest());
-  EXPECT_EQ(reply.default_model(), "all-MiniLM-L6-v2");
+  EXPECT_EQ(reply.default_model(), "bge-small-en-v1.5");
   ASSERT_EQ(reply.models_size(), 1);
-  EXPECT_EQ(reply.models(0).window_tokens(), 256u);
+  EXPECT_EQ(reply.models(0).window_tokens(), 512u);
+  EXPECT_THAT(reply.vector_instructions(), ::testing::AnyOf("AVX2", "SSE"));
   EXPECT_THAT(reply.extensions(), ::testing::IsSupersetOf({".pdf", ".txt", ".md"}));
 }
 

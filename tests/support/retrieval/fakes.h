@@ -19,9 +19,12 @@ namespace carrel::retrieval {
 // Texts with words in common are near to each other. 64 dimensions, a window of 64 tokens, a token is a term.
 class FakeEmbedder final : public Embedder {
  public:
+  explicit FakeEmbedder(std::string name = "fake", uint32_t dimensions = 64)
+      : name_(std::move(name)), dimensions_(dimensions) {}
   const std::string& name() const override { return name_; }
+  const std::string& alias() const override { return alias_; }
   const std::string& licence() const override { return licence_; }
-  uint32_t dimensions() const override { return 64; }
+  uint32_t dimensions() const override { return dimensions_; }
   uint32_t window_tokens() const override { return 64; }
   size_t CountTokens(std::string_view utf8) const override { return Terms(utf8).size(); }
   absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {
@@ -32,8 +35,9 @@ class FakeEmbedder final : public Embedder {
     }
     std::vector<Embedding> out;
     for (const std::string_view text : texts) {
-      Embedding one{.values = std::vector<float>(64, 0.01f), .tokens = static_cast<uint32_t>(CountTokens(text))};
-      for (const std::string& term : QueryTerms(text)) one.values[std::hash<std::string>()(term) % 64] += 1;
+      Embedding one{.values = std::vector<float>(dimensions_, 0.01f),
+                    .tokens = static_cast<uint32_t>(CountTokens(text))};
+      for (const std::string& term : QueryTerms(text)) one.values[std::hash<std::string>()(term) % dimensions_] += 1;
       double norm = 0;
       for (const float v : one.values) norm += double{v} * v;
       for (float& v : one.values) v = static_cast<float>(v / std::sqrt(norm));
@@ -51,7 +55,9 @@ class FakeEmbedder final : public Embedder {
   }
 
  private:
-  const std::string name_ = "fake";
+  const std::string name_;
+  const uint32_t dimensions_;
+  const std::string alias_;
   const std::string licence_ = "none";
   std::mutex mutex_;
   size_t passages_ = 0;

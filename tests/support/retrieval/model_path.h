@@ -9,9 +9,9 @@
 
 namespace carrel::retrieval {
 
-inline std::string ModelPath() { return CARREL_SHARE "/models/all-MiniLM-L6-v2"; }
+inline std::string ModelPath(const std::string& name = "bge-small-en-v1.5") { return CARREL_SHARE "/models/" + name; }
 
-// Loaded once per test executable.
+// The default model, loaded once per test executable, in f32: the same numbers on every machine.
 inline Embedder& SharedEmbedder() {
   static const std::unique_ptr<Embedder> kEmbedder = [] {
     absl::StatusOr<ModelDirectory> model = OpenModelDirectory(ModelPath());

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the reference data beside this file: wordpiece.json and vectors.json.
+"""Makes the reference data beside this file: wordpiece.json and a vectors-MODEL.json for each model.
 
-Usage: make_reference.py MODEL_DIRECTORY
-       (a directory with all-minilm-l6-v2.onnx and all-minilm-l6-v2-tokenizer.json)
+Usage: make_reference.py MODELS
+       (a directory as build/share/carrel/models: MODEL/manifest.json with the files that it names)
 Needs `tokenizers`, `onnxruntime` and `numpy` from PyPI, in a throw-away venv; the files were made with tokenizers
 0.23.3 and onnxruntime 1.32.0. Deterministic: the same versions make the same files.
 """
@@ -15,7 +15,6 @@ import numpy
 import onnxruntime
 from tokenizers import Tokenizer
 
-WINDOW = 256
 HERE = pathlib.Path(__file__).parent
 
 
@@ -66,28 +65,37 @@ def vector_texts():
     ]
 
 
-def main():
-    model = pathlib.Path(sys.argv[1])
-    tokenizer = Tokenizer.from_file(str(model / "all-minilm-l6-v2-tokenizer.json"))
+def reference_tokenizer(path):
+    tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True  # "[CLS]" in a text is text
-    cases = [{"text": t, "ids": tokenizer.encode(t, add_special_tokens=False).ids} for t in hostile_strings()]
-    (HERE / "wordpiece.json").write_text(json.dumps(cases, separators=(",", ":")).replace('{"text"', '\n{"text"') + "\n")
+    return tokenizer
 
-    session = onnxruntime.InferenceSession(str(model / "all-minilm-l6-v2.onnx"), providers=["CPUExecutionProvider"])
-    names = {i.name for i in session.get_inputs()}
-    vectors = []
-    for text in vector_texts():
-        ids = tokenizer.encode(text, add_special_tokens=False).ids
-        kept = [101] + ids[: WINDOW - 2] + [102]
-        feed = {"input_ids": numpy.array([kept]), "attention_mask": numpy.ones((1, len(kept)), numpy.int64),
-                "token_type_ids": numpy.zeros((1, len(kept)), numpy.int64)}
-        hidden = session.run(None, {k: v for k, v in feed.items() if k in names})[0][0]
-        mean = hidden.mean(axis=0)
-        mean /= numpy.linalg.norm(mean)
-        vectors.append({"text": text, "tokens": len(kept), "truncated": len(ids) > WINDOW - 2, "values": [round(float(v), 7) for v in mean]})
-    (HERE / "vectors.json").write_text(json.dumps(vectors, separators=(",", ":")).replace('{"text"', '\n{"text"') + "\n")
+
+def write(name, cases):
+    (HERE / name).write_text(json.dumps(cases, separators=(",", ":")).replace('{"text"', '\n{"text"') + "\n")
+
+
+def main():
+    for directory in sorted(path.parent for path in pathlib.Path(sys.argv[1]).glob("*/manifest.json")):
+        model = json.loads((directory / "manifest.json").read_text())
+        tokenizer = reference_tokenizer(directory / model["tokenizer"]["file"])
+        if directory.name == "all-MiniLM-L6-v2":  # the vocabulary of both is BERT's
+            write("wordpiece.json", [{"text": t, "ids": tokenizer.encode(t, add_special_tokens=False).ids} for t in hostile_strings()])
+        session = onnxruntime.InferenceSession(str(directory / model["weights"]["file"]), providers=["CPUExecutionProvider"])
+        names, room = {i.name for i in session.get_inputs()}, model["window_tokens"] - 2
+        vectors = []
+        for text in vector_texts():
+            ids = tokenizer.encode(model["passage_prefix"] + text, add_special_tokens=False).ids
+            kept = [101] + ids[:room] + [102]
+            feed = {"input_ids": numpy.array([kept]), "attention_mask": numpy.ones((1, len(kept)), numpy.int64),
+                    "token_type_ids": numpy.zeros((1, len(kept)), numpy.int64)}
+            hidden = session.run(None, {k: v for k, v in feed.items() if k in names})[0][0]
+            pooled = hidden.mean(axis=0) if model["pooling"] == "mean" else hidden[0]
+            pooled /= numpy.linalg.norm(pooled)
+            vectors.append({"text": text, "tokens": len(kept), "truncated": len(ids) > room, "values": [round(float(v), 7) for v in pooled]})
+        write(f"vectors-{model['name']}.json", vectors)
 
 
 main()

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <latch>
 
@@ -37,11 +38,11 @@ class LibraryTest : public testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
-  void Open() {
+  void Open(LibraryOptions options = {}) {
     library_.reset();
-    absl::StatusOr<std::unique_ptr<Library>> opened = Library::Open(
-        {.directory = directory_, .now_ms = [this] { return absl::ToUnixMillis(absl::Now()) + skew_ms_; }},
-        {&embedder_}, extractor_);
+    options.directory = directory_;
+    options.now_ms = [this] { return absl::ToUnixMillis(absl::Now()) + skew_ms_; };
+    absl::StatusOr<std::unique_ptr<Library>> opened = Library::Open(std::move(options), {&embedder_}, extractor_);
     ASSERT_TRUE(opened.ok()) << opened.status();
     library_ = *std::move(opened);
   }
@@ -402,6 +403,152 @@ TEST_F(LibraryTest, AddingAndDeletingDoesNotGrowTheDisk) {
   }
   ASSERT_TRUE(library_->Maintain().ok());
   EXPECT_LE(BytesOnDisk(), before * 3 / 2);
+}
+
+// With indexes from the first passages on: what is found must be the same as without, through additions (a tail),
+// deletions, filters, a restart (from the caches) and damage to them.
+TEST_F(LibraryTest, IndexesFindTheSameThroughChangesAndRestarts) {
+  const LibraryOptions indexed{.indexed_vectors_min = 40, .indexed_terms_min = 40, .index_tail_max = 8};
+  Open(indexed);
+  const std::string store = MakeStore();
+  std::map<std::string, std::string> texts;
+  const std::vector<std::string> words = {"pump", "valve", "lamp", "filter", "hose",  "motor", "switch", "gauge",
+                                          "fan",  "belt",  "gear", "spring", "clamp", "screw", "nozzle", "float"};
+  const auto add = [&](int i) {
+    const std::string id = absl::StrCat("d", i);
+    texts[id] = absl::StrCat("Part ", i, ": the ", words[static_cast<size_t>(i) % 16], " is next to the ",
+                             words[static_cast<size_t>(i / 16) % 16], " and number ", i * 7, " is on it.");
+    AddAndWait(store, id + ".txt", texts[id], id, {{"even", i % 2 == 0}, {"n", static_cast<double>(i)}});
+  };
+  const auto check = [&](const char* when) {
+    Search({store}, "which loads the index");
+    library_->WaitForIndexes();
+    for (const bool filtered : {false, true}) {
+      std::optional<Filter> filter;
+      if (filtered) filter = Filter{Comparison{.key = "even", .op = Comparison::Operator::kEq, .values = {true}}};
+      for (const int i : {3, 8, 40, 77, 102, 119}) {
+        const std::string id = absl::StrCat("d", i);
+        bool found = false;
+        for (const Hit& hit : Search({store}, absl::StrCat("number ", i * 7), filter)) {
+          EXPECT_TRUE(texts.contains(hit.document_id)) << when << ": " << hit.document_id << " was deleted";
+          EXPECT_EQ(hit.passage, texts[hit.document_id]) << when;
+          if (filtered) {
+            EXPECT_EQ(hit.attributes.at("even"), AttributeValue(true)) << when;
+          }
+          if (hit.document_id == id) found = hit.text_rank == 1;
+        }
+        EXPECT_EQ(found, texts.contains(id) && (!filtered || i % 2 == 0)) << when << ", " << id;
+      }
+    }
+  };
+  for (int i = 0; i < 100; ++i) add(i);
+  check("made");
+  const std::string cells = directory_ + "/index/1.cells", terms = directory_ + "/index/1.terms";
+  EXPECT_TRUE(std::filesystem::exists(cells));
+  EXPECT_TRUE(std::filesystem::exists(terms));
+  for (int i = 100; i < 120; ++i) add(i);
+  check("with a tail");
+  Open(indexed);
+  check("from the caches");
+  for (const int i : {3, 40, 77}) {
+    ASSERT_TRUE(library_->DeleteDocument({kOwner, store, absl::StrCat("d", i)}).value());
+    texts.erase(absl::StrCat("d", i));
+  }
+  EXPECT_FALSE(std::filesystem::exists(terms)) << "the words of what was deleted are still on disk";
+  check("after deletions");
+  Open(indexed);
+  check("after deletions and a restart");
+  ASSERT_TRUE(library_->UpdateDocument({kOwner, store, "d8"}, {{"even", false}}).ok());
+  const auto only = Search({store}, "number 56", Filter{Comparison{.key = "even", .values = {true}}});
+  EXPECT_TRUE(std::none_of(only.begin(), only.end(), [](const Hit& hit) { return hit.document_id == "d8"; }));
+  ASSERT_TRUE(library_->UpdateDocument({kOwner, store, "d8"}, {{"even", true}}).ok());
+  library_.reset();
+  std::filesystem::resize_file(cells, 100);
+  std::ofstream(terms) << "not a cache";
+  Open(indexed);
+  check("with damaged caches");
+}
+
+// A store whose index was dropped for memory is loaded again, and has missed nothing.
+TEST_F(LibraryTest, StoresTakeTurnsInMemory) {
+  Open({.index_bytes_max = 1});
+  const std::string a = MakeStore(), b = MakeStore();
+  AddAndWait(a, "a.txt", "the first store knows about apples");
+  AddAndWait(b, "b.txt", "the second store knows about bananas");
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_THAT(Search({a}, "apples"), SizeIs(static_cast<size_t>(round) + 1));
+    AddAndWait(a, "more.txt", absl::StrCat("apples again, round ", round));
+    EXPECT_THAT(Search({b}, "bananas"), SizeIs(1));
+    EXPECT_THAT(Search({a}, "apples"), SizeIs(static_cast<size_t>(round) + 2));
+    ASSERT_TRUE(library_->DeleteDocument({kOwner, b, "none"}).ok());
+  }
+  EXPECT_THAT(Search({a, b}, "apples bananas"), SizeIs(testing::Ge(4u)));
+}
+
+// A store remembers its model; embedding it anew with another is one call, and survives the end of the process.
+TEST_F(LibraryTest, AStoreIsEmbeddedAnewWithAnotherModel) {
+  FakeEmbedder other("other", 32);
+  const auto open = [&](std::vector<Embedder*> models) {
+    library_.reset();
+    absl::StatusOr<std::unique_ptr<Library>> opened = Library::Open({.directory = directory_}, models, extractor_);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    library_ = *std::move(opened);
+  };
+  open({&embedder_});
+  const std::string store = MakeStore(), twin = MakeStore();
+  AddAndWait(store, "a.txt", "the pump needs oil", "a");
+  AddAndWait(twin, "a.txt", "the pump needs oil", "a");
+  EXPECT_EQ(AddAndWait(store, "b.xyz", "of no type", "b").status, DocumentStatus::kFailed);
+  ASSERT_THAT(Search({store}, "pump"), SizeIs(1));
+
+  open({&other});
+  const absl::StatusOr<SearchAnswer> refused =
+      library_->Search({.owner = kOwner, .store_ids = {store}, .queries = {"pump"}});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("made with the model fake"));
+  EXPECT_EQ(library_->UpdateStore(kOwner, store, {.model = "third"}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const absl::StatusOr<StoreInfo> changed = library_->UpdateStore(kOwner, store, {.model = "other"});
+  ASSERT_TRUE(changed.ok()) << changed.status();
+  EXPECT_EQ(changed->model, "other");
+  EXPECT_EQ(changed->documents.failed, 1u);
+  open({&other, &embedder_});
+  EXPECT_EQ(Wait(store, "a")->status, DocumentStatus::kCompleted);
+  EXPECT_EQ(Wait(store, "b")->status, DocumentStatus::kFailed);
+  EXPECT_THAT(Wait(store, "b")->message, HasSubstr("not read"));
+  const std::vector<Hit> hits = Search({store}, "pump");
+  ASSERT_THAT(hits, SizeIs(1));
+  EXPECT_EQ(hits[0].vector_rank, 1u);
+  EXPECT_THAT(Search({twin}, "pump"), SizeIs(1)) << "the other store keeps its own";
+  EXPECT_THAT(Search({store, twin}, "pump"), SizeIs(1)) << "the same text with two models is one hit";
+}
+
+TEST_F(LibraryTest, ScriptsWithoutSpacesAreFoundByBothLegs) {
+  Open();
+  const std::string store = MakeStore();
+  AddAndWait(store, "ja.txt", "東京は日本の首都であり、世界最大の都市圏を形成している。");
+  AddAndWait(store, "zh.txt", "长江是中国最长的河流，流经十一个省市。");
+  AddAndWait(store, "th.txt", "กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทย");
+  AddAndWait(store, "ko.txt", "서울은 대한민국의 수도이자 최대 도시이다.");
+  for (const auto& [question, file] : {std::pair("日本の首都", "ja.txt"), std::pair("中国河流", "zh.txt"),
+                                       std::pair("เมืองหลวง", "th.txt"), std::pair("대한민국 수도", "ko.txt")}) {
+    const std::vector<Hit> hits = Search({store}, question);
+    ASSERT_FALSE(hits.empty()) << question;
+    EXPECT_EQ(hits[0].file_name, file);
+    EXPECT_EQ(hits[0].text_rank, 1u) << question;
+    EXPECT_NE(hits[0].vector_rank, 0u) << question;
+  }
+}
+
+TEST_F(LibraryTest, NearlyTheSameTextIsOneHit) {
+  Open();
+  const std::string store = MakeStore();
+  std::string text = "The quarterly report of the harbour authority. ";
+  for (int i = 0; i < 9; ++i) absl::StrAppend(&text, "Ship number ", i * 31, " unloaded grain at pier ", i, ". ");
+  AddAndWait(store, "final.txt", text);
+  AddAndWait(store, "final-2.txt", text + "Signed.");
+  AddAndWait(store, "other.txt", "The harbour authority has a new address for reports.");
+  EXPECT_THAT(Search({store}, "harbour authority report grain"), SizeIs(2));
 }
 
 TEST_F(LibraryTest, OneProcessAtATime) {

@@ -8,7 +8,6 @@
 #include "retrieval/filter.h"
 #include "retrieval/fusion.h"
 #include "retrieval/terms.h"
-#include "retrieval/vector_index.h"
 
 namespace carrel::retrieval {
 namespace {
@@ -130,64 +129,6 @@ TEST(AnnotateTest, WhatOnlyLooksLikeAMarkerIsLeftAlone) {
   }
   EXPECT_THAT(FindMarkers("【1:99999999999999†x】", 9), SizeIs(1));  // names no hit
   EXPECT_THAT(FindMarkers("【 【0:0】", 1), SizeIs(1));
-}
-
-std::vector<float> UnitVector(std::mt19937& random, size_t dimensions) {
-  std::normal_distribution<float> normal;
-  std::vector<float> out(dimensions);
-  double square = 0;
-  for (float& v : out) {
-    v = normal(random);
-    square += double{v} * v;
-  }
-  for (float& v : out) v = static_cast<float>(v / std::sqrt(square));
-  return out;
-}
-
-TEST(VectorIndexTest, AgreesWithAPlainScanThroughAddsFiltersAndRemovals) {
-  std::mt19937 random(3);
-  VectorIndex index(16);
-  struct Row {
-    int64_t id, group;
-    std::vector<float> vector;
-  };
-  std::vector<Row> rows;
-  for (int64_t i = 0; i < 500; ++i) {
-    rows.push_back({.id = 1000 + i, .group = static_cast<int64_t>(random() % 20), .vector = UnitVector(random, 16)});
-    index.Add(rows.back().id, rows.back().group, rows.back().vector);
-  }
-  for (int64_t removed = 0; removed < 20; removed += 3) {
-    index.RemoveGroup(removed);
-    std::erase_if(rows, [&](const Row& row) { return row.group == removed; });
-    ASSERT_EQ(index.size(), rows.size());
-    const absl::flat_hash_set<int64_t> groups = {1, 4, removed + 1};
-    for (const bool filtered : {false, true}) {
-      const std::vector<float> query = UnitVector(random, 16);
-      std::vector<std::pair<float, int64_t>> expected;
-      for (const Row& row : rows) {
-        if (filtered && !groups.contains(row.group)) continue;
-        float cosine = 0;
-        for (size_t d = 0; d < 16; ++d) cosine += query[d] * row.vector[d];
-        expected.emplace_back(-cosine, row.id);
-      }
-      std::sort(expected.begin(), expected.end());
-      const std::vector<VectorMatch> got = index.Search(query, 10, filtered ? &groups : nullptr);
-      ASSERT_EQ(got.size(), std::min<size_t>(10, expected.size()));
-      for (size_t i = 0; i < got.size(); ++i) {
-        EXPECT_EQ(got[i].id, expected[i].second);
-        EXPECT_NEAR(got[i].cosine, -expected[i].first, 1e-5);
-      }
-    }
-  }
-}
-
-TEST(VectorIndexTest, EmptyAndNothingAllowed) {
-  VectorIndex index(4);
-  const std::vector<float> query = {1, 0, 0, 0};
-  EXPECT_THAT(index.Search(query, 5, nullptr), IsEmpty());
-  index.Add(1, 1, query);
-  const absl::flat_hash_set<int64_t> none;
-  EXPECT_THAT(index.Search(query, 5, &none), IsEmpty());
 }
 
 }  // namespace

@@ -62,12 +62,24 @@ struct InterpreterConfig {
 struct RetrievalConfig {
   std::string listen;
   std::string metrics_listen;
-  std::string model = "all-MiniLM-L6-v2";
+  std::string model = "bge-small-en-v1.5";
   std::string models_dir;
   uint64_t document_bytes_max = 512ull << 20;
   uint64_t ingest_workers = 2;
   uint64_t queue_length_max = 10'000;
   uint64_t embed_threads = 0;
+  uint64_t index_bytes_max = 4ull << 30;
+  std::string remote_base_url;
+  std::string remote_model;
+  std::string remote_api_key;
+  std::string remote_api_key_file;
+  uint64_t remote_dimensions = 0;
+  uint64_t remote_window_tokens = 512;
+  std::string remote_query_prefix;
+  std::string remote_passage_prefix;
+  std::string remote_ca_file;
+  std::string remote_proxy_url;
+  uint64_t remote_call_ms_max = 60'000;
 };
 
 struct GatewayConfig {

@@ -1,0 +1,102 @@
+// One store's index in memory: the vectors and terms of its sub-passages by position, and its documents' attributes.
+//
+// A cache of the records: loaded when the store is first searched, kept in step with them (IndexRegistry says when),
+// dropped when memory is short. A content's sub-passages stand at consecutive positions; what is deleted keeps its
+// place and is no longer allowed, until the index is loaded anew.
+//
+// Thread-safety: `mutex` shared to search, exclusive to change; lists, base and tail are replaced whole, so that they
+// are made without holding it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "contents.h"
+#include "database.h"
+#include "retrieval/attribute_index.h"
+#include "retrieval/filter.h"
+#include "retrieval/position_set.h"
+#include "retrieval/postings.h"
+#include "retrieval/vector_index.h"
+
+namespace carrel::retrieval {
+
+// From when on what is worked out; smaller in tests.
+struct IndexThresholds {
+  uint32_t lists_min = 30'000;     // vectors: below, a scan of all takes about a millisecond
+  uint32_t postings_min = 10'000;  // sub-passages: below, FTS5 is as fast
+  uint32_t tail_max = 20'000;      // positions outside lists or postings, or a tenth of those inside if that is more
+  uint32_t dead_min = 4'096;       // dead positions that are worth loading anew for, if they are a third of all
+};
+
+class StoreIndex final {
+ public:
+  // What a content is in the index: sub-passages [begin, end).
+  struct Slot {
+    int64_t content = 0;
+    uint32_t begin = 0;
+    uint32_t end = 0;
+    bool alive = true;
+  };
+
+  mutable std::shared_mutex mutex;
+
+  // Exclusive. A content that is there already is left as it is. FAILED_PRECONDITION: its vectors have another length.
+  [[nodiscard]] absl::Status AddContent(Connection& db, int64_t content);
+  // A content that was deleted since its places in a cache were worked out: `count` places with nothing in them.
+  void AddDead(int64_t content, uint32_t count);
+  void RemoveContent(int64_t content);
+
+  // Shared. The positions that may be found; null: all of them.
+  struct Allowed {
+    std::optional<PositionSet> set;
+    [[nodiscard]] const PositionSet* get() const { return set ? &*set : nullptr; }
+  };
+  // `attributes` must have been loaded if there is a filter.
+  [[nodiscard]] Allowed AllowedBy(const std::optional<Filter>& filter) const;
+  // The contents of the documents that pass, for FTS5.
+  [[nodiscard]] RowSet ContentsAllowedBy(const Filter& filter) const;
+  // FAILED_PRECONDITION: the question's vector has another length than the store's.
+  [[nodiscard]] absl::StatusOr<std::vector<SubPassageMatch>> SearchVectors(std::span<const float> query, size_t count,
+                                                                           const Allowed& allowed) const;
+  // None: the terms are not here (yet), FTS5 has them.
+  [[nodiscard]] std::optional<std::vector<SubPassageMatch>> SearchTerms(const std::vector<std::string>& terms,
+                                                                        size_t count, const Allowed& allowed) const;
+
+  // Where a content's sub-passage stands; none: it is not here (any more).
+  [[nodiscard]] std::optional<uint32_t> PositionOf(int64_t content, int64_t sub_passage) const;
+
+  [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(rows.size()); }
+  [[nodiscard]] uint32_t dead() const { return size() - live.count(); }
+  [[nodiscard]] size_t bytes() const;
+
+  std::vector<int64_t> rows;                       // sub_passages.row by position
+  std::vector<Slot> slots;                         // by position
+  absl::flat_hash_map<int64_t, uint32_t> slot_of;  // the living, by content
+  PositionSet live;
+  std::unique_ptr<VectorIndex> vectors;        // null while there is none
+  std::shared_ptr<const Postings> base;        // null: not worked out
+  std::unique_ptr<PostingsTail> tail;          // with base only
+  std::unique_ptr<AttributeIndex> attributes;  // null: not loaded
+  uint32_t dead_since_base = 0;                // positions
+};
+
+// The places that a cache was worked out for: contents in order, with their numbers of sub-passages.
+struct CachedPlace {
+  int64_t content = 0;  // 0: deleted, and nothing of it in the cache
+  uint32_t count = 0;
+  uint32_t unused = 0;  // no hole whose bytes would be anyone's
+};
+[[nodiscard]] std::vector<CachedPlace> PlacesOf(const StoreIndex& index, uint32_t positions);
+
+}  // namespace carrel::retrieval
