@@ -86,7 +86,9 @@ std::optional<sandbox::PolicyInfo> Pool::NextToMake() {
   // The runtime that has fewest.
   std::optional<sandbox::PolicyInfo> next;
   for (sandbox::PolicyInfo& policy : jails_.policies()) {
-    if (!policy.ready || members_[policy.name].size() >= options_.size) continue;
+    const bool wanted =
+        std::find(options_.runtimes.begin(), options_.runtimes.end(), policy.name) != options_.runtimes.end();
+    if (!wanted || !policy.ready || members_[policy.name].size() >= options_.size) continue;
     if (!next || members_[policy.name].size() < members_[next->name].size()) next = std::move(policy);
   }
   if (next && !members_[next->name].empty() && absl::Now() < taken_at_ + kTakenPause) return std::nullopt;

@@ -30,6 +30,8 @@ struct PoolOptions {
   // Of each runtime; 0: no pool.
   uint64_t size = 0;
   uint64_t memory_bytes_max = 256ull << 20;
+  // Only of these: a jailer may offer policies that are no runtimes (the document extractor), and would never answer.
+  std::vector<std::string> runtimes = {"python", "bash"};
 };
 
 class Pool final {
