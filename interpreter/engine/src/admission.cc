@@ -80,6 +80,7 @@ absl::StatusOr<Admission::Room> Admission::Enter(const std::string& owner, uint6
   }
   waiters_.remove(&waiter);
   if (stopped_) return absl::UnavailableError("the server stops");
+  Grant();  // room that is too small for him may be enough for those behind him
   if (gave_up) return absl::CancelledError("cancelled while it waited for room");
   return TryLater(StrCat(WhyNot(waiter), ", and none ended within ", absl::FormatDuration(options_.wait_max)),
                   RetryAfter());
@@ -96,10 +97,12 @@ bool Admission::PushOutFor(const Waiter& newcomer) {
   (*youngest)->fate = Waiter::Fate::kPushedOut;
   waiters_.erase(std::next(youngest).base());
   changed_.notify_all();
+  Grant();  // as when one gives up
   return true;
 }
 
 void Admission::Grant() {
+  if (stopped_) return;
   const absl::Time now = absl::Now();
   while (true) {
     Waiter* next = nullptr;

@@ -172,6 +172,23 @@ TEST(AdmissionTest, ALargeOneIsNotPassedForEver) {
   queue.AwaitAnswers(2);
 }
 
+TEST(AdmissionTest, WhoGivesUpLeavesTheRoomToThoseBehindHim) {
+  AdmissionOptions options = kTwo;
+  options.wait_max = absl::Seconds(2);
+  Admission admission(options);
+  const Room half = *admission.Enter("a", 500);
+  std::atomic<bool> gone = false;
+  auto large =
+      std::async(std::launch::async, [&] { return admission.Enter("b", 900, [&] { return gone.load(); }).status(); });
+  while (admission.waiting() == 0) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  Queue queue(admission);
+  queue.Add("small", 100);  // it would fit, but the large one has waited for half of its time
+  gone = true;
+  EXPECT_EQ(large.get().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(queue.AwaitAnswers(1)[0], "small") << "nobody left, and still there is room for him";
+}
+
 TEST(AdmissionTest, AClientThatGoesAwayLeavesTheQueue) {
   Admission admission(kTwo);
   const Room first = *admission.Enter("a", 1);

@@ -92,6 +92,8 @@ class Admission final {
   [[nodiscard]] bool Fits(const Waiter& waiter) const;
   [[nodiscard]] std::string WhyNot(const Waiter& waiter) const;
   [[nodiscard]] uint64_t HeldBy(const std::string& owner) const;
+  // Lets in who fits now. To be called whenever room was given back, and when one who may have kept it for himself has
+  // gone.
   void Grant();
   // The newcomer waits already. false: nobody has more waiting than he.
   [[nodiscard]] bool PushOutFor(const Waiter& newcomer);
