@@ -150,7 +150,13 @@ int Main(int argc, char** argv) {
 
   Ledger ledger;
   OpenLedger(flags.data_dir, ledger);
-  SessionTable table(ToTableOptions(flags.config.interpreter), **jails, &ledger);
+  TableOptions options = ToTableOptions(flags.config.interpreter);
+  if ((*jails)->report().tier == "confined") {
+    // One jail at a time: whoever comes next waits for room, and none is made that nobody asked for.
+    options.sessions_max = 1;
+    options.pool.size = 0;
+  }
+  SessionTable table(options, **jails, &ledger);
   const auto service = MakeCodeInterpreterService({.version = CARREL_VERSION,
                                                    .spool_dir = flags.data_dir,
                                                    .runtimes = DescribeRuntimes(RuntimesDir(flags.config.jail))},

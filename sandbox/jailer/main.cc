@@ -32,7 +32,9 @@ constexpr const char kUsage[] =
     "  --server PATH        the server's executable\n"
     "  --runtimes DIR       a directory of runtimes or policies, each a subdirectory with a manifest; may be repeated\n"
     "                       (default: ../share/carrel/runtimes and ../share/carrel/policies, from this executable)\n"
-    "  --tier TIER          auto, full (needs root) or userns (any user); default auto: full for root\n"
+    "  --tier TIER          auto, full (needs root) or userns (any user); default auto: full for root. confined, never "
+    "chosen\n"
+    "                       by itself: no namespaces, one session at a time; it empties /mnt/data, /tmp and /dev/shm\n"
     "  --allow-no-cgroup    where no cgroup can be had: watch the sessions' memory instead of limiting it\n"
     "  --server-uid N       full: uid and gid of the server (default: one that nobody else has)\n"
     "  --data-dir DIR       full: is given to the server's uid with mode 0700 before it starts\n"
@@ -60,8 +62,10 @@ std::string SetTier(const std::string& value, JailerOptions* options) {
     options->tier = TierChoice::kFull;
   } else if (value == "userns") {
     options->tier = TierChoice::kUserns;
+  } else if (value == "confined") {
+    options->tier = TierChoice::kConfined;
   } else {
-    return absl::StrCat("--tier is auto, full or userns, not ", value);
+    return absl::StrCat("--tier is auto, full, userns or confined, not ", value);
   }
   return "";
 }
@@ -105,11 +109,11 @@ std::string Parse(int argc, char** argv, Arguments* arguments) {
     } else if (word == "--allow-no-cgroup") {
       arguments->options.allow_no_cgroup = true;
     } else if (const size_t equals = word.find('='); equals != std::string_view::npos) {
-      const std::string wrong = SetValue(word.substr(0, equals), word.substr(equals + 1), &arguments->options);
+      std::string wrong = SetValue(word.substr(0, equals), word.substr(equals + 1), &arguments->options);
       if (!wrong.empty()) return wrong;
     } else {
       if (at + 1 == argc) return absl::StrCat(word, " takes a value, or is unknown");
-      const std::string wrong = SetValue(word, argv[++at], &arguments->options);
+      std::string wrong = SetValue(word, argv[++at], &arguments->options);
       if (!wrong.empty()) return wrong;
     }
   }
@@ -118,8 +122,8 @@ std::string Parse(int argc, char** argv, Arguments* arguments) {
   return "";
 }
 
-int Doctor(bool json) {
-  const auto report = carrel::sandbox::ExamineMachine();
+int Doctor(bool json, bool confined) {
+  const auto report = confined ? carrel::sandbox::ExamineConfined() : carrel::sandbox::ExamineMachine();
   const std::string text = json ? carrel::sandbox::DoctorJson(report) : carrel::sandbox::DoctorText(report);
   std::fputs(text.c_str(), stdout);
   return carrel::sandbox::IsComplete(report) ? 0 : 1;
@@ -149,7 +153,9 @@ int main(int argc, char** argv) {
     std::fputs(kUsage, stdout);
     return 0;
   }
-  if (arguments.doctor) return Doctor(arguments.json);
+  if (arguments.doctor) {
+    return Doctor(arguments.json, arguments.options.tier == JailerOptions::TierChoice::kConfined);
+  }
   FindDirectories(&arguments.options);
   const auto end = carrel::sandbox::RunJailer(arguments.options);
   if (!end.ok()) {

@@ -143,7 +143,7 @@ bool IsOurs(const std::string& directory) {
 
 absl::Status MoveAll(const std::string& from, const std::string& to, bool kernel) {
   for (const pid_t pid : GroupProcesses(from)) {
-    const absl::Status moved = WriteGroupFile(to, "cgroup.procs", Concat(pid), kernel);
+    absl::Status moved = WriteGroupFile(to, "cgroup.procs", Concat(pid), kernel);
     // Ended meanwhile.
     if (!moved.ok() && kill(pid, 0) == 0) return moved;
   }

@@ -18,8 +18,12 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "confined_places.h"
+#include "confined_processes.h"
 #include "doctor_trial.h"
+#include "namespaces.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/identity.h"
 #include "sandbox/landlock.h"
 #include "sandbox/rlimits.h"
 #include "sandbox/seccomp.h"
@@ -112,7 +116,7 @@ LayerState ExamineRlimits() {
   const int error = InChild([&limits] {
     if (const int failed = ApplyRlimits(RlimitsFor(limits, true)); failed != 0) return failed;
     for (int i = 0; i < 64; ++i) {
-      if (dup(STDOUT_FILENO) < 0) return errno == EMFILE ? 0 : errno;
+      if (fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) < 0) return errno == EMFILE ? 0 : errno;
     }
     return ERANGE;
   });
@@ -158,8 +162,35 @@ LayerState ExamineSeccomp() {
   return {.name = "seccomp", .detail = std::strerror(error), .mend = "a kernel with CONFIG_SECCOMP_FILTER"};
 }
 
+// Who may be in the way: nothing of it is believed, it only explains what was tried.
+void AdviseOnSurroundings(const std::string& tier, std::vector<LayerState>* advice) {
+  std::string profile = FirstLine("/proc/self/attr/apparmor/current");
+  if (profile.empty()) profile = FirstLine("/proc/self/attr/current");
+  profile.resize(std::min(profile.size(), profile.find('\0')));
+  if (!profile.empty() && !profile.starts_with("unconfined")) {
+    advice->push_back({.name = "apparmor",
+                       .detail = Concat("we run under the profile ", profile),
+                       .mend = tier.empty() ? "docker: --security-opt apparmor=unconfined; Kubernetes: "
+                                              "securityContext.appArmorProfile.type: Unconfined"
+                                            : ""});
+  }
+  if (FirstLine("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" && geteuid() != 0) {
+    advice->push_back({.name = "apparmor",
+                       .detail = "user namespaces of ordinary users get no capabilities",
+                       .mend = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile with userns"});
+  }
+  if (const std::string container = ContainerKind(); !container.empty()) {
+    advice->push_back({.name = "container",
+                       .detail = Concat("we are in ", container),
+                       .mend = tier.empty() ? "one that allows namespaces (Kubernetes: hostUsers: false, procMount: "
+                                              "Unmasked), or, knowing what it lacks, --tier confined"
+                                            : ""});
+  }
+}
+
 std::vector<LayerState> Advise(const std::string& tier) {
   std::vector<LayerState> advice;
+  AdviseOnSurroundings(tier, &advice);
   const std::string pages = FirstLine("/sys/kernel/mm/transparent_hugepage/enabled");
   if (pages.empty() || pages.find("[never]") != std::string::npos) {
     advice.push_back({.name = "huge pages",
@@ -180,7 +211,74 @@ std::vector<LayerState> Advise(const std::string& tier) {
   return advice;
 }
 
+// What DropTo gives up of us, tried by a child.
+LayerState ExamineConfinedIdentity() {
+  const bool root = geteuid() == 0;
+  const Identity identity =
+      root ? Identity{.uid = kHostIdBase + kSessionIdBase, .gid = kHostIdBase + kSessionIdBase}
+           : Identity{.uid = geteuid(), .gid = getegid(), .groups_are_fixed = true, .has_no_capabilities = true};
+  const int error = InChild([&identity] { return DropTo(identity); });
+  if (error != 0) {
+    return {.name = "identity",
+            .detail = std::strerror(error),
+            .mend = "run as an ordinary user (runAsNonRoot), or as root with CAP_SETUID, CAP_SETGID and CAP_SETPCAP"};
+  }
+  return {.name = "identity",
+          .active = true,
+          .detail = root ? "a uid per session, no capabilities" : "our own uid; no capabilities, no_new_privs"};
+}
+
+LayerState ExamineConfinedLandlock() {
+  LayerState layer = ExamineLandlock();
+  if (layer.active && LandlockAbi() < 6) {
+    layer.active = false;
+    layer.detail = Concat("ABI ", LandlockAbi(), " has no scopes: a session could signal the server");
+    layer.mend = "Linux 6.12 or newer, or a tier with namespaces";
+  }
+  return layer;
+}
+
+// The filters are counted by who looks for what is jailed.
+LayerState ExamineConfinedSeccomp() {
+  LayerState layer = ExamineSeccomp();
+  if (const auto jailed = JailedBelow(getpid()); layer.active && !jailed.ok()) {
+    layer.active = false;
+    layer.detail = Concat(jailed.status().message());
+    layer.mend = "Linux 5.9 or newer, with /proc mounted and without hidepid";
+  }
+  return layer;
+}
+
+LayerState ExamineConfinedPlaces() {
+  const absl::Status places = CheckConfinedPlaces();
+  if (places.ok()) {
+    return {.name = "mounts", .active = true, .detail = "/mnt/data, /tmp, /dev/shm: emptied after each session"};
+  }
+  const std::string message = Concat(places.message());
+  const size_t mend = message.find(". Mend: ");
+  return {.name = "mounts",
+          .detail = message.substr(0, mend),
+          .mend = mend == std::string::npos ? "" : message.substr(mend + 8)};
+}
+
 }  // namespace
+
+DoctorReport ExamineConfined() {
+  DoctorReport report;
+  report.layers = {{.name = "namespaces", .detail = "none: the tier confined was asked for"},
+                   ExamineConfinedPlaces(),
+                   ExamineCgroup(),
+                   ExamineRlimits(),
+                   ExamineConfinedIdentity(),
+                   ExamineConfinedLandlock(),
+                   ExamineConfinedSeccomp()};
+  const bool all = std::all_of(report.layers.begin(), report.layers.end(), [](const LayerState& layer) {
+    return layer.active || layer.name == "namespaces" || layer.name == "cgroup";
+  });
+  if (all) report.tier = "confined";
+  report.advice = Advise(report.tier);
+  return report;
+}
 
 DoctorReport ExamineMachine() {
   DoctorReport report;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "confined_policy.h"
 #include "sandbox/base/error.h"
 #include "sandbox/enter.h"
 #include "sandbox/seccomp.h"
@@ -33,11 +34,16 @@ absl::StatusOr<EnterPlan> EnterPlan::FromPolicy(const Policy& policy) {
   absl::StatusOr<SyscallPolicy> syscalls =
       policy.memory_is_watched ? RefuseUncountedMemory(policy.syscalls) : policy.syscalls;
   if (!syscalls.ok()) return syscalls.status();
+  if (policy.is_confined) {
+    syscalls = RefuseSharedKernel(*syscalls);
+    if (!syscalls.ok()) return syscalls.status();
+  }
   auto filter = CompileSyscallPolicy(*syscalls);
   if (!filter.ok()) return filter.status();
   plan.filter_ = *std::move(filter);
   plan.stored_ = std::make_unique<std::vector<StoredRule>>();
-  if (LandlockAbi() > 0) {
+  // Where it is all that hides the host's files, its absence is an error of each session and no silence.
+  if (policy.is_confined || LandlockAbi() > 0) {
     for (const PathRule& rule : policy.landlock) plan.stored_->push_back({rule.path, rule.write, rule.execute});
   }
   plan.PointRules();

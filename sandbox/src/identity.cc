@@ -52,6 +52,7 @@ int DropBoundingSet() {
 }
 
 int Verify(const Identity& identity) {
+  if (identity.has_no_capabilities && identity.uid == 0) return EPERM;
   std::array<uid_t, 3> uids{};
   std::array<gid_t, 3> gids{};
   if (syscall(SYS_getresuid, &uids[0], &uids[1], &uids[2]) != 0) return errno;
@@ -65,7 +66,7 @@ int Verify(const Identity& identity) {
   CapabilityWords words{};
   if (const int error = ReadCapabilities(words); error != 0) return error;
   if (HasAny(words)) return EPERM;
-  for (int capability = 0; capability < kCapabilitiesMax; ++capability) {
+  for (int capability = 0; capability < kCapabilitiesMax && !identity.has_no_capabilities; ++capability) {
     const int in_set = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
     if (in_set < 0) break;
     if (in_set != 0) return EPERM;
@@ -78,9 +79,11 @@ int Verify(const Identity& identity) {
 int DropTo(const Identity& identity) noexcept {
   if (const int error = DropGroups(identity); error != 0) return error;
   // Bounding set and securebits take CAP_SETPCAP, which the change of uid below takes away.
-  if (const int error = DropBoundingSet(); error != 0) return error;
+  if (!identity.has_no_capabilities) {
+    if (const int error = DropBoundingSet(); error != 0) return error;
+  }
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return errno;
-  if (prctl(PR_SET_SECUREBITS, kSecurebits, 0, 0, 0) != 0) return errno;
+  if (!identity.has_no_capabilities && prctl(PR_SET_SECUREBITS, kSecurebits, 0, 0, 0) != 0) return errno;
   if (syscall(SYS_setresgid, identity.gid, identity.gid, identity.gid) != 0) return errno;
   if (syscall(SYS_setresuid, identity.uid, identity.uid, identity.uid) != 0) return errno;
   // Where the uid did not change (uid 0 of a user namespace, or one's own) the sets are still full.

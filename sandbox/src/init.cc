@@ -6,10 +6,12 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -17,6 +19,8 @@
 #include <string>
 #include <utility>
 
+#include "confined_policy.h"
+#include "confined_processes.h"
 #include "mounts.h"
 #include "namespaces.h"
 #include "porter.h"
@@ -35,6 +39,9 @@ constexpr uint64_t kPorterCapabilities = uint64_t{1} << CAP_KILL | uint64_t{1} <
                                          uint64_t{1} << CAP_DAC_READ_SEARCH | uint64_t{1} << CAP_CHOWN |
                                          uint64_t{1} << CAP_FOWNER;
 
+// Looks at whether everything of a confined session has ended.
+constexpr int kKillRounds = 1000;
+
 // The descriptors that an init has, from START_INIT; from 3 on.
 enum InitFd : uint32_t { kInitControl, kInitPorter, kInitStdin, kInitStdout, kInitStderr, kInitMainControl };
 
@@ -49,7 +56,7 @@ class Init final {
     // Before anything of the user's runs: nobody may look into us, whatever his uid.
     if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail({SetupStage::kInitIdentity, errno});
     Be(Born());
-    Be(MakeRoot());
+    Be(policy_.is_confined ? TakePlaces() : MakeRoot());
     Be(JoinCgroup());
     Be(Announce());
     if (policy_.kind == Policy::Kind::kExec) StartMain();
@@ -95,6 +102,21 @@ class Init final {
     return workspace_ ? SetupError{} : SetupError{SetupStage::kWorkspace, errno};
   }
 
+  // The tier `confined`: what MakeRoot would mount is there, emptied by the jailer.
+  SetupError TakePlaces() {
+    if (::setsid() < 0) return {SetupStage::kInitIdentity, errno};
+    for (const char* path : kConfinedPlaces) {
+      if (order_.identity.uid == ::geteuid()) break;
+      const UniqueFd place(::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (!place || ::fchmod(place.get(), 0700) != 0 ||
+          ::fchown(place.get(), order_.identity.uid, order_.identity.gid) != 0) {
+        return {SetupStage::kWorkspace, errno};
+      }
+    }
+    workspace_.reset(::open("/mnt/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return workspace_ ? SetupError{} : SetupError{SetupStage::kWorkspace, errno};
+  }
+
   SetupError JoinCgroup() {
     InitMessage message;
     const auto received = ReceiveMessage(control(), WritableBytesOf(message));
@@ -103,6 +125,7 @@ class Init final {
     for (const UniqueFd& entrance : received->fds) {
       if (const int error = EnterCgroup(entrance.get()); error != 0) return {SetupStage::kCgroup, error};
     }
+    if (policy_.is_confined) return {};
     return ::unshare(CLONE_NEWCGROUP) == 0 ? SetupError{} : SetupError{SetupStage::kCgroupNamespace, errno};
   }
 
@@ -160,8 +183,10 @@ class Init final {
   }
 
   SetupError GiveUp() {
-    if (const int error = KeepOnlyCapabilities(kPorterCapabilities); error != 0) {
-      return {SetupStage::kInitIdentity, error};
+    if (!policy_.is_confined || ::geteuid() == 0) {
+      if (const int error = KeepOnlyCapabilities(kPorterCapabilities); error != 0) {
+        return {SetupStage::kInitIdentity, error};
+      }
     }
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return {SetupStage::kInitIdentity, errno};
     return {};
@@ -183,16 +208,34 @@ class Init final {
     // The jailer closed: the end of the session, and of everything in our namespace with us.
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
     // ESRCH: nobody is left. A pid below 2 would be ourselves or a group.
-    if (message.kind == InitMessageKind::kKillAll) ::kill(-1, SIGKILL);
+    if (message.kind == InitMessageKind::kKillAll) (void)SignalAll()(SIGKILL);
     if (message.kind == InitMessageKind::kAdopt && received->fds.size() == 1) porter->Open(std::move(received->fds[0]));
-    if (message.kind == InitMessageKind::kKillOne && message.pid > 1) ::kill(message.pid, SIGKILL);
+    if (message.kind == InitMessageKind::kKillOne && message.pid > 1 && IsOfSession(message.pid)) {
+      ::kill(message.pid, SIGKILL);
+    }
+  }
+
+  // In a pid namespace of the session's own every number is.
+  [[nodiscard]] bool IsOfSession(pid_t pid) const {
+    if (!policy_.is_confined) return true;
+    const auto jailed = JailedBelow(::getppid());
+    return jailed.ok() && std::find(jailed->begin(), jailed->end(), pid) != jailed->end();
+  }
+
+  // Our parent is the nursery, above everything jailed; there is one session.
+  static int SignalSession(int signal) {
+    if (signal == SIGKILL) return KillJailedBelow(::getppid(), kKillRounds) ? 0 : EAGAIN;
+    return SignalJailedBelow(::getppid(), signal).ok() ? 0 : EAGAIN;
+  }
+  [[nodiscard]] Porter::SignalAll SignalAll() const {
+    return policy_.is_confined ? &SignalSession : &Porter::SignalNamespace;
   }
 
   [[noreturn]] void Serve() {
     const UniqueFd children = WatchChildren();
     if (!children) Fail({SetupStage::kInitIdentity, errno});
     Porter porter(std::move(fds_[kInitPorter]), std::move(workspace_),
-                  {.uid = order_.identity.uid, .gid = order_.identity.gid});
+                  {.uid = order_.identity.uid, .gid = order_.identity.gid}, SignalAll());
     Reap();  // who ended before we watched
     while (true) {
       std::vector<pollfd> polled{{.fd = control(), .events = POLLIN, .revents = 0},

@@ -19,6 +19,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
+#include "confined_places.h"
+#include "confined_policy.h"
+#include "confined_processes.h"
 #include "namespaces.h"
 #include "nursery.h"
 #include "sandbox/base/error.h"
@@ -38,6 +41,10 @@ namespace {
 constexpr absl::Duration kServerLastWords = absl::Milliseconds(300);
 // Time for the server to end by itself after SIGTERM.
 constexpr absl::Duration kServerGrace = absl::Seconds(10);
+// Looks, of a millisecond each, at whether the confined session has ended.
+constexpr int kKillRounds = 2000;
+// For the family of a jailer that was killed to end, and leave the places.
+constexpr absl::Duration kClaimMax = absl::Seconds(5);
 // `full`: above the sessions' range, so that no session can have it.
 constexpr uint32_t kDefaultServerUid = kHostIdBase - 2;
 
@@ -48,15 +55,17 @@ absl::Status Missing(absl::string_view layer, absl::string_view why, absl::strin
 Tier ChooseTier(JailerOptions::TierChoice choice) {
   if (choice == JailerOptions::TierChoice::kFull) return Tier::kFull;
   if (choice == JailerOptions::TierChoice::kUserns) return Tier::kUserns;
+  if (choice == JailerOptions::TierChoice::kConfined) return Tier::kConfined;
   return ::geteuid() == 0 ? Tier::kFull : Tier::kUserns;
 }
 
 // What this machine can hold, looked at before anything is built on it.
-absl::Status CheckLayers(const DoctorReport& doctor) {
+absl::Status CheckLayers(Tier tier, const DoctorReport& doctor) {
   for (const LayerState& layer : doctor.layers) {
-    if (layer.active || layer.name == "cgroup") continue;  // FindCgroups has its own words
+    if (layer.active || layer.name == "cgroup") continue;                 // FindCgroups has its own words
+    if (tier == Tier::kConfined && layer.name == "namespaces") continue;  // what the operator's word was about
     // By the kernel's version, not by the machine's set-up: reported, and the other layers do not rest on it.
-    if (layer.name == "landlock") continue;
+    if (tier != Tier::kConfined && layer.name == "landlock") continue;
     return Missing(layer.name, layer.detail, layer.mend);
   }
   return absl::OkStatus();
@@ -92,14 +101,32 @@ absl::StatusOr<std::vector<EnterPlan>> MakePlans(const std::vector<Policy>& poli
   return plans;
 }
 
+// What the tier `confined` does not give; THREAT_MODEL.md has the whole.
+constexpr const char* kConfinedLacks[] = {
+    "namespaces: none; a session sees that other processes of the pod exist, and its network, host name and mounts",
+    "sessions: one at a time; what they have in common is emptied in between, not made anew",
+    "files: Landlock hides what is in them, not that they are there; modes and times of files of one's own uid can be "
+    "changed",
+    "connect: refused, also to sockets of the session's own",
+    "workspace size: as mounted, not as asked for",
+    "processes: counted by uid, with the server's; a uid that others of the node have is counted together with theirs",
+};
+
 std::string OneLine(const std::string& text) { return absl::StrReplaceAll(text, {{"\t", " "}, {"\n", " "}}); }
 
 // As HELLO carries it; see jailer_protocol.h.
 std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string& cgroup) {
-  std::string text = absl::StrCat("tier\t", tier == Tier::kFull ? "full" : "userns", "\n");
+  std::string text = absl::StrCat("tier\t", TierName(tier), "\n");
+  if (tier == Tier::kConfined) {
+    absl::StrAppend(&text, "weakened\tnamespaces: none\n");  // every outcome carries it; the layer says what it means
+  }
   for (const LayerState& layer : doctor.layers) {
     const bool weakened = layer.name == "cgroup" && cgroup.empty();
-    const std::string detail = layer.name == "cgroup" && !weakened ? cgroup : layer.detail;
+    std::string detail = layer.name == "cgroup" && !weakened ? cgroup : layer.detail;
+    // Whoever reads the capabilities reads the layers.
+    if (tier == Tier::kConfined && layer.name == "namespaces") {
+      absl::StrAppend(&detail, "; not held: ", absl::StrJoin(kConfinedLacks, "; "));
+    }
     absl::StrAppend(&text, "layer\t", OneLine(layer.name), "\t", layer.active && !weakened ? 1 : 0, "\t",
                     OneLine(detail), "\t", OneLine(layer.mend), "\n");
     if (!layer.active && layer.name == "landlock") absl::StrAppend(&text, "weakened\tlandlock: not in this kernel\n");
@@ -148,14 +175,37 @@ class Jailer final {
     auto policies = LoadAllPolicies(options_);
     if (!policies.ok()) return policies.status();
     policies_ = *std::move(policies);
-    doctor_ = ExamineMachine();
-    if (absl::Status s = CheckLayers(doctor_); !s.ok()) return s;
+    doctor_ = tier_ == Tier::kConfined ? ExamineConfined() : ExamineMachine();
+    if (absl::Status s = CheckLayers(tier_, doctor_); !s.ok()) return s;
     if (absl::Status s = FindCgroups(); !s.ok()) return s;
     for (Policy& policy : policies_) policy.memory_is_watched = !cgroups_.has_value();
+    if (tier_ == Tier::kConfined) {
+      if (absl::Status s = Confine(); !s.ok()) return s;
+    }
     auto plans = MakePlans(policies_);
     if (!plans.ok()) return plans.status();
     plans_ = *std::move(plans);
     return absl::OkStatus();
+  }
+
+  absl::Status Confine() {
+    // Orphans of the nursery come to us, should it be killed.
+    if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return ErrnoStatus(errno, "PR_SET_CHILD_SUBREAPER");
+    auto claim = ClaimConfinedPlaces(kClaimMax);
+    if (!claim.ok()) return claim.status();
+    claim_ = *std::move(claim);
+    // What a jailer that was killed has left.
+    if (absl::Status s = EmptyConfinedPlaces(); !s.ok()) return s;
+    for (Policy& policy : policies_) {
+      auto confined = ConfinePolicy(policy);
+      if (!confined.ok()) return confined.status();
+      policy = *std::move(confined);
+    }
+    return absl::OkStatus();
+  }
+
+  [[nodiscard]] bool IdsDiffer() const {
+    return tier_ == Tier::kFull || (tier_ == Tier::kConfined && ::geteuid() == 0);
   }
 
   absl::Status FindCgroups() {
@@ -176,7 +226,7 @@ class Jailer final {
     if (!loop.ok()) return loop.status();
     loop_ = *std::move(loop);
     if (absl::Status s = WatchSignals(); !s.ok()) return s;
-    auto nursery = StartNursery(tier_, policies_, plans_);
+    auto nursery = StartNursery(tier_, policies_, plans_, std::move(claim_));
     if (!nursery.ok()) return nursery.status();
     nursery_ = *std::move(nursery);
     return loop_->Watch(nursery_->process.pidfd(), [this] { Stop("the nursery ended"); });
@@ -201,7 +251,7 @@ class Jailer final {
     auto pair = MakeSocketPair();
     if (!pair.ok()) return pair.status();
     Identity identity = ServerIdentity();
-    if (tier_ == Tier::kFull && !options_.data_directory.empty()) {
+    if (IdsDiffer() && !options_.data_directory.empty()) {
       if (absl::Status s = GiveDirectory(options_.data_directory, identity); !s.ok()) return s;
     }
     // Opened by us: the path may lead through a directory that the server's user cannot enter.
@@ -220,8 +270,10 @@ class Jailer final {
                                               SessionKeeper::Family{.policies = policies_,
                                                                     .plans = plans_,
                                                                     .cgroups = cgroups_ ? &*cgroups_ : nullptr,
-                                                                    .ids_differ = tier_ == Tier::kFull,
-                                                                    .zygote_forks_max = options_.zygote_forks_max},
+                                                                    .ids_differ = IdsDiffer(),
+                                                                    .zygote_forks_max = options_.zygote_forks_max,
+                                                                    .confined = tier_ == Tier::kConfined,
+                                                                    .nursery_pid = nursery_->process.pid()},
                                               [this](const std::string& why) { Stop(why); });
     auto report = TextAsMemfd(ReportText(tier_, doctor_, cgroups_ ? cgroups_->Describe() : ""));
     if (!report.ok()) return report.status();
@@ -230,6 +282,9 @@ class Jailer final {
   }
 
   [[nodiscard]] Identity ServerIdentity() const {
+    if (tier_ == Tier::kConfined && ::geteuid() != 0) {
+      return {.uid = ::geteuid(), .gid = ::getegid(), .groups_are_fixed = true, .has_no_capabilities = true};
+    }
     if (tier_ == Tier::kUserns) return {.uid = ::geteuid(), .gid = ::getegid(), .groups_are_fixed = ::geteuid() != 0};
     const uint32_t uid = options_.server_uid.value_or(kDefaultServerUid);
     return {.uid = uid, .gid = uid};
@@ -267,6 +322,10 @@ class Jailer final {
       server_->Signal(SIGTERM).IgnoreError();
       end = server_->Wait(kServerGrace);
     }
+    // Below us, should the nursery have died.
+    if (tier_ == Tier::kConfined && !KillJailedBelow(::getpid(), kKillRounds)) {
+      std::fprintf(stderr, "carrel-jailer: processes of the session do not end\n");
+    }
     nursery_->process.Signal(SIGKILL).IgnoreError();
     (void)nursery_->process.Wait(absl::Seconds(5));
     keeper_.reset();
@@ -280,6 +339,7 @@ class Jailer final {
   DoctorReport doctor_;
   std::optional<CgroupTree> cgroups_;  // before what is in it
   std::unique_ptr<EventLoop> loop_;
+  UniqueFd claim_;  // confined: on the places; goes to the nursery
   UniqueFd signals_;
   std::optional<Nursery> nursery_;
   std::optional<ChildProcess> server_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -20,6 +21,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "confined_processes.h"
 #include "init.h"
 #include "mounts.h"
 #include "namespaces.h"
@@ -36,12 +38,20 @@ namespace {
 // What a zygote may write while it imports: it is ours, but not unlimited.
 constexpr uint64_t kZygoteWorkspaceBytes = 64 << 20;
 constexpr uint64_t kZygoteFiles = 4096;
+// What a fork of a zygote needs to become its session's user; no user namespace makes the others harmless.
+constexpr uint64_t kConfinedZygoteCapabilities = uint64_t{1} << CAP_SETUID | uint64_t{1} << CAP_SETGID |
+                                                 uint64_t{1} << CAP_SETPCAP | uint64_t{1} << CAP_KILL |
+                                                 uint64_t{1} << CAP_DAC_OVERRIDE;
+// Looks, of a millisecond and more each, at whether what is jailed has ended when the jailer has.
+constexpr int kKillRounds = 2000;
 
 class NurseryProcess final {
  public:
-  NurseryProcess(UniqueFd socket, Tier tier, const std::vector<Policy>& policies, const std::vector<EnterPlan>& plans)
+  NurseryProcess(UniqueFd socket, Tier tier, const std::vector<Policy>& policies, const std::vector<EnterPlan>& plans,
+                 UniqueFd claim)
       : tier_(tier), policies_(policies), plans_(plans) {
     fds_.push_back(std::move(socket));
+    if (claim) fds_.push_back(std::move(claim));
   }
 
   // The stem, from which the nursery grows: the outer pid namespace must be made by a process that is in the outer user
@@ -51,6 +61,7 @@ class NurseryProcess final {
     HideArguments("carrel-nursery");
     // Also keeps a terminal's Ctrl-C away from everything below.
     if (::setsid() < 0) Fail(SetupStage::kDescriptors, errno, "setsid");
+    if (tier_ == Tier::kConfined) RunConfined();
     DieWithJailer();
     if (tier_ == Tier::kUserns) AwaitMaps();
     if (const absl::Status status = BuildNurseryRoot(policies_); !status.ok()) {
@@ -68,10 +79,29 @@ class NurseryProcess final {
   }
 
  private:
+  // No stem and no namespaces. What is below us does not end with us by itself, so it is we who end it.
+  [[noreturn]] void RunConfined() {
+    if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) Fail(SetupStage::kDescriptors, errno, "subreaper");
+    if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail(SetupStage::kDescriptors, errno, "dumpable");
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) Fail(SetupStage::kDescriptors, errno, "no_new_privs");
+    children_ = WatchChildren();
+    if (!children_) Fail(SetupStage::kDescriptors, errno, "signalfd");
+    const UniqueFd own(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+    if (!own) Fail(SetupStage::kFork, errno, "pidfd_open");
+    Send({.kind = NurseryMessageKind::kForked}, own.get());
+    Send({.kind = NurseryMessageKind::kUp});
+    Serve();
+  }
+
+  [[noreturn]] void End() {
+    if (tier_ == Tier::kConfined) (void)KillJailedBelow(::getpid(), kKillRounds);
+    ::_exit(1);
+  }
+
   [[nodiscard]] int socket() const { return fds_[0].get(); }
 
   void Send(const NurseryMessage& message, int fd = -1) {
-    if (!SendMessage(socket(), BytesOf(message), std::span<const int>(&fd, fd >= 0 ? 1 : 0)).ok()) ::_exit(1);
+    if (!SendMessage(socket(), BytesOf(message), std::span<const int>(&fd, fd >= 0 ? 1 : 0)).ok()) End();
   }
 
   [[noreturn]] void Fail(SetupStage stage, int error, const std::string& text) {
@@ -120,7 +150,7 @@ class NurseryProcess final {
                           {.fd = children_.get(), .events = POLLIN, .revents = 0}};
       if (::poll(polled, 2, -1) < 0) {
         if (errno == EINTR) continue;
-        ::_exit(1);
+        End();
       }
       if (polled[1].revents != 0) Reap();
       if (polled[0].revents != 0) Receive();
@@ -142,14 +172,15 @@ class NurseryProcess final {
   void Receive() {
     NurseryMessage order;
     auto received = ReceiveMessage(socket(), WritableBytesOf(order));
-    if (!received.ok() || received->size != sizeof order || order.policy >= policies_.size()) ::_exit(1);
+    if (!received.ok() || received->size != sizeof order || order.policy >= policies_.size()) End();
+    const bool confined = tier_ == Tier::kConfined;
     if (order.kind == NurseryMessageKind::kStartZygote) {
-      Start(order, std::move(received->fds), CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
-            NurseryMessageKind::kZygoteStarted);
+      constexpr int kZygoteNamespaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+      Start(order, std::move(received->fds), confined ? 0 : kZygoteNamespaces, NurseryMessageKind::kZygoteStarted);
     } else if (order.kind == NurseryMessageKind::kStartInit) {
-      Start(order, std::move(received->fds), InitNamespaces(), NurseryMessageKind::kInitStarted);
+      Start(order, std::move(received->fds), confined ? 0 : InitNamespaces(), NurseryMessageKind::kInitStarted);
     } else {
-      ::_exit(1);
+      End();
     }
   }
 
@@ -159,6 +190,8 @@ class NurseryProcess final {
     const pid_t pid = ForkInto(namespaces);
     if (pid == 0) {
       const Policy& policy = policies_[order.policy];
+      // No pid namespace does it.
+      if (tier_ == Tier::kConfined && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) ::_exit(1);
       if (started == NurseryMessageKind::kInitStarted) RunInit(order, std::move(fds), policy, plans_[order.policy]);
       RunZygote(order, std::move(fds), policy);
     }
@@ -186,6 +219,15 @@ class NurseryProcess final {
       ::_exit(127);
     };
     if (const int error = KeepOnlyDescriptors(&fds); error != 0) fail("descriptors", error);
+    if (tier_ != Tier::kConfined) EnterZygoteRoot(order, policy, fail);
+    if (::chdir("/") != 0) fail("/", errno);
+    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null < 0 || ::dup2(null, 0) < 0) fail("/dev/null", errno);
+    ExecuteZygote(fds[0].get(), policy, fail);
+  }
+
+  template <typename Failure>
+  void EnterZygoteRoot(const NurseryMessage& order, const Policy& policy, const Failure& fail) {
     JailLimits limits;
     limits.workspace_bytes = kZygoteWorkspaceBytes;
     limits.workspace_files = kZygoteFiles;
@@ -196,17 +238,23 @@ class NurseryProcess final {
       fail(SetupStageName(error.stage), error.error);
     }
     if (::sethostname("carrel", 6) != 0) fail("sethostname", errno);
-    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null < 0 || ::dup2(null, 0) < 0) fail("/dev/null", errno);
-    if (::fcntl(fds[0].get(), F_SETFD, 0) != 0) fail("socket", errno);
+  }
+
+  template <typename Failure>
+  [[noreturn]] void ExecuteZygote(int socket, const Policy& policy, const Failure& fail) {
+    if (::fcntl(socket, F_SETFD, 0) != 0) fail("socket", errno);
     std::vector<std::string> env = policy.env;
-    env.push_back(absl::StrCat(kZygoteFdVariable, "=", fds[0].get()));
+    env.push_back(absl::StrCat(kZygoteFdVariable, "=", socket));
     std::vector<char*> argv;
     for (const std::string& word : policy.command) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
     std::vector<char*> environment;
+    environment.reserve(env.size() + 1);
     for (const std::string& word : env) environment.push_back(const_cast<char*>(word.c_str()));
     environment.push_back(nullptr);
+    if (tier_ == Tier::kConfined && ::geteuid() == 0) {
+      if (const int error = KeepOnlyCapabilities(kConfinedZygoteCapabilities); error != 0) fail("capabilities", error);
+    }
     if (const int error = KeepCapabilitiesOverExec(); error != 0) fail("capabilities", error);
     ResetSignals();
     ::execve(argv[0], argv.data(), environment.data());
@@ -317,16 +365,26 @@ const char* SetupStageName(SetupStage stage) noexcept {
 }
 
 absl::StatusOr<Nursery> StartNursery(Tier tier, const std::vector<Policy>& policies,
-                                     const std::vector<EnterPlan>& plans) {
+                                     const std::vector<EnterPlan>& plans, UniqueFd claim) {
   auto pair = MakeSocketPair();
   if (!pair.ok()) return pair.status();
-  const pid_t pid = ForkInto(CLONE_NEWNS | (tier == Tier::kUserns ? CLONE_NEWUSER : 0));
+  const int outermost = CLONE_NEWNS | (tier == Tier::kUserns ? CLONE_NEWUSER : 0);
+  const pid_t pid = ForkInto(tier == Tier::kConfined ? 0 : outermost);
   if (pid < 0) return Layer("namespaces", absl::StrCat("clone: ", std::strerror(errno)));
   if (pid == 0) {
     pair->first.reset();
-    NurseryProcess(std::move(pair->second), tier, policies, plans).RunStem();
+    NurseryProcess(std::move(pair->second), tier, policies, plans, std::move(claim)).RunStem();
   }
   pair->second.reset();
+  if (tier == Tier::kConfined) {
+    auto itself = BringUp(tier, pair->first.get(), pid);
+    if (itself.ok()) return Nursery{*std::move(itself), std::move(pair->first)};
+    if (::waitpid(pid, nullptr, WNOHANG) == 0) {
+      ::kill(pid, SIGKILL);
+      ::waitpid(pid, nullptr, 0);
+    }
+    return itself.status();
+  }
   auto stem = ChildProcess::Adopt(pid);
   if (!stem.ok()) {
     ::kill(pid, SIGKILL);

@@ -48,10 +48,9 @@ WriteOptions OptionsOf(const PorterRequest& request) {
   return options;
 }
 
-// As pid 1 of the namespace: to everything in it but ourselves.
-int SignalAll(int signal) { return ::kill(-1, signal) == 0 || errno == ESRCH ? 0 : errno; }
-
 }  // namespace
+
+int Porter::SignalNamespace(int signal) { return ::kill(-1, signal) == 0 || errno == ESRCH ? 0 : errno; }
 
 void Porter::AddTo(std::vector<pollfd>* polled) const {
   if (socket_) polled->push_back({.fd = socket_.get(), .events = POLLIN, .revents = 0});
@@ -101,9 +100,9 @@ void Porter::Receive() {
     case PorterRequestKind::kRemove:
       return SendError(reply.get(), RemoveWorkspaceFile(workspace_.get(), path));
     case PorterRequestKind::kKillAll:
-      return SendError(reply.get(), SignalAll(SIGKILL));
+      return SendError(reply.get(), signal_all_(SIGKILL));
     case PorterRequestKind::kInterruptAll:
-      return SendError(reply.get(), SignalAll(SIGINT));
+      return SendError(reply.get(), signal_all_(SIGINT));
     case PorterRequestKind::kMakeDirectory:
       return SendError(reply.get(), MakeWorkspaceDirectory(workspace_.get(), path, owner_, OptionsOf(request)));
   }

@@ -17,8 +17,13 @@ namespace carrel::sandbox {
 // hold up others.
 class Porter final {
  public:
-  Porter(UniqueFd socket, UniqueFd workspace, FileOwner owner)
-      : socket_(std::move(socket)), workspace_(std::move(workspace)), owner_(owner) {}
+  // Signals everything in the session. 0 or errno.
+  using SignalAll = int (*)(int signal);
+  // As pid 1 of a pid namespace: everything in it but the caller.
+  [[nodiscard]] static int SignalNamespace(int signal);
+
+  Porter(UniqueFd socket, UniqueFd workspace, FileOwner owner, SignalAll signal_all = &SignalNamespace)
+      : socket_(std::move(socket)), workspace_(std::move(workspace)), owner_(owner), signal_all_(signal_all) {}
 
   // The socket of the server, for one that was made without.
   void Open(UniqueFd socket) { socket_ = std::move(socket); }
@@ -43,6 +48,7 @@ class Porter final {
   UniqueFd socket_;
   UniqueFd workspace_;
   FileOwner owner_;
+  SignalAll signal_all_;
   std::vector<Upload> uploads_;
 };
 

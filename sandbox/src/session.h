@@ -65,6 +65,9 @@ struct Session {
   uint64_t memory_peak_bytes = 0;
   std::set<pid_t> dying;  // ended by the watchdog, and perhaps still there
   uint64_t watchdog_kills = 0;
+  pid_t nursery = -1;  // the tier `confined`: below it is all that is jailed, and all of it is this session's
+
+  bool is_swept = false;  // the tier `confined`: its init is gone, and now the rest of it has to go
 };
 
 }  // namespace carrel::sandbox

@@ -28,6 +28,8 @@ constexpr absl::Duration kCreateTimeMax = absl::Seconds(30);
 constexpr absl::Duration kZygoteTimeMax = absl::Seconds(180);
 // A server that does not read its answers is broken.
 constexpr size_t kUnsentMax = 10'000;
+// Between two looks at whether a confined session is gone.
+constexpr absl::Duration kSweepPeriod = absl::Milliseconds(2);
 
 void SendSignal(const UniqueFd& pidfd, int signal) {
   // ESRCH: it ended on its own.
@@ -79,7 +81,7 @@ SessionKeeper::SessionKeeper(EventLoop* loop, UniqueFd server, int nursery, cons
           {.ready =
                [this](uint32_t policy) {
                  AnnouncePolicy(policy);
-                 spares_at_ = absl::Now();
+                 spares_at_ = family_.confined ? absl::InfiniteFuture() : absl::Now();
                  for (auto& [id, session] : sessions_) {
                    if (session->policy == policy) ForkIfPossible(session.get());
                  }
@@ -114,13 +116,15 @@ absl::Status SessionKeeper::Start(int report) {
 }
 
 absl::Duration SessionKeeper::period() const {
+  const auto is_swept = [](const auto& entry) { return entry.second->is_swept; };
+  if (family_.confined && std::any_of(sessions_.begin(), sessions_.end(), is_swept)) return kSweepPeriod;
   if (family_.cgroups == nullptr && !sessions_.empty()) return absl::Milliseconds(kWatchdogPeriodMillis);
   const absl::Duration to_spares = std::max(spares_at_ - absl::Now(), absl::Milliseconds(1));
   return std::min(absl::Milliseconds(200), to_spares);
 }
 
 absl::Status SessionKeeper::Tick(absl::Time now) {
-  if (now >= spares_at_) MakeSpares(now);
+  if (now >= spares_at_ && !family_.confined) MakeSpares(now);
   if (now - last_tick_ < period()) return absl::OkStatus();
   last_tick_ = now;
   std::vector<Session*> late;
@@ -137,7 +141,14 @@ absl::Status SessionKeeper::Tick(absl::Time now) {
   if (std::exchange(zygote_is_full_, false)) {
     for (auto& [id, session] : sessions_) ForkIfPossible(session.get());
   }
-  return zygotes_.StartDue(now);
+  if (!family_.confined) return zygotes_.StartDue(now);
+  SweepAll();
+  // A zygote imports from where sessions write, so no session may be there while it starts.
+  if (sessions_.empty()) {
+    if (absl::Status s = zygotes_.StartDue(now); !s.ok()) return s;
+  }
+  CallWaiting();
+  return absl::OkStatus();
 }
 
 Session* SessionKeeper::Find(uint64_t id) {
@@ -234,6 +245,7 @@ void SessionKeeper::OnCreate(const JailerMessage& message, std::vector<UniqueFd>
   if (message.policy >= family_.policies.size() || fds.size() < kCreateControl || fds.size() > kCreateFdsMax) {
     return Refuse(message.request, absl::InvalidArgumentError("no such policy, or not its descriptors"));
   }
+  if (family_.confined && !TakeTurn(message, &fds)) return;
   if (sessions_.size() >= kSessionsMax) {
     return Refuse(message.request, absl::ResourceExhaustedError("too many sessions for one jailer"));
   }
@@ -241,7 +253,7 @@ void SessionKeeper::OnCreate(const JailerMessage& message, std::vector<UniqueFd>
   if (!limits.ok()) return Refuse(message.request, limits.status());
   const std::string& broken = zygotes_.given_up(message.policy);
   if (!broken.empty()) return Refuse(message.request, absl::UnavailableError(broken));
-  spares_at_ = absl::Now() + kSparePause;
+  if (!family_.confined) spares_at_ = absl::Now() + kSparePause;
   if (Session* spare = FindSpare(message.policy, *limits); spare != nullptr) {
     spare->request = message.request;
     if (absl::Status s = Adopt(spare, *limits, std::move(fds)); !s.ok()) Fail(spare, s);
@@ -271,6 +283,7 @@ Session* SessionKeeper::Add(uint32_t policy, const JailLimits& limits) {
   const uint32_t id = family_.ids_differ ? ids.uid : kSessionIdBase;
   session->identity = {.uid = id, .gid = id, .groups_are_fixed = !family_.ids_differ};
   session->rlimits = RlimitsFor(limits, family_.cgroups != nullptr);
+  if (family_.confined) Confine(session.get());
   Session* added = session.get();
   sessions_.emplace(added->id, std::move(session));
   return added;
@@ -285,7 +298,7 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
                              .limits = session->limits,
                              .identity = session->identity,
                              .rlimits = session->rlimits,
-                             .own_user_namespace = family_.ids_differ ? 0U : 1U};
+                             .own_user_namespace = family_.ids_differ || family_.confined ? 0U : 1U};
   std::vector<int> given{pair->second.get()};
   if (!fds.empty()) given.push_back(fds[kCreatePorter].get());
   if (family_.policies[session->policy].kind == Policy::Kind::kExec) {
@@ -320,6 +333,7 @@ void SessionKeeper::OnDestroy(const JailerMessage& message) {
     });
     if (at != sessions_.end()) session = at->second.get();
   }
+  if (session == nullptr && waiting_ && waiting_->message.request == message.request) waiting_.reset();
   if (session == nullptr) {
     return SendServer({.kind = JailerMessageKind::kGone, .request = message.request, .session = message.session});
   }
@@ -481,7 +495,8 @@ void SessionKeeper::ForkIfPossible(Session* session) {
                             .session = session->id,
                             .identity = session->identity,
                             .rlimits = session->rlimits,
-                            .own_user_namespace = family_.ids_differ ? 0U : 1U};
+                            .own_user_namespace = family_.ids_differ || family_.confined ? 0U : 1U,
+                            .no_namespaces = family_.confined ? 1U : 0U};
   const absl::StatusOr<uint64_t> zygote = zygotes_.Fork(session->policy, order, fds);
   if (!zygote.ok()) {
     if (!absl::IsResourceExhausted(zygote.status())) return Fail(session, zygote.status());
@@ -621,6 +636,7 @@ void SessionKeeper::Kill(Session* session) {
     // An init that is only being cloned ends when it finds its socket closed.
     session->init_socket.reset();
   }
+  if (family_.confined) SendSignal(session->main_pidfd, SIGKILL);  // Sweep sees to the rest
   // Pid 1 of the namespace: the kernel ends everything in it before the init is gone.
   SendSignal(session->init_pidfd, SIGKILL);
 }
@@ -635,9 +651,20 @@ void SessionKeeper::OnInitGone(uint64_t id) {
   }
   // Somebody killed it.
   if (session->state == Session::State::kSpare) spares_at_ = absl::Now() + kSpareFailurePause;
-  for (const UniqueFd* fd : {&session->init_pidfd, &session->init_socket, &session->gate}) {
+  for (UniqueFd* fd : {&session->init_pidfd, &session->init_socket, &session->gate}) {
     if (*fd) loop_->Forget(fd->get());
+    fd->reset();
   }
+  if (family_.confined && !Sweep(*session)) {
+    session->state = Session::State::kDying;
+    session->is_swept = true;
+    return;
+  }
+  Bury(id);
+}
+
+void SessionKeeper::Bury(uint64_t id) {
+  Session* session = Find(id);
   if (session->cgroup) {
     if (absl::Status s = session->cgroup->Remove(); !s.ok()) {
       // Its destructor tries again; what is left then is removed with the whole tree.

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,6 +46,8 @@ class SessionKeeper final {
     CgroupTree* cgroups = nullptr;  // none: sessions are watched
     bool ids_differ = false;        // a uid per session
     uint64_t zygote_forks_max = 0;  // then it is replaced; 0: never
+    bool confined = false;          // the tier: no namespaces, one session at a time
+    pid_t nursery_pid = -1;
   };
   // `stop` is called when the server or the nursery cannot be spoken to any more.
   SessionKeeper(EventLoop* loop, UniqueFd server, int nursery, const Family& family,
@@ -85,6 +88,14 @@ class SessionKeeper final {
   [[nodiscard]] Session* FindSpare(uint32_t policy, const JailLimits& limits);
   [[nodiscard]] absl::Status Adopt(Session* spare, const JailLimits& limits, std::vector<UniqueFd> fds);
   void MakeSpares(absl::Time now);
+  // The tier `confined`. false: it is not this request's turn, and it was refused or put in the queue.
+  [[nodiscard]] bool TakeTurn(const JailerMessage& message, std::vector<UniqueFd>* fds);
+  void CallWaiting();
+  void Confine(Session* session);
+  // Ends what is left of the session, empties its places. false: not yet; to be called again.
+  [[nodiscard]] bool Sweep(const Session& session);
+  void SweepAll();
+  void Bury(uint64_t id);
   void ForkIfPossible(Session* session);
   void JoinIfPossible(Session* session);
   void LetGoIfPossible(Session* session);
@@ -115,6 +126,11 @@ class SessionKeeper final {
   absl::Time spares_at_ = absl::InfinitePast();  // no spare is made before
   bool server_is_paused_ = false;
   bool zygote_is_full_ = false;
+  struct Waiting {
+    JailerMessage message;
+    std::vector<UniqueFd> fds;
+  };
+  std::optional<Waiting> waiting_;  // the tier `confined`: for a zygote to start, or the last session to be gone
   absl::Time last_tick_ = absl::InfinitePast();
 };
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "confined_processes.h"
 #include "sandbox/base/process_info.h"
 
 namespace carrel::sandbox {
@@ -113,11 +114,17 @@ SessionMemory MeasureSession(const Session& session, uint64_t enough) {
       memory.shared_bytes += (about.f_blocks - about.f_bfree) * static_cast<uint64_t>(about.f_bsize);
     }
   }
-  memory.shared_bytes += SocketsBytes(session.init_pid);
   std::set<pid_t> processes;
-  AddTree(session.main_pid, &processes);
-  AddTree(session.init_pid, &processes);
-  processes.erase(session.init_pid);
+  if (session.nursery > 0) {
+    // The sockets of this network namespace are everybody's; these hold what their limits let them, uncounted.
+    auto jailed = JailedBelow(session.nursery);
+    if (jailed.ok()) processes.insert(jailed->begin(), jailed->end());
+  } else {
+    memory.shared_bytes += SocketsBytes(session.init_pid);
+    AddTree(session.main_pid, &processes);
+    AddTree(session.init_pid, &processes);
+    processes.erase(session.init_pid);
+  }
   std::vector<uint64_t> resident;
   for (const pid_t pid : processes) {
     const auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/status"));

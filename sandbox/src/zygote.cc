@@ -27,7 +27,7 @@ constexpr std::array<int, kGoFdsMax> kGoKinds = {CLONE_NEWNS, CLONE_NEWNET, CLON
                                                  CLONE_NEWCGROUP};
 
 // Waits for "go" and enters the cgroup and the namespaces that come with it. Async-signal-safe.
-EnterReport PassGate(int gate) noexcept {
+EnterReport PassGate(int gate, bool namespaces) noexcept {
   uint8_t entrances;
   iovec part{&entrances, 1};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * (kGoFdsMax + kCgroupEntrancesMax))> control{};
@@ -53,7 +53,7 @@ EnterReport PassGate(int gate) noexcept {
   for (size_t i = kGoFdsMax; i < count; ++i) {
     if (const int error = EnterCgroup(fd_at(i)); error != 0) return {EnterStage::kCgroup, error};
   }
-  for (size_t i = 0; i < kGoFdsMax; ++i) {
+  for (size_t i = 0; namespaces && i < kGoFdsMax; ++i) {
     if (::setns(fd_at(i), kGoKinds[i]) != 0) return {EnterStage::kNamespaces, errno};
   }
   return {};
@@ -133,14 +133,15 @@ pid_t Zygote::Fork(ForkOrder& order) {
   const uint64_t session = order.message.session;
   ZygoteMessage answer{.kind = ZygoteMessageKind::kFailed, .session = session};
   pid_t pid = -1;
-  if (::setns(order.fds[kForkPidNs].get(), CLONE_NEWPID) != 0) {
+  const bool namespaces = order.message.no_namespaces == 0;
+  if (namespaces && ::setns(order.fds[kForkPidNs].get(), CLONE_NEWPID) != 0) {
     answer.error = errno;
   } else {
     pid = ::fork();
     if (pid == 0) return 0;
     if (pid < 0) answer.error = errno;
     // Without this the next fork would land in a stranger's session: better no zygote at all.
-    if (::setns(pid_namespace_.get(), CLONE_NEWPID) != 0) ::abort();
+    if (namespaces && ::setns(pid_namespace_.get(), CLONE_NEWPID) != 0) ::abort();
   }
   order.fds = {};
   if (pid > 0) {
@@ -164,7 +165,7 @@ pid_t Zygote::Fork(ForkOrder& order) {
 
 void Zygote::EnterChild(ForkOrder& order) noexcept {
   const int gate = order.fds[kForkGate].get();
-  if (const EnterReport report = PassGate(gate); report.stage != EnterStage::kNone) ReportAndExit(gate, report);
+  if (const EnterReport report = PassGate(gate, order.message.no_namespaces == 0); report.stage != EnterStage::kNone) ReportAndExit(gate, report);
   const EnterRequest request{.identity = order.message.identity,
                              .rlimits = order.message.rlimits,
                              .stdio = {order.fds[kForkStdin].get(), order.fds[kForkStdout].get(),

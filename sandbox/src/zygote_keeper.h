@@ -2,6 +2,7 @@
 // the runtime's files have changed: the successor is started beside it, and forks from when it is ready.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -47,6 +48,12 @@ class ZygoteKeeper final {
   void OnStartFailed(uint32_t policy, uint64_t zygote, const std::string& why);
   // Forks can be ordered. false for a policy that needs none.
   [[nodiscard]] bool ready(uint32_t policy) const { return slots_[policy].current != nullptr; }
+  // One is starting, or has to start again.
+  [[nodiscard]] bool starting() const {
+    return std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) {
+      return slot.wanted && slot.given_up.empty() && (slot.current == nullptr || slot.coming != nullptr);
+    });
+  }
   // Not empty: it failed too often, and why.
   [[nodiscard]] const std::string& given_up(uint32_t policy) const { return slots_[policy].given_up; }
   // How often the runtime has changed since we started.

@@ -30,7 +30,7 @@ const std::vector<Key>& Table() {
       {"rpc", "call_ms_max", NumberKey{AT(rpc, call_ms_max), 1000, kDayMs}},
       {"rpc", "drain_ms", NumberKey{AT(rpc, drain_ms), 0, 600'000}},
 
-      {"jail", "tier", TextKey{AT(jail, tier), {"auto", "full", "userns"}}},
+      {"jail", "tier", TextKey{AT(jail, tier), {"auto", "full", "userns", "confined"}}},
       {"jail", "allow_no_cgroup", FlagKey{AT(jail, allow_no_cgroup)}},
       {"jail", "runtimes_dir", TextKey{AT(jail, runtimes_dir), {}}},
       {"jail", "zygote_forks_max", NumberKey{AT(jail, zygote_forks_max), 0, 1'000'000'000}},

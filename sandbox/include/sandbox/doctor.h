@@ -22,6 +22,11 @@ struct DoctorReport {
 // Takes some tens of milliseconds; leaves nothing behind. Single-threaded callers only (it forks).
 [[nodiscard]] DoctorReport ExamineMachine();
 
+// The same for the tier `confined`, which nobody gets without asking for it: namespaces is never active, mounts are the
+// places that a session may write to, and landlock is active only with its scopes (ABI 6), which stand for the pid
+// namespace. `tier` is "confined", or "" when a layer is missing.
+[[nodiscard]] DoctorReport ExamineConfined();
+
 // true: sessions can run without --allow-no-cgroup or any other weakening.
 [[nodiscard]] bool IsComplete(const DoctorReport& report);
 

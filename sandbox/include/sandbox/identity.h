@@ -11,6 +11,9 @@ struct Identity {
   // true: the supplementary groups cannot be dropped (a user namespace whose setgroups is "deny", the only kind that an
   // unprivileged user can make), and that is accepted. They grant nothing that is not bound into the jail.
   bool groups_are_fixed = false;
+  // true: we are this uid already, not 0, and have no capability with which to empty the bounding set and to lock the
+  // securebits (the tier `confined`). Both then mean nothing: what exec could grant, no_new_privs refuses.
+  bool has_no_capabilities = false;
 };
 
 // Drops, for the calling thread: supplementary groups, the capability bounding set, ambient capabilities, group and

@@ -13,7 +13,7 @@
 namespace carrel::sandbox {
 
 struct JailerOptions {
-  enum class TierChoice : uint8_t { kAuto, kFull, kUserns };
+  enum class TierChoice : uint8_t { kAuto, kFull, kUserns, kConfined };
 
   std::string server;  // path of the server's executable
   std::vector<std::string> server_arguments;

@@ -69,6 +69,9 @@ struct Policy {
   // Not of the file: the jailer says so where there is no memory cgroup. What the watchdog could not count is then
   // refused (src/uncounted_memory.cc).
   bool memory_is_watched = false;
+  // Not of the file either: sessions have no namespaces, the paths are the host's (src/confined_policy.h), and Landlock
+  // must be there.
+  bool is_confined = false;
 };
 
 struct PolicyOptions {

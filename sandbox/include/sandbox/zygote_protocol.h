@@ -45,6 +45,7 @@ struct ZygoteMessage {
   Identity identity;                // FORK
   Rlimits rlimits;                  // FORK
   uint32_t own_user_namespace = 0;  // FORK: as in EnterRequest
+  uint32_t no_namespaces = 0;       // FORK: the tier `confined`. The descriptors are the pod's own, and nobody enters
 };
 static_assert(std::is_trivially_copyable_v<ZygoteMessage>);
 

@@ -37,6 +37,19 @@ TEST(Doctor, ExaminesEveryLayerInOrder) {
 }
 #endif
 
+TEST(Doctor, ConfinedIsNeverCompleteAndSaysWhatIsMissing) {
+  const DoctorReport report = ExamineConfined();
+  EXPECT_FALSE(IsComplete(report));
+  ASSERT_EQ(report.layers.size(), 7U);
+  EXPECT_EQ(report.layers[0].name, "namespaces");
+  EXPECT_FALSE(report.layers[0].active);
+  for (const LayerState& layer : report.layers) {
+    EXPECT_FALSE(layer.detail.empty()) << layer.name;
+    EXPECT_TRUE(layer.active || layer.name == "namespaces" || layer.name == "rlimits" || !layer.mend.empty())
+        << layer.name << ": " << layer.detail;
+  }
+}
+
 TEST(Doctor, LeavesNothingBehind) {
   const auto count = [] {
     const std::filesystem::directory_iterator descriptors("/proc/self/fd");
