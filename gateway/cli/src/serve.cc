@@ -28,6 +28,7 @@ struct Serving {
   Place place;
   rpc::Address http;  // where the gateway listens
   rpc::Address grpc;
+  std::string model_key;  // "": the model wants none
   RootKey root_key;
 };
 
@@ -124,8 +125,6 @@ absl::StatusOr<SupervisedProgram> GatewayProgram(const Serving& serving) {
   const auto retrieval = AddressOf(place, Part::kRetrieval);
   if (!interpreter.ok()) return interpreter.status();
   if (!retrieval.ok()) return retrieval.status();
-  const auto model_key = ModelKey(place.config.model);
-  if (!model_key.ok()) return model_key.status();
   config::Config config = place.config;
   config.gateway.listen = serving.http.ToString();
   config.gateway.grpc_listen = serving.grpc.ToString();
@@ -135,7 +134,7 @@ absl::StatusOr<SupervisedProgram> GatewayProgram(const Serving& serving) {
   std::vector<std::string> argv = {*program, "--data", GatewayDirOf(place)};
   AppendSettings(argv, config);
   std::vector<std::string> environment = ServerEnvironment();
-  if (!model_key->empty()) environment.push_back(StrCat("CARREL_MODEL_API_KEY=", *model_key));
+  if (!serving.model_key.empty()) environment.push_back(StrCat("CARREL_MODEL_API_KEY=", serving.model_key));
   const std::string& proxy = place.config.model.proxy_url;  // may hold a password
   if (!proxy.empty()) environment.push_back(StrCat("CARREL_MODEL_PROXY_URL=", proxy));
   if (!serving.root_key.key.empty()) environment.push_back(StrCat("CARREL_BOOTSTRAP_KEY=", serving.root_key.key));
@@ -294,6 +293,10 @@ absl::Status ServeOrStatus(const CommonOptions& common, const ServeOptions& opti
   const auto lock = DataDirLock::Take(place.data_dir);
   if (!lock.ok()) return lock.status();
   if (auto status = FindAddresses(options, serving); !status.ok()) return status;
+  // Before anything is made: a wrong configuration leaves nothing behind.
+  auto model_key = ModelKey(place.config.model);
+  if (!model_key.ok()) return model_key.status();
+  serving.model_key = *std::move(model_key);
   if (auto status = PrepareDataDir(place); !status.ok()) return status;
   const bool first = !std::filesystem::exists(GatewayDirOf(place) + "/gateway.db");
   auto root_key = PrepareRootKey(place.data_dir, first);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "absl/time/clock.h"
@@ -33,7 +34,7 @@ class FakeLibrary {
     if (path == "/v1/vector_stores" && request.method == "POST") return Create(request);
     if (path == "/v1/vector_stores") return Page(stores_, request.query);
     if (path.starts_with("/v1/files/") && request.method == "DELETE") {
-      deleted_files.push_back(path.substr(10));
+      deleted_files_.push_back(path.substr(10));
       return Ok({{"id", path.substr(10)}, {"deleted", true}});
     }
     const std::string rest = path.substr(std::min(path.size(), std::string("/v1/vector_stores/").size()));
@@ -54,8 +55,14 @@ class FakeLibrary {
     return {.status = status, .body = Json{{"error", {{"message", message}}}}.dump()};
   }
 
-  std::vector<std::string> deleted_files;
-  size_t page_size = 100;
+  std::vector<std::string> deleted_files() {
+    const std::lock_guard lock(mutex_);
+    return deleted_files_;
+  }
+  void set_page_size(size_t entries) {
+    const std::lock_guard lock(mutex_);
+    page_size_ = entries;
+  }
 
  private:
   FakeApi::Reply Create(const FakeApi::Request& request) {
@@ -71,7 +78,7 @@ class FakeLibrary {
       if (query.find("after=" + all[i]["id"].get<std::string>()) != std::string::npos) from = i + 1;
     }
     Json data = Json::array();
-    for (size_t i = from; i < all.size() && data.size() < page_size; ++i) data.push_back(all[i]);
+    for (size_t i = from; i < all.size() && data.size() < page_size_; ++i) data.push_back(all[i]);
     return Ok({{"data", data}, {"has_more", from + data.size() < all.size()}});
   }
   FakeApi::Reply Upload(const FakeApi::Request& request) {
@@ -122,6 +129,8 @@ class FakeLibrary {
   std::vector<Json> stores_;
   std::vector<Json> files_;
   std::vector<std::string> names_;
+  std::vector<std::string> deleted_files_;
+  size_t page_size_ = 100;
 };
 
 class ApiCommandTest : public CarrelProcess {
@@ -143,7 +152,7 @@ TEST_F(ApiCommandTest, StoresAreMadeListedAndDeleted) {
 }
 
 TEST_F(ApiCommandTest, ANameIsFoundOnTheLastPageToo) {
-  library_.page_size = 1;
+  library_.set_page_size(1);
   for (const char* name : {"one", "two", "three"}) Carrel({"store", "create", name});
   EXPECT_EQ(Carrel({"store", "show", "three"}).exit_code, 0);
 }
@@ -172,9 +181,9 @@ TEST_F(ApiCommandTest, StoreAddMakesTheStoreWaitsAndTellsEachVerdict) {
 TEST_F(ApiCommandTest, WhatStoreAddUploadedGoesWithItsPlaceInTheStore) {
   Carrel({"store", "add", "manual", WriteFile("a.txt", "a"), WriteFile("b.txt", "b")});
   Carrel({"store", "rm", "manual", "a.txt"});
-  EXPECT_EQ(library_.deleted_files, std::vector<std::string>{"file-1"});
+  EXPECT_EQ(library_.deleted_files(), std::vector<std::string>{"file-1"});
   Carrel({"store", "delete", "manual"});
-  EXPECT_EQ(library_.deleted_files, (std::vector<std::string>{"file-1", "file-2"}));
+  EXPECT_EQ(library_.deleted_files(), (std::vector<std::string>{"file-1", "file-2"}));
 }
 
 TEST_F(ApiCommandTest, ADirectoryGivesItsDocumentsAndNothingBehindItsLinks) {
@@ -365,14 +374,14 @@ class ChatTest : public CarrelProcess {
     if (request.path == "/v1/assistants/asst_1") return FakeLibrary::Ok(Assistant("{}"));
     if (request.path == "/v1/files") return FakeLibrary::Ok({{"id", "file-u"}});
     if (request.path == "/v1/files/file-m") return FakeLibrary::Ok({{"filename", "manual.pdf"}});
-    if (request.path == "/v1/files/file-p") return FakeLibrary::Ok({{"filename", picture_name}});
+    if (request.path == "/v1/files/file-p") return FakeLibrary::Ok({{"filename", scene().picture_name}});
     if (request.path == "/v1/files/file-p/content") return {.body = "PNG!"};
     if (request.path.ends_with("/cancel")) {
       cancelled = true;
       return FakeLibrary::Ok(Json::object());
     }
     if (request.path.ends_with("/runs")) {
-      if (!waits) return {.body = Conversation(status)};
+      if (!scene().waits) return {.body = Conversation(scene().status)};
       return {.body = Event("thread.run.created", {{"id", "run_1"}, {"thread_id", "thread_1"}, {"status", "queued"}}),
               .more = [this, ended = std::make_shared<bool>()]() -> std::string {
                 if (*ended) return "";
@@ -395,10 +404,24 @@ class ChatTest : public CarrelProcess {
     return nullptr;
   }
 
-  std::string status = "completed";
-  std::string picture_name = "plot.png";
-  bool waits = false;
+  // What the server tells the commands that follow.
+  struct Scene {
+    std::string status = "completed";
+    std::string picture_name = "plot.png";
+    bool waits = false;
+  };
+  void Play(Scene scene) {
+    const std::lock_guard lock(mutex_);
+    scene_ = std::move(scene);
+  }
+  Scene scene() {
+    const std::lock_guard lock(mutex_);
+    return scene_;
+  }
+
   std::atomic<bool> cancelled = false;
+  std::mutex mutex_;
+  Scene scene_;
   FakeApi api_;
 };
 
@@ -431,19 +454,19 @@ TEST_F(ChatTest, FilesGoInAndPicturesComeOut) {
 TEST_F(ChatTest, AFileOfAHostileNameStaysInTheDirectory) {
   const std::string out = temp_.path() + "/o";
   for (const char* name : {"../../evil", "/etc/evil", "a/../../evil"}) {
-    picture_name = name;
+    Play({.picture_name = name});
     EXPECT_EQ(Carrel({"assistants", "chat", "--model", "m", "--out", out, "x"}).exit_code, 0) << name;
   }
   EXPECT_EQ(ReadFile(out + "/evil"), "PNG!");
   EXPECT_FALSE(fs::exists(temp_.path() + "/evil"));
-  picture_name = "evil\x1b[2J";
+  Play({.picture_name = "evil\x1b[2J"});
   const Result result = Carrel({"assistants", "chat", "--model", "m", "--out", out, "x"});
   EXPECT_EQ(result.exit_code, 5);
   EXPECT_THAT(result.err, Not(HasSubstr("\x1b")));
 }
 
 TEST_F(ChatTest, AThreadGoesOnAndAFailureIsTold) {
-  status = "failed";
+  Play({.status = "failed"});
   const Result result = Carrel({"assistants", "chat", "--assistant", "asst_1", "--thread", "thread_9", "again"});
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_THAT(result.err, HasSubstr("the run failed: no model"));
@@ -459,7 +482,7 @@ TEST_F(ChatTest, InJsonEachEventIsALine) {
 }
 
 TEST_F(ChatTest, CtrlCCancelsTheRun) {
-  waits = true;
+  Play({.waits = true});
   ChildProcess process = Spawn({"assistants", "chat", "--model", "m", "--json", "x"});
   for (int i = 0; i < 1000 && ReadFile(temp_.path() + "/out").empty(); ++i) absl::SleepFor(absl::Milliseconds(10));
   ASSERT_TRUE(process.Signal(SIGINT).ok());

@@ -75,6 +75,7 @@ TEST_F(ServeCommandTest, AModelKeyThatCannotBeReadIsAnError) {
   const Result result = Serve({"--http", "127.0.0.1:0", "--set", "model.api_key_file=" + temp_.path() + "/none"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, HasSubstr("model.api_key_file"));
+  EXPECT_FALSE(std::filesystem::exists(data_ + "/root.key"));
 }
 
 }  // namespace
