@@ -149,8 +149,8 @@ SharedServer& Shared() {
 [[maybe_unused]] const SharedServer& kRegistered = Shared();
 
 // What is there when no session is: the jailer's server, its nursery and one zygote; two spare inits; and of the pool
-// an init and a program for each of the two runtimes.
-constexpr size_t kProcessesAtRest = 3 + 2 + kPoolSize * 2 * 2;
+// an init and its program for Python, and for bash an init, its program and the shell.
+constexpr size_t kProcessesAtRest = 3 + 2 + kPoolSize * (2 + 3);
 // So long it must stay at rest: spares are made a moment after they are used.
 constexpr absl::Duration kStaysAtRest = absl::Milliseconds(60);
 
