@@ -165,7 +165,8 @@ pid_t Zygote::Fork(ForkOrder& order) {
 
 void Zygote::EnterChild(ForkOrder& order) noexcept {
   const int gate = order.fds[kForkGate].get();
-  if (const EnterReport report = PassGate(gate, order.message.no_namespaces == 0); report.stage != EnterStage::kNone) ReportAndExit(gate, report);
+  if (const EnterReport report = PassGate(gate, order.message.no_namespaces == 0); report.stage != EnterStage::kNone)
+    ReportAndExit(gate, report);
   const EnterRequest request{.identity = order.message.identity,
                              .rlimits = order.message.rlimits,
                              .stdio = {order.fds[kForkStdin].get(), order.fds[kForkStdout].get(),

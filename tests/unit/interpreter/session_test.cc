@@ -157,7 +157,8 @@ TEST_F(TableTest, CallsRunInTheirOrderAndTooManyAreRefused) {
   do {
     // Until the second is in the queue this one is taken, and waits in its place: give it up then.
     third.cancelled = true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // or the second, on a busy machine, never gets its place
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(1));  // or the second, on a busy machine, never gets its place
     refused = table_.Execute({.session_id = id, .code = "say c"}, third).status();
   } while (refused.code() == absl::StatusCode::kCancelled);
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
