@@ -209,7 +209,8 @@ class RandomKills(unittest.TestCase):
                 caller.start()
             killed = []
             try:
-                for _ in range(15):
+                # One less than the deaths in a row after which serve gives up (SupervisorLimits::deaths_max).
+                for _ in range(4):
                     time.sleep(chance.uniform(0, 0.4))
                     jailer = wait_until(lambda: self.jailer_of(serve), RECOVER_SECONDS, "there is a jailer")
                     below = {jailer: ("carrel-jailer", 0), **descendants(jailer)}
