@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,8 +145,12 @@ absl::Status EnableAll(const CgroupPlaces& places, bool kernel) {
 
 // A child that goes through the entrances and waits to be killed; it ends at once if it is refused. -1: fork failed.
 pid_t StartIdle(const std::vector<UniqueFd>& entrances, int entered) {
+  const pid_t parent = getpid();
   const pid_t child = fork();
   if (child != 0) return child;
+  // A jailer that is killed now takes it along.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) _exit(errno);
+  if (getppid() != parent) _exit(ESRCH);
   for (const UniqueFd& entrance : entrances) {
     if (const int error = EnterCgroup(entrance.get()); error != 0) _exit(error);
   }
