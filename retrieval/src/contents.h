@@ -79,8 +79,10 @@ struct EmbeddingCounts {
 // The stored pieces that touch `span`, cut to it, in order.
 [[nodiscard]] absl::Status ReadTextPieces(Connection& db, int64_t content, Span span,
                                           const std::function<bool(uint32_t begin, std::string_view utf8)>& sink);
-// The pages on which `span` (of the body) stands, in order.
+// The pages on which `span` stands, in order; of a span behind the body, those of its running heads.
 [[nodiscard]] absl::StatusOr<std::vector<Page>> ReadPages(Connection& db, int64_t content, Span span);
+// By its 1-based number; none: it was not read.
+[[nodiscard]] absl::StatusOr<std::optional<Page>> ReadPage(Connection& db, int64_t content, uint32_t number);
 
 // The keyword index of a store.
 [[nodiscard]] absl::Status CreateTermIndex(Connection& db, int64_t store);

@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "citation.h"
 #include "contents.h"
 #include "retrieval/fusion.h"
 #include "retrieval/terms.h"
@@ -249,23 +250,10 @@ class Run {
       hit.heading = q.Text(0);
     }
     for (const SubPassageRow* sub : subs) {
-      ASSIGN_OR_RETURN(Citation citation, MakeCitation(*sub));
+      ASSIGN_OR_RETURN(Citation citation, MakeCitation(db_, sub->content, sub->span));
       hit.citations.push_back(std::move(citation));
     }
     return hit;
-  }
-
-  absl::StatusOr<Citation> MakeCitation(const SubPassageRow& sub) {
-    Citation out{.span = sub.span};
-    ASSIGN_OR_RETURN(out.quote, ReadText(db_, sub.content, sub.span));
-    ASSIGN_OR_RETURN(const std::vector<Page> pages, ReadPages(db_, sub.content, sub.span));
-    const PageRange range = PagesOf(pages, sub.span);
-    out.first_page = pages[range.first].number;
-    out.first_page_label = pages[range.first].label;
-    out.last_page = pages[range.last].number;
-    out.last_page_label = pages[range.last].label;
-    out.boxes = BoxesOf(pages, sub.span);
-    return out;
   }
 
   // Passages of one document overlap by design. One that shares half of its text with a better hit is not another

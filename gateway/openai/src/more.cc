@@ -6,6 +6,8 @@ namespace {
 
 Json SpanOf(const TextSpan& span) { return {{"begin", span.begin}, {"end", span.end}}; }
 
+}  // namespace
+
 Json CitationOf(const Citation& citation) {
   Json boxes = Json::array();
   for (const PageBox& box : citation.boxes) {
@@ -20,8 +22,6 @@ Json CitationOf(const Citation& citation) {
           {"last_page_label", citation.last_page_label},
           {"boxes", std::move(boxes)}};
 }
-
-}  // namespace
 
 Json MoreOf(const SearchResult& result) {
   Json citations = Json::array();

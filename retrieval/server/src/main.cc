@@ -17,6 +17,7 @@
 #include "retrieval/library.h"
 #include "retrieval/model_directory.h"
 #include "retrieval/openvino_embedder.h"
+#include "retrieval/page_painter.h"
 #include "retrieval/remote_embedder.h"
 #include "retrieval/service/retrieval_service.h"
 #include "retrieval/vector_index.h"
@@ -117,6 +118,7 @@ absl::Status Serve(const config::ServerFlags& flags) {
   absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
   if (!jails.ok()) return jails.status();
   const std::unique_ptr<Extractor> extractor = MakeJailedExtractor(**jails);
+  const std::unique_ptr<PagePainter> painter = MakeJailedPainter(**jails);
 
   absl::StatusOr<std::vector<std::unique_ptr<Embedder>>> models = LoadModels(config.retrieval);
   if (!models.ok()) return models.status();
@@ -132,7 +134,9 @@ absl::Status Serve(const config::ServerFlags& flags) {
   absl::StatusOr<std::unique_ptr<Library>> library = Library::Open(std::move(options), embedders, *extractor);
   if (!library.ok()) return library.status();
   const std::unique_ptr<v1::Retrieval::Service> service =
-      MakeRetrievalService({.version = CARREL_VERSION, .document_bytes_max = config.retrieval.document_bytes_max},
+      MakeRetrievalService({.version = CARREL_VERSION,
+                            .document_bytes_max = config.retrieval.document_bytes_max,
+                            .painter = painter.get()},
                            **library, embedders, jails->get());
   absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
       ServingOptions(config, *listen), {{service.get(), std::string(v1::Retrieval::service_full_name())}});

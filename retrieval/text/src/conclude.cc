@@ -4,10 +4,12 @@
 #include <csignal>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "characters.h"
+#include "page_list.h"
 #include "retrieval/document_builder.h"
 
 namespace carrel::retrieval {
@@ -51,6 +53,7 @@ Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits) {
       return {true, absl::StrCat("reading it takes more than ", Bytes(limits.memory_bytes_max), " of memory")};
     case ExtractLimit::kCpu:
       return {true, absl::StrCat("reading it takes more than ", limits.cpu_seconds_max, " s of processor time")};
+    case ExtractLimit::kPixels:
     case ExtractLimit::kNone:
       break;
   }
@@ -74,6 +77,23 @@ bool HasText(const ExtractedDocument& document) {
   return std::any_of(document.text.begin(), end, [](char32_t c) { return !IsSpace(c); });
 }
 
+// The pages of a document with text that have none: blank, or scans. "" when there is no such page.
+std::string EmptyPagesSentence(const ExtractedDocument& document) {
+  std::vector<uint32_t> empty;
+  for (const Page& page : document.pages) {
+    if (page.width > 0 && page.words.empty()) empty.push_back(page.number);
+  }
+  if (empty.empty()) return "";
+  std::string sentence = absl::StrCat(PageList(empty), empty.size() == 1 ? " has" : " have",
+                                      " no text: blank, or a picture of text, which needs character recognition.");
+  sentence[0] = 'P';
+  return sentence;
+}
+
+void AddSentence(const std::string& sentence, std::string& message) {
+  if (!sentence.empty()) absl::StrAppend(&message, message.empty() ? "" : " ", sentence);
+}
+
 // Stopped before the end: what was read counts, if there is any.
 Extraction Stopped(RawDocument raw, const Stop& stop) {
   Extraction result;
@@ -87,6 +107,7 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
         result.pages > 0 && pages_read < result.pages
             ? absl::StrCat("Only ", pages_read, " of ", result.pages, " pages were read: ", stop.clause, ".")
             : absl::StrCat("Not all of it was read: ", stop.clause, ".");
+    AddSentence(EmptyPagesSentence(result.document), result.message);
     return result;
   }
   result.document = {};
@@ -116,6 +137,7 @@ Extraction Whole(RawDocument raw) {
     result.message =
         absl::StrCat(result.pages - pages_read, " of ", result.pages, " pages are damaged and were left out.");
   }
+  AddSentence(EmptyPagesSentence(result.document), result.message);
   return result;
 }
 

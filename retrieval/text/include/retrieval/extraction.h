@@ -65,7 +65,7 @@ struct ExtractionRequest {
 
 struct Extraction {
   Verdict verdict = Verdict::kInternal;
-  std::string message;         // one sentence for people; "" when kRead
+  std::string message;         // one or two sentences for people; when kRead "", or which pages have no text
   uint32_t pages = 0;          // of the whole document, read or not
   ExtractedDocument document;  // when kRead or kPartial
 };

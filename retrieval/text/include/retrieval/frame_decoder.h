@@ -55,6 +55,7 @@ struct RawDocument {
   std::vector<RawPage> pages;
   std::vector<RawOutlineItem> outline;
   std::u32string text;      // of a text file
+  std::string picture;      // of DecoderLimits::picture
   uint32_t page_begun = 0;  // the last BEGIN
   std::optional<RawVerdict> verdict;
 };
@@ -63,6 +64,7 @@ struct DecoderLimits {
   uint32_t pages_max = 5'000;
   uint32_t words_per_page_max = 100'000;
   uint64_t output_bytes_max = 512u << 20;
+  bool picture = false;  // a picture was asked for: IMAGE frames, and no others but the verdict
 };
 
 class FrameDecoder final {

@@ -1,0 +1,21 @@
+#include "citation.h"
+
+#include "contents.h"
+#include "status_macros.h"
+
+namespace carrel::retrieval {
+
+absl::StatusOr<Citation> MakeCitation(Connection& db, int64_t content, Span span) {
+  Citation out{.span = span};
+  ASSIGN_OR_RETURN(out.quote, ReadText(db, content, span));
+  ASSIGN_OR_RETURN(const std::vector<Page> pages, ReadPages(db, content, span));
+  const PageRange range = PagesOf(pages, span);
+  out.first_page = pages[range.first].number;
+  out.first_page_label = pages[range.first].label;
+  out.last_page = pages[range.last].number;
+  out.last_page_label = pages[range.last].label;
+  out.boxes = BoxesOf(pages, span);
+  return out;
+}
+
+}  // namespace carrel::retrieval

@@ -1,0 +1,13 @@
+// A span of a content as a citation.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "database.h"
+#include "retrieval/search.h"
+
+namespace carrel::retrieval {
+
+// `span` is not empty and lies in the content's text. The caller holds the snapshot.
+[[nodiscard]] absl::StatusOr<Citation> MakeCitation(Connection& db, int64_t content, Span span);
+
+}  // namespace carrel::retrieval
