@@ -15,6 +15,7 @@ absl::StatusOr<Citation> MakeCitation(Connection& db, int64_t content, Span span
   out.last_page = pages[range.last].number;
   out.last_page_label = pages[range.last].label;
   out.boxes = BoxesOf(pages, span);
+  for (size_t i = range.first; i <= range.last; ++i) out.recognised = out.recognised || pages[i].recognised;
   return out;
 }
 

@@ -34,7 +34,8 @@ constexpr int kVacuumPages = 2'000;            // given back at once, the writer
 
 // Verdicts that another try may change.
 bool WorthAnotherTry(std::optional<Verdict> verdict) {
-  return verdict == Verdict::kInternal || verdict == Verdict::kCrashed || verdict == Verdict::kLimit;
+  return verdict == Verdict::kInternal || verdict == Verdict::kCrashed || verdict == Verdict::kLimit ||
+         verdict == Verdict::kNoText;  // character recognition may be there by now
 }
 
 class LibraryOnDisk final : public Library {

@@ -50,7 +50,8 @@ Citation Read(const pb::Citation& from) {
                     .first_page = static_cast<int>(from.first_page()),
                     .last_page = static_cast<int>(from.last_page()),
                     .first_page_label = from.first_page_label(),
-                    .last_page_label = from.last_page_label()};
+                    .last_page_label = from.last_page_label(),
+                    .recognised = from.recognised()};
   for (const pb::Box& box : from.boxes()) {
     citation.boxes.push_back({.page = static_cast<int>(box.page()),
                               .x_min = box.x_min(),

@@ -20,7 +20,8 @@ Json CitationOf(const Citation& citation) {
           {"last_page", citation.last_page},
           {"first_page_label", citation.first_page_label},
           {"last_page_label", citation.last_page_label},
-          {"boxes", std::move(boxes)}};
+          {"boxes", std::move(boxes)},
+          {"recognised", citation.recognised}};
 }
 
 Json MoreOf(const SearchResult& result) {

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <optional>
@@ -23,6 +24,7 @@
 #include "pdf.h"
 #include "picture.h"
 #include "plain_text.h"
+#include "recognise.h"
 #include "retrieval/wire.h"
 
 namespace carrel::retrieval::extract {
@@ -44,6 +46,7 @@ struct Order {
   wire::Request request;
   wire::PictureOrder picture;
   std::vector<wire::PictureBox> boxes;
+  wire::RecogniseOrder recognise;
 };
 
 template <typename Number>
@@ -106,6 +109,9 @@ std::optional<Order> OrderFromDescriptor() {
     if (order.picture.boxes > wire::kPictureBoxesMax) return std::nullopt;
     order.boxes.resize(order.picture.boxes);
     if (!ReadRequest(order.boxes.data(), order.boxes.size() * sizeof(wire::PictureBox))) return std::nullopt;
+  }
+  if (order.request.task == wire::Task::kRecognise && !ReadRequest(&order.recognise, sizeof order.recognise)) {
+    return std::nullopt;
   }
   ::close(kRequestFd);
   return order;
@@ -198,6 +204,11 @@ int Main(int argc, char** argv) {
   if (!order) {
     std::fwrite(kUsage.data(), 1, kUsage.size(), stderr);
     return 2;
+  }
+  if (order->request.task == wire::Task::kRecognise) {
+    const int error = BecomeTesseract(order->request, order->recognise);
+    std::fprintf(stderr, "carrel-extract: tesseract: %s\n", std::strerror(error));
+    return 1;
   }
   try {
     const wire::Request& request = order->request;

@@ -3,9 +3,11 @@
 #include <poppler-toc.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "last_words.h"
@@ -62,10 +64,30 @@ void PutPart(const poppler::text_box& word, const std::basic_string<unsigned sho
   page.U8(flags);
 }
 
+// The one Arabic ligature that every font has is one glyph for two letters, which Poppler gives in the order of reading
+// where all else of the word is in the order of glyphs. It is told from lam and alef side by side (the article, the other
+// way round) by its two halves being equally wide, as Poppler shares a glyph's width between its letters.
+poppler::ustring InOrderOfGlyphs(const poppler::text_box& word) {
+  constexpr unsigned short kLam = 0x644;
+  const auto is_alef = [](unsigned short unit) {
+    return unit == 0x622 || unit == 0x623 || unit == 0x625 || unit == 0x627;
+  };
+  poppler::ustring text = word.text();
+  for (size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] != kLam || !is_alef(text[i + 1])) continue;
+    const double width = word.char_bbox(i).width();
+    if (width > 0 && std::abs(word.char_bbox(i + 1).width() - width) < 0.01 * width) {
+      std::swap(text[i], text[i + 1]);
+      ++i;
+    }
+  }
+  return text;
+}
+
 // Ends a clause in scripts without spaces.
 bool IsUnspacedStop(unsigned unit) {
   return unit == 0x3001 || unit == 0x3002 || unit == 0xFF01 || unit == 0xFF0C || unit == 0xFF1A || unit == 0xFF1B ||
-         unit == 0xFF1F;
+         unit == 0xFF1F || unit == 0xFE11 || unit == 0xFE12;
 }
 
 // Longer words are not cut; so a word takes at most kRoomForWord bytes of a frame.
@@ -75,7 +97,7 @@ constexpr size_t kRoomForWord = wire::kWordBytesMax + kCutUnitsMax * 32;
 // To Poppler a line of Chinese or Japanese is one word. Cut after each clause, so that a quote's box ends where the
 // quote does. The number of parts written, at most `parts_max` (>= 1).
 uint32_t PutWord(const poppler::text_box& word, uint32_t parts_max, Payload& page) {
-  const poppler::ustring text = word.text();
+  const poppler::ustring text = InOrderOfGlyphs(word);
   const uint8_t flags = FlagsOf(word);
   const bool cuttable = text.size() > 1 && text.size() <= std::min(parts_max, kCutUnitsMax) &&
                         std::any_of(text.begin(), text.end() - 1, IsUnspacedStop) &&

@@ -27,6 +27,9 @@ constexpr std::array<unsigned, 3> kMarker = {255, 233, 92};
 // Darker paper than that is not dyed but lightened: a marker does not show on black.
 constexpr unsigned kDarkPaper = 110;
 
+// Points above and below: some fonts' letters reach farther than the font says.
+constexpr double kPadding = 0.75;
+
 struct PixelBox {
   int x_min;
   int y_min;
@@ -41,9 +44,9 @@ bool ToPixels(const wire::PictureBox& box, double scale, const poppler::image& i
   }
   const auto within = [](double value, int most) { return static_cast<int>(std::clamp(value, 0.0, double(most))); };
   out = {.x_min = within(std::floor(box.x_min * scale), image.width()),
-         .y_min = within(std::floor(box.y_min * scale), image.height()),
+         .y_min = within(std::floor((box.y_min - kPadding) * scale), image.height()),
          .x_max = within(std::ceil(box.x_max * scale), image.width()),
-         .y_max = within(std::ceil(box.y_max * scale), image.height())};
+         .y_max = within(std::ceil((box.y_max + kPadding) * scale), image.height())};
   return out.x_min < out.x_max && out.y_min < out.y_max;
 }
 

@@ -230,6 +230,7 @@ void ToProto(const Citation& citation, v1::Citation& out) {
   out.set_last_page(citation.last_page);
   out.set_first_page_label(citation.first_page_label);
   out.set_last_page_label(citation.last_page_label);
+  out.set_recognised(citation.recognised);
   for (const PageBox& box : citation.boxes) {
     v1::Box& drawn = *out.add_boxes();
     drawn.set_page(box.page);

@@ -236,6 +236,7 @@ class RetrievalService final : public v1::Retrieval::Service {
     reply->set_default_model(embedders_.front()->name());
     reply->set_vector_instructions(std::string(VectorInstructions()));
     for (const std::string& extension : ReadableExtensions()) reply->add_extensions(extension);
+    reply->set_recognition(options_.recognition);
     reply->set_document_bytes_max(options_.document_bytes_max);
     if (jails_ != nullptr) {
       const sandbox::JailReport report = jails_->report();

@@ -77,21 +77,49 @@ bool HasText(const ExtractedDocument& document) {
   return std::any_of(document.text.begin(), end, [](char32_t c) { return !IsSpace(c); });
 }
 
-// The pages of a document with text that have none: blank, or scans. "" when there is no such page.
-std::string EmptyPagesSentence(const ExtractedDocument& document) {
-  std::vector<uint32_t> empty;
-  for (const Page& page : document.pages) {
-    if (page.width > 0 && page.words.empty()) empty.push_back(page.number);
+void AddSentence(std::string sentence, std::string& message) {
+  if (sentence.empty()) return;
+  if (sentence[0] == 'p') sentence[0] = 'P';
+  absl::StrAppend(&message, message.empty() ? "" : " ", sentence);
+}
+
+// What character recognition could not do, of a document of which it was asked.
+std::string RecognitionSentence(const RawDocument& raw) {
+  std::string sentence;
+  if (!raw.recognition_failure.empty()) {
+    absl::StrAppend(&sentence, "Character recognition failed on ", Printable(raw.recognition_failure), ".");
   }
-  if (empty.empty()) return "";
-  std::string sentence = absl::StrCat(PageList(empty), empty.size() == 1 ? " has" : " have",
-                                      " no text: blank, or a picture of text, which needs character recognition.");
-  sentence[0] = 'P';
+  if (raw.not_recognised > 0) {
+    absl::StrAppend(&sentence, sentence.empty() ? "" : " ", "Character recognition did not come to ",
+                    raw.not_recognised, " more pages without text.");
+  }
   return sentence;
 }
 
-void AddSentence(const std::string& sentence, std::string& message) {
-  if (!sentence.empty()) absl::StrAppend(&message, message.empty() ? "" : " ", sentence);
+bool RecognitionWasTried(const RawDocument& raw) {
+  return !raw.recognition_failure.empty() || raw.not_recognised > 0 ||
+         std::any_of(raw.pages.begin(), raw.pages.end(), [](const RawPage& page) { return page.recognised; });
+}
+
+// The pages of a document with text that have none (blank, or scans), and those whose text is not the document's own.
+void AddPagesApart(const ExtractedDocument& document, const std::string& recognition, std::string& message) {
+  std::vector<uint32_t> empty;
+  std::vector<uint32_t> recognised;
+  for (const Page& page : document.pages) {
+    if (page.width > 0 && page.words.empty()) empty.push_back(page.number);
+    if (page.recognised) recognised.push_back(page.number);
+  }
+  if (!recognised.empty()) {
+    AddSentence(absl::StrCat(PageList(recognised), recognised.size() == 1 ? " was" : " were",
+                             " read by character recognition, which errs now and then."),
+                message);
+  }
+  if (!empty.empty()) {
+    AddSentence(absl::StrCat(PageList(empty), empty.size() == 1 ? " has" : " have",
+                             " no text: blank, or a picture of text, which needs character recognition."),
+                message);
+  }
+  AddSentence(recognition, message);
 }
 
 // Stopped before the end: what was read counts, if there is any.
@@ -100,6 +128,7 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
   result.pages = raw.pages_in_all;
   const size_t pages_read = raw.pages.size();
   const uint32_t page_begun = raw.page_begun;
+  const std::string recognition = RecognitionSentence(raw);
   result.document = BuildDocument(std::move(raw));
   if (HasText(result.document)) {
     result.verdict = Verdict::kPartial;
@@ -107,7 +136,7 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
         result.pages > 0 && pages_read < result.pages
             ? absl::StrCat("Only ", pages_read, " of ", result.pages, " pages were read: ", stop.clause, ".")
             : absl::StrCat("Not all of it was read: ", stop.clause, ".");
-    AddSentence(EmptyPagesSentence(result.document), result.message);
+    AddPagesApart(result.document, recognition, result.message);
     return result;
   }
   result.document = {};
@@ -122,6 +151,7 @@ Extraction Whole(RawDocument raw) {
   result.pages = raw.pages_in_all;
   const bool paged = raw.type == wire::DocumentType::kPdf;
   const size_t pages_read = raw.pages.size();
+  const std::string recognition = RecognitionSentence(raw);
   result.document = BuildDocument(std::move(raw));
   if (!paged) result.pages = 1;
   if (!HasText(result.document)) {
@@ -129,6 +159,7 @@ Extraction Whole(RawDocument raw) {
     result.verdict = paged ? Verdict::kNoText : Verdict::kEmpty;
     result.message =
         paged ? "The PDF has pages but no text on them; scans need character recognition first." : "It holds no text.";
+    AddSentence(recognition, result.message);
     return result;
   }
   result.verdict = Verdict::kRead;
@@ -137,7 +168,7 @@ Extraction Whole(RawDocument raw) {
     result.message =
         absl::StrCat(result.pages - pages_read, " of ", result.pages, " pages are damaged and were left out.");
   }
-  AddSentence(EmptyPagesSentence(result.document), result.message);
+  AddPagesApart(result.document, recognition, result.message);
   return result;
 }
 
@@ -169,7 +200,8 @@ Extraction Conclude(RawDocument raw, const ExtractorEnd& end, const ExtractionLi
   if (!raw.verdict || !end.wire.ok()) return Stopped(std::move(raw), EndClause(end, limits));
   const RawVerdict verdict = *raw.verdict;
   if (verdict.verdict == ExtractVerdict::kLimit) return Stopped(std::move(raw), LimitClause(verdict, limits));
-  if (verdict.verdict == ExtractVerdict::kRead && raw.begun) return Whole(std::move(raw));
+  const bool recognised = verdict.verdict == ExtractVerdict::kNoText && RecognitionWasTried(raw);
+  if ((verdict.verdict == ExtractVerdict::kRead || recognised) && raw.begun) return Whole(std::move(raw));
   Extraction result;
   result.pages = raw.pages_in_all;
   result.verdict = verdict.verdict == ExtractVerdict::kRead ? Verdict::kInternal : VerdictOf(verdict.verdict);

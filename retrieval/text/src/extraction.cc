@@ -1,10 +1,13 @@
 #include "retrieval/extraction.h"
 
+#include <fcntl.h>
+
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "conclude.h"
 #include "extractor_run.h"
+#include "recognition.h"
 #include "retrieval/frame_decoder.h"
 
 namespace carrel::retrieval {
@@ -34,7 +37,8 @@ wire::Request WireRequest(DocumentType type, const ExtractionLimits& limits) {
 
 class JailedExtractor final : public Extractor {
  public:
-  JailedExtractor(sandbox::JailMaker& jails, std::string policy) : jails_(jails), policy_(std::move(policy)) {}
+  JailedExtractor(sandbox::JailMaker& jails, std::string policy, RecognitionOptions recognition)
+      : jails_(jails), policy_(std::move(policy)), recognition_(std::move(recognition)) {}
 
   absl::StatusOr<Extraction> Extract(ExtractionRequest request) override {
     ExtractionLimits limits = request.limits;
@@ -54,6 +58,11 @@ class JailedExtractor final : public Extractor {
       return status;
     };
     const wire::Request head = WireRequest(request.type, limits);
+    const auto cancelled = [&] { return request.stop.stop_requested(); };
+    UniqueFd pictures;  // the same bytes once more, for pages that are pictures
+    if (recognition_.enabled && request.type == DocumentType::kPdf) {
+      pictures = UniqueFd(::fcntl(request.bytes.get(), F_DUPFD_CLOEXEC, 0));
+    }
     const absl::StatusOr<ExtractorEnd> end =
         RunExtractor(jails_,
                      {.policy = policy_,
@@ -63,15 +72,27 @@ class JailedExtractor final : public Extractor {
                       // The extractor's own limit comes first, and says so.
                       .cpu_seconds = limits.cpu_seconds_max + 10,
                       .wall_max = limits.wall_max,
-                      .cancelled = [&] { return request.stop.stop_requested(); }},
+                      .cancelled = cancelled},
                      take);
     if (!end.ok()) return end.status();
-    return Conclude(decoder.TakeDocument(), *end, limits);
+    RawDocument raw = decoder.TakeDocument();
+    if (pictures && raw.begun) {
+      const absl::Status recognised = RecognisePages({.jails = jails_,
+                                                      .policy = policy_,
+                                                      .options = recognition_,
+                                                      .bytes = pictures,
+                                                      .words_per_page_max = limits.words_per_page_max,
+                                                      .cancelled = cancelled},
+                                                     raw);
+      if (!recognised.ok()) return recognised;
+    }
+    return Conclude(std::move(raw), *end, limits);
   }
 
  private:
   sandbox::JailMaker& jails_;
   const std::string policy_;
+  const RecognitionOptions recognition_;
 };
 
 }  // namespace
@@ -90,8 +111,9 @@ std::vector<std::string> ReadableExtensions() {
   return names;
 }
 
-std::unique_ptr<Extractor> MakeJailedExtractor(sandbox::JailMaker& jails, std::string policy) {
-  return std::make_unique<JailedExtractor>(jails, std::move(policy));
+std::unique_ptr<Extractor> MakeJailedExtractor(sandbox::JailMaker& jails, std::string policy,
+                                               RecognitionOptions recognition) {
+  return std::make_unique<JailedExtractor>(jails, std::move(policy), std::move(recognition));
 }
 
 }  // namespace carrel::retrieval

@@ -34,6 +34,7 @@ struct Line {
   bool bold = false;         // nearly all of it
   bool fixed_width = false;  // nearly all of it
   bool right_to_left = false;
+  bool had_leaders = false;  // dots between a title and its page
   bool margin = false;  // a running head, foot or page number
   Span span;            // in the document's text, once it stands there
 };

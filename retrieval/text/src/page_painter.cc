@@ -17,8 +17,6 @@
 namespace carrel::retrieval {
 namespace {
 
-constexpr uint32_t kDpiDefault = 144;
-
 double PixelsAt(const PictureRequest& request, uint32_t dpi) {
   const double scale = dpi / 72.0;
   return std::ceil(request.page_width * scale) * std::ceil(request.page_height * scale);
@@ -36,7 +34,7 @@ absl::StatusOr<uint32_t> ChooseDpi(const PictureRequest& request) {
     return absl::InvalidArgumentError(
         absl::StrCat("dpi is ", request.dpi, ": expected ", kDpiMin, " to ", kDpiMax, ", or 0"));
   }
-  const uint32_t fits = DpiThatFits(request, request.dpi == 0 ? kDpiDefault : kDpiMax);
+  const uint32_t fits = DpiThatFits(request, request.dpi == 0 ? request.dpi_default : kDpiMax);
   if (fits == 0) {
     return absl::FailedPreconditionError(absl::StrCat("page ", request.page,
                                                       " is too large to be drawn: it takes more than ",

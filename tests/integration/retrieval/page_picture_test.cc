@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -77,15 +78,12 @@ Looked Look(const PixelImage& plain, const PixelImage& marked) {
   Looked looked;
   EXPECT_EQ(plain.width, marked.width);
   EXPECT_EQ(plain.height, marked.height);
-  // Red and black look the same under the marker: what was dyed is told by white pixels in the same row and near.
-  const auto dyed_near = [&](uint32_t x, uint32_t y) {
-    for (uint32_t distance = 0; distance < 30; ++distance) {
-      for (const int64_t at : {int64_t{x} - distance, int64_t{x} + distance}) {
-        if (at < 0 || at >= plain.width) continue;
-        const Pixel& before = plain.At(static_cast<uint32_t>(at), y);
-        if (before.red > 250 && before.green > 250 && before.blue > 250) {
-          return !(marked.At(static_cast<uint32_t>(at), y) == before);
-        }
+  // Red and black look the same under the marker: what was dyed is told by the nearest white pixels of the row.
+  const auto dyed_towards = [&](uint32_t x, uint32_t y, int step) {
+    for (int64_t at = x; at >= 0 && at < plain.width && std::abs(at - int64_t{x}) < 30; at += step) {
+      const Pixel& before = plain.At(static_cast<uint32_t>(at), y);
+      if (before.red > 250 && before.green > 250 && before.blue > 250) {
+        return !(marked.At(static_cast<uint32_t>(at), y) == before);
       }
     }
     return false;
@@ -96,9 +94,9 @@ Looked Look(const PixelImage& plain, const PixelImage& marked) {
       looked.dyed += before == marked.At(x, y) ? 0 : 1;
       if (IsRed(before)) {
         ++looked.red;
-        looked.red_outside += dyed_near(x, y) ? 0 : 1;
+        looked.red_outside += dyed_towards(x, y, -1) || dyed_towards(x, y, 1) ? 0 : 1;
       }
-      if (IsBlack(before) && !IsRed(before)) looked.black_inside += dyed_near(x, y) ? 1 : 0;
+      if (IsBlack(before) && !IsRed(before)) looked.black_inside += dyed_towards(x, y, -1) && dyed_towards(x, y, 1) ? 1 : 0;
     }
   }
   return looked;

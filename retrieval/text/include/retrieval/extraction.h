@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "retrieval/document_text.h"
+#include "retrieval/recognition.h"
 #include "retrieval/wire.h"
 #include "sandbox/base/unique_fd.h"
 #include "sandbox/jail.h"
@@ -77,6 +78,7 @@ class Extractor {
 };
 
 // The real one: one jail of `policy` per document. `jails` must outlive it.
-[[nodiscard]] std::unique_ptr<Extractor> MakeJailedExtractor(sandbox::JailMaker& jails, std::string policy = "extract");
+[[nodiscard]] std::unique_ptr<Extractor> MakeJailedExtractor(sandbox::JailMaker& jails, std::string policy = "extract",
+                                                             RecognitionOptions recognition = {});
 
 }  // namespace carrel::retrieval

@@ -33,6 +33,7 @@ struct RawPage {
   std::string label;
   std::u32string chars;
   std::vector<RawWord> words;
+  bool recognised = false;  // not the extractor's: character recognition put the words there
 };
 
 struct RawOutlineItem {
@@ -58,6 +59,9 @@ struct RawDocument {
   std::string picture;      // of DecoderLimits::picture
   uint32_t page_begun = 0;  // the last BEGIN
   std::optional<RawVerdict> verdict;
+  // Of character recognition: "page 3: why", the first; and pages that it did not come to.
+  std::string recognition_failure;
+  uint32_t not_recognised = 0;
 };
 
 struct DecoderLimits {

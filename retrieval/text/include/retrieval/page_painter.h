@@ -34,8 +34,9 @@ struct PictureRequest {
   uint32_t page = 1;
   float page_width = 0;  // points, as displayed
   float page_height = 0;
-  // kDpiMin to kDpiMax; 0: 144, or what still fits pixels_max.
+  // kDpiMin to kDpiMax; 0: dpi_default, or what still fits pixels_max.
   uint32_t dpi = 0;
+  uint32_t dpi_default = 144;
   std::vector<Box> boxes;  // of this page; at most 4096
   PictureLimits limits;
   std::function<bool()> cancelled;  // asked often; may be empty

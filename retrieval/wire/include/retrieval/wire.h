@@ -3,8 +3,8 @@
 // The extractor is fed by descriptors and believed about nothing:
 //   fd 0  the document's bytes, to the end (a file or a pipe);
 //   fd 1  its output: kMagic, then frames, the last of which is a VERDICT frame;
-//   fd 3  a Request, exactly sizeof(Request) bytes; for a picture a PictureOrder behind it, and then its boxes. When
-//         fd 3 is closed, argv says the same (for people and tests).
+//   fd 3  a Request, exactly sizeof(Request) bytes; for a picture a PictureOrder behind it, and then its boxes; for
+//         recognition a RecogniseOrder. When fd 3 is closed, argv says the same (for people and tests).
 //
 // A frame is u32 payload length, u8 type, payload. Numbers are little-endian; f32 are IEEE 754; strings are UTF-8, with
 // their length in bytes before them (u16, or u32 where said). Frames in order:
@@ -19,7 +19,7 @@
 //   IMAGE     the only frames of a picture (Task::kPicture): str32 bytes of one PNG file, in order
 //   VERDICT   once, last: u8 ExtractVerdict; u8 ExtractLimit; u64 detail; str16 sentence. An end without it means that
 //             the extractor was killed or died.
-// A word's text is as poppler gives it: glyphs from left to right, unrepaired. Everything of meaning is made of it
+// A word's text is glyphs from left to right, unrepaired. Everything of meaning is made of it
 // outside, where it can be tested without a PDF.
 #pragma once
 
@@ -46,7 +46,8 @@ enum class DocumentType : uint8_t { kPdf = 1, kText = 2, kMarkdown = 3 };
 
 enum class Task : uint8_t {
   kRead = 0,
-  kPicture = 1,  // one page of a PDF, drawn
+  kPicture = 1,    // one page of a PDF, drawn
+  kRecognise = 2,  // fd 0 is a PNG file: it becomes `tesseract`, whose TSV goes out in place of frames
 };
 
 enum class ExtractVerdict : uint8_t {
@@ -97,6 +98,12 @@ struct PictureOrder {
   uint32_t boxes = 0;  // of what follows, at most kPictureBoxesMax
 };
 static_assert(sizeof(PictureOrder) == 16);
+
+struct RecogniseOrder {
+  uint32_t dpi = 300;
+  char languages[60] = {};  // as tesseract takes them, "eng+deu"; ends with a zero
+};
+static_assert(sizeof(RecogniseOrder) == 64);
 
 // To be highlighted: points, origin at the top left of the page as displayed.
 struct PictureBox {

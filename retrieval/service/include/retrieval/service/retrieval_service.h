@@ -20,6 +20,8 @@ struct ServiceOptions {
   uint64_t document_bytes_max = 512u << 20;
   // Draws pages; null: RenderPage is UNIMPLEMENTED. Not owned.
   PagePainter* painter = nullptr;
+  // "off", "on" or "missing": Capabilities.recognition.
+  std::string recognition = "off";
   // At once; who comes then waits a little.
   uint32_t pictures_max = 2;
 };
