@@ -22,7 +22,7 @@
 namespace carrel::retrieval {
 
 // Counts up when extraction, passages or terms change so that old contents should be read again.
-inline constexpr int64_t kPipelineVersion = 1;
+inline constexpr int64_t kPipelineVersion = 2;
 
 // What makes two documents one content.
 struct ContentKey {

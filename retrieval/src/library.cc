@@ -306,8 +306,8 @@ class LibraryOnDisk final : public Library {
                                                     : ""));
     }
     if (page->width <= 0 || page->height <= 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(document.info.file_name, " has no layout that could be drawn: it is text; only pages of PDFs are"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          document.info.file_name, " has no layout that could be drawn: it is text; only pages of PDFs are"));
     }
     ASSIGN_OR_RETURN(UniqueFd bytes, blobs_.OpenRead(document.info.sha256));
     return OriginalPage{.bytes = std::move(bytes),

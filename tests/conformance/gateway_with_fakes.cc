@@ -144,7 +144,8 @@ class FakeSearchTool final : public SearchTool {
     std::lock_guard lock(mutex_);
     const std::string& text = documents_[store.value][file.value].text;
     if (span.end > text.size()) return MakeError(ErrorKind::kInvalidRequest, "span", {"the text is shorter"});
-    return Citation{.quote = text.substr(span.begin, span.end - span.begin), .span = span, .first_page = 1, .last_page = 1};
+    return Citation{
+        .quote = text.substr(span.begin, span.end - span.begin), .span = span, .first_page = 1, .last_page = 1};
   }
   absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
     return MakeError(ErrorKind::kInvalidRequest, "", {"text has no layout that could be drawn"});

@@ -1,5 +1,5 @@
-// A picture as a taken-over extractor sends it. Promised: the decoder says the same wherever the bytes are cut, and what
-// passes as a PNG file has a size, begins as one and ends as one.
+// A picture as a taken-over extractor sends it. Promised: the decoder says the same wherever the bytes are cut, and
+// what passes as a PNG file has a size, begins as one and ends as one.
 #include "fuzzer.h"
 #include "retrieval/frame_decoder.h"
 #include "retrieval/png_check.h"

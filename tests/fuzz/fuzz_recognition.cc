@@ -1,5 +1,5 @@
-// What character recognition says of a picture. Promised: words are within the page and are whole characters, or nothing
-// is changed.
+// What character recognition says of a picture. Promised: words are within the page and are whole characters, or
+// nothing is changed.
 #include "fuzzer.h"
 #include "recognised_words.h"
 

@@ -1,5 +1,5 @@
-// How exactly citations say where an answer stands: questions of ours on documents of ours, each with the sentences that
-// answer it (tests/testdata/retrieval/citations). Through the whole library, with the real extractor and model.
+// How exactly citations say where an answer stands: questions of ours on documents of ours, each with the sentences
+// that answer it (tests/testdata/retrieval/citations). Through the whole library, with the real extractor and model.
 //
 // Measured in characters, on the best citation of the best hit: recall, how much of the answer is within it; precision,
 // how much of it is the answer. A citation is a sub-passage, some sentences that fit the model together; so precision
@@ -168,8 +168,7 @@ TEST_F(CitationQuality, TheBestCitationHoldsTheAnswer) {
   ASSERT_GE(questions.size(), 40u);
   const Measured measured = Measure(questions, true);
   std::printf("%zu questions: right document %.3f, span recall %.3f, span precision %.3f, recall of three hits %.3f\n",
-              questions.size(), measured.right_document, measured.recall, measured.precision,
-              measured.recall_of_three);
+              questions.size(), measured.right_document, measured.recall, measured.precision, measured.recall_of_three);
   RecordProperty("right_document", absl::StrCat(measured.right_document));
   RecordProperty("span_recall", absl::StrCat(measured.recall));
   RecordProperty("span_precision", absl::StrCat(measured.precision));

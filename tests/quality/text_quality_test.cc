@@ -1,9 +1,10 @@
-// How well the text of a PDF is what a reader reads in it: PDFs of known text (tests/support/pdf/make_quality.py), set with
-// what makes reading hard, through the real extractor. Measured per document against its text in reading order:
+// How well the text of a PDF is what a reader reads in it: PDFs of known text (tests/support/pdf/make_quality.py), set
+// with what makes reading hard, through the real extractor. Measured per document against its text in reading order:
 //
 //   characters  edit distance of characters (white space as single spaces), per character of the true text
 //   words       edit distance of words, in order
-//   unordered   words that are missing or wrong, wherever they stand; `words` above it is what stands in the wrong place
+//   unordered   words that are missing or wrong, wherever they stand; `words` above it is what stands in the wrong
+//   place
 //
 // What is below a limit today and above it tomorrow is a change for the worse: the work is deterministic.
 #include <algorithm>
@@ -115,15 +116,17 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Case{"drop_cap", {}, "a large first letter belongs to its word"},
         Case{"east_asian_columns", {}, "lines of Chinese and Japanese join without spaces"},
-        Case{"figure_in_column", {.characters = 84, .words = 86, .unordered = 0},
-             "each column is read to its end: the caption at the foot of the left one comes before the sentence goes on"},
+        Case{"figure_in_column",
+             {.characters = 84, .words = 86, .unordered = 0},
+             "each column is read to its end: the caption at the foot of the left one comes before the sentence goes "
+             "on"},
         Case{"footnote_marks", {}, "raised numbers stay where they are, notes keep theirs"},
         Case{"heads_and_feet", {}, "sentences run on over the page, heads and feet are not within them"},
         Case{"margin_notes", {}, "a note stands before its paragraph, not within its lines"},
         Case{"mixed_directions", {}, "Hebrew and Arabic within English and the other way round"},
-        Case{"nested_lists", {}, "bullets stand before their items"},
-        Case{"raised_and_lowered", {}, "H2O is one word"},
-        Case{"right_to_left", {.characters = 3.5, .words = 17, .unordered = 17},
+        Case{"nested_lists", {}, "bullets stand before their items"}, Case{"raised_and_lowered", {}, "H2O is one word"},
+        Case{"right_to_left",
+             {.characters = 3.5, .words = 17, .unordered = 17},
              "the zero-width non-joiner within one Persian word is in no glyph, so it is in no PDF of this producer"},
         Case{"rotated_table", {}, "a sideways table is read row by row"},
         Case{"ruled_table", {}, "rows from left to right"},

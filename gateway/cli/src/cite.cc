@@ -37,16 +37,14 @@ absl::StatusOr<Cited> CiteSpan(ApiClient& api, const Json& store, const CiteOpti
   const auto file = FileNamed(*files, options.what);
   if (!file.ok()) return file.status();
   Cited cited{.file_id = Text(*file, "id"), .file_name = Text(Below(*file, "x_carrel"), "filename")};
-  auto citation =
-      api.Get(CarrelPath(store, cited.file_id, StrCat("/citation?span=", EncodeUrl(options.span))));
+  auto citation = api.Get(CarrelPath(store, cited.file_id, StrCat("/citation?span=", EncodeUrl(options.span))));
   if (!citation.ok()) return citation.status();
   cited.citation = *std::move(citation);
   return cited;
 }
 
 absl::StatusOr<Cited> CiteAnswer(ApiClient& api, const Json& store, const CiteOptions& options) {
-  const auto page =
-      api.Post(StorePath(store, "/search"), {{"query", options.what}, {"max_num_results", options.rank}});
+  const auto page = api.Post(StorePath(store, "/search"), {{"query", options.what}, {"max_num_results", options.rank}});
   if (!page.ok()) return page.status();
   const Json& hits = Below(*page, "data");
   if (!hits.is_array() || hits.size() < options.rank) {
@@ -92,9 +90,9 @@ absl::StatusOr<Json> DrawPages(ApiClient& api, const Json& store, const Cited& c
   const uint64_t last = std::min(std::max(first, Count(cited.citation, "last_page")), first + kPicturesMax - 1);
   Json pictures = Json::array();
   for (uint64_t page = first; page <= last; ++page) {
-    const auto reply = api.Perform({.path = CarrelPath(store, cited.file_id,
-                                                       StrCat("/pages/", page, ".png?span=", SpanOf(cited.citation),
-                                                              "&dpi=", options.dpi))});
+    const auto reply = api.Perform(
+        {.path = CarrelPath(store, cited.file_id,
+                            StrCat("/pages/", page, ".png?span=", SpanOf(cited.citation), "&dpi=", options.dpi))});
     if (!reply.ok()) return reply.status();
     const std::string path = PathOf(options.png, page, first);
     if (auto status = WriteFile(path, reply->body); !status.ok()) return status;

@@ -42,9 +42,9 @@ Answer CiteFile(Api& api, Request& request) {
   const std::optional<std::string> text = request.query.Get("span");
   if (!text) return MakeError(ErrorKind::kParameterMissing, "span", {});
   GATEWAY_ASSIGN_OR_RETURN(const TextSpan span, SpanOf(*text));
-  GATEWAY_ASSIGN_OR_RETURN(const Citation citation,
-                           api.stores.Cite(request.project, StoreId(request.Id("vector_store_id")),
-                                           FileId(request.Id("file_id")), span));
+  GATEWAY_ASSIGN_OR_RETURN(
+      const Citation citation,
+      api.stores.Cite(request.project, StoreId(request.Id("vector_store_id")), FileId(request.Id("file_id")), span));
   return Json(openai::RenderCitation(citation));
 }
 

@@ -190,7 +190,8 @@ Verdict ExtractOrSayWhy(const Order& order, FrameWriter& out) {
   try {
     return Extract(order, out);
   } catch (const std::bad_alloc&) {
-    return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kMemory, .detail = order.request.memory_bytes_max};
+    return {
+        .verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kMemory, .detail = order.request.memory_bytes_max};
   } catch (const OutputLimit& limit) {
     return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kOutput, .detail = limit.bytes_max};
   } catch (const std::system_error& error) {

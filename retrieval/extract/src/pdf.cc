@@ -65,8 +65,8 @@ void PutPart(const poppler::text_box& word, const std::basic_string<unsigned sho
 }
 
 // The one Arabic ligature that every font has is one glyph for two letters, which Poppler gives in the order of reading
-// where all else of the word is in the order of glyphs. It is told from lam and alef side by side (the article, the other
-// way round) by its two halves being equally wide, as Poppler shares a glyph's width between its letters.
+// where all else of the word is in the order of glyphs. It is told from lam and alef side by side (the article, the
+// other way round) by its two halves being equally wide, as Poppler shares a glyph's width between its letters.
 poppler::ustring InOrderOfGlyphs(const poppler::text_box& word) {
   constexpr unsigned short kLam = 0x644;
   const auto is_alef = [](unsigned short unit) {

@@ -108,8 +108,8 @@ Verdict Draw(const poppler::page& page, const wire::PictureOrder& order, std::sp
   renderer.set_render_hint(poppler::page_renderer::antialiasing, true);
   renderer.set_render_hint(poppler::page_renderer::text_antialiasing, true);
   renderer.set_image_format(poppler::image::format_rgb24);
-  poppler::image image = renderer.render_page(&page, order.dpi, order.dpi, 0, 0, static_cast<int>(width),
-                                              static_cast<int>(height));
+  poppler::image image =
+      renderer.render_page(&page, order.dpi, order.dpi, 0, 0, static_cast<int>(width), static_cast<int>(height));
   // A picture that ran out of memory is white in parts, and looks fine.
   if (AllocationFailed()) throw std::bad_alloc();
   if (!image.is_valid() || image.format() != poppler::image::format_rgb24) {

@@ -170,8 +170,8 @@ int Doctor() {
       rpc::JsonQuote(reads ? "tesseract is there; [retrieval] ocr = \"auto\" uses it for pages without text"
                            : "tesseract is not installed: pages without text cannot be read"),
       ",\"mend\":", rpc::JsonQuote(reads ? "" : "apt-get install tesseract-ocr"), "}");
-  std::printf("{\"instructions\":%s,\"detail\":%s,\"mend\":%s,\"recognition\":%s}\n", rpc::JsonQuote(VectorInstructions()).c_str(),
-              rpc::JsonQuote(detail).c_str(),
+  std::printf("{\"instructions\":%s,\"detail\":%s,\"mend\":%s,\"recognition\":%s}\n",
+              rpc::JsonQuote(VectorInstructions()).c_str(), rpc::JsonQuote(detail).c_str(),
               rpc::JsonQuote(runs.ok() && fast ? "" : "./dev setup && ./dev build").c_str(), recognition.c_str());
   return 0;
 }

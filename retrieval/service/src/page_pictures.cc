@@ -31,14 +31,15 @@ absl::StatusOr<Wanted> Find(Library& library, const DocumentName& name, const v1
     if (!span.ok()) return span.status();
     absl::StatusOr<Citation> citation = library.Cite(name, *span);
     if (absl::IsOutOfRange(citation.status())) {
-      return rpc::InvalidField("span", absl::StrCat(span->begin, ":", span->end), std::string(citation.status().message()));
+      return rpc::InvalidField("span", absl::StrCat(span->begin, ":", span->end),
+                               std::string(citation.status().message()));
     }
     if (!citation.ok()) return citation.status();
     if (wanted.page == 0) wanted.page = citation->first_page;
     if (wanted.page < citation->first_page || wanted.page > citation->last_page) {
-      return rpc::InvalidField("page", absl::StrCat(wanted.page),
-                               absl::StrCat(citation->first_page, " to ", citation->last_page,
-                                            ", where the span stands"));
+      return rpc::InvalidField(
+          "page", absl::StrCat(wanted.page),
+          absl::StrCat(citation->first_page, " to ", citation->last_page, ", where the span stands"));
     }
     for (const PageBox& box : citation->boxes) {
       if (box.page == wanted.page) wanted.boxes.push_back(box.box);

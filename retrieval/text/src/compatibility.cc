@@ -11,8 +11,8 @@ namespace {
 constexpr char32_t kLatinFirst = 0xFB00;
 constexpr std::u32string_view kLatin[] = {U"ff", U"fi", U"fl", U"ffi", U"ffl", U"st", U"st"};
 
-// Of U+FE10..FE19 and U+FE30..FE48; U+0000: it stands for itself. Not Unicode's compatibility mapping, which makes three
-// full stops of an ellipsis.
+// Of U+FE10..FE19 and U+FE30..FE48; U+0000: it stands for itself. Not Unicode's compatibility mapping, which makes
+// three full stops of an ellipsis.
 constexpr char32_t kVerticalFirst = 0xFE10;
 constexpr std::u32string_view kVertical = U"\uFF0C\u3001\u3002\uFF1A\uFF1B\uFF01\uFF1F\u3016\u3017\u2026";
 constexpr char32_t kVerticalMoreFirst = 0xFE30;
@@ -49,7 +49,8 @@ bool AppendPlain(char32_t c, std::u32string& out) {
     out += kLatin[c - kLatinFirst];
     return true;
   }
-  if (c >= kVerticalFirst && c < kVerticalFirst + kVertical.size()) return AppendFrom(kVertical, c - kVerticalFirst, out);
+  if (c >= kVerticalFirst && c < kVerticalFirst + kVertical.size())
+    return AppendFrom(kVertical, c - kVerticalFirst, out);
   if (c >= kVerticalMoreFirst && c < kVerticalMoreFirst + kVerticalMore.size()) {
     return AppendFrom(kVerticalMore, c - kVerticalMoreFirst, out);
   }

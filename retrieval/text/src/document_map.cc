@@ -94,9 +94,9 @@ std::string HeadingPath(std::span<const Heading> headings, uint32_t offset) {
   return text;
 }
 
-// Format 2: u8 2, u8 flags (1: recognised; format 1 has none), then varints: number, label, body, margin; f32 width, height; number of words; per word the gap from
-// the word before, its length, the step of the line and the box as x_min, width, y_min, height in 1/20 point (x_min and
-// y_min as zig-zag differences from the word before).
+// Format 2: u8 2, u8 flags (1: recognised; format 1 has none), then varints: number, label, body, margin; f32 width,
+// height; number of words; per word the gap from the word before, its length, the step of the line and the box as
+// x_min, width, y_min, height in 1/20 point (x_min and y_min as zig-zag differences from the word before).
 namespace {
 
 constexpr uint8_t kPageFormatWithoutFlags = 1;

@@ -28,8 +28,8 @@ struct ExtractorOrder {
 // What a policy allows at most, of what is asked for: the operator's caps are taken without a word.
 [[nodiscard]] uint64_t MemoryWithinCap(const sandbox::JailMaker& jails, const std::string& policy, uint64_t bytes);
 
-// Feeds `sink` with what the extractor writes, until that ends, `sink` has enough (*done), or the time is over. A status
-// of `sink` that is no OK is that of ExtractorEnd::wire. Errors: UNAVAILABLE (no jail), CANCELLED, INTERNAL.
+// Feeds `sink` with what the extractor writes, until that ends, `sink` has enough (*done), or the time is over. A
+// status of `sink` that is no OK is that of ExtractorEnd::wire. Errors: UNAVAILABLE (no jail), CANCELLED, INTERNAL.
 using ExtractorSink = std::function<absl::Status(std::string_view bytes, bool& done)>;
 [[nodiscard]] absl::StatusOr<ExtractorEnd> RunExtractor(sandbox::JailMaker& jails, ExtractorOrder order,
                                                         const ExtractorSink& sink);

@@ -211,8 +211,8 @@ class LineBuilder final {
     return order;
   }
 
-  // Between two words that follow each other in reading. Where a turned run begins or ends, they do not on the page: the
-  // gap that is seen there is the run's own.
+  // Between two words that follow each other in reading. Where a turned run begins or ends, they do not on the page:
+  // the gap that is seen there is the run's own.
   [[nodiscard]] bool SpaceBetween(const Place& a, const Place& b) const {
     const size_t left = std::min(a.word, b.word);
     const size_t right = std::max(a.word, b.word);
@@ -299,8 +299,8 @@ bool IsMarker(const Line& line) {
   const auto in_number = [](char32_t c) { return IsDigit(c) || c == U'.'; };
   if (IsDigit(line.text[0]) && std::all_of(line.text.begin(), line.text.end(), in_number)) return true;
   const char32_t last = line.text.back();
-  return (last == U'.' || last == U')' || last == U']') && (IsLetter(line.text[0]) || IsDigit(line.text[0]) ||
-                                                            line.text[0] == U'(' || line.text[0] == U'[');
+  return (last == U'.' || last == U')' || last == U']') &&
+         (IsLetter(line.text[0]) || IsDigit(line.text[0]) || line.text[0] == U'(' || line.text[0] == U'[');
 }
 
 // `line` begins right of the marker, at its height and no farther from it than a mark stands from its item.
@@ -310,8 +310,7 @@ bool BelongsTo(const Line& line, const Line& marker) {
   const Extent& b = line.extent;
   const float gap = line.right_to_left ? a.u_min - b.u_max : b.u_min - a.u_max;
   const float overlap = std::min(a.v_max, b.v_max) - std::max(a.v_min, b.v_min);
-  return overlap > 0.5F * std::min(a.height(), b.height()) && gap > -0.1F * line.font_size &&
-         gap < 3 * line.font_size;
+  return overlap > 0.5F * std::min(a.height(), b.height()) && gap > -0.1F * line.font_size && gap < 3 * line.font_size;
 }
 
 void PutBefore(const Line& marker, Line& line) {
@@ -373,15 +372,18 @@ bool IsTable(const std::vector<std::vector<Line>>& rows) {
 }
 
 std::vector<std::vector<Line>> RowsOf(std::vector<Line> lines) {
-  std::stable_sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) { return a.extent.v_min < b.extent.v_min; });
+  std::stable_sort(lines.begin(), lines.end(),
+                   [](const Line& a, const Line& b) { return a.extent.v_min < b.extent.v_min; });
   std::vector<std::vector<Line>> rows;
   for (Line& line : lines) {
-    const bool same = !rows.empty() && line.extent.v_min < rows.back().front().extent.v_max - 0.5F * line.extent.height();
+    const bool same =
+        !rows.empty() && line.extent.v_min < rows.back().front().extent.v_max - 0.5F * line.extent.height();
     if (!same) rows.emplace_back();
     rows.back().push_back(std::move(line));
   }
   for (std::vector<Line>& row : rows) {
-    std::stable_sort(row.begin(), row.end(), [](const Line& a, const Line& b) { return a.extent.u_min < b.extent.u_min; });
+    std::stable_sort(row.begin(), row.end(),
+                     [](const Line& a, const Line& b) { return a.extent.u_min < b.extent.u_min; });
   }
   return rows;
 }

@@ -49,8 +49,7 @@ bool IsProse(const std::vector<const Line*>& lines) {
 
 // Where blocks begin: after a gap, the first one aside.
 std::vector<float> BlockStarts(std::vector<const Line*> lines) {
-  std::sort(lines.begin(), lines.end(),
-            [](const Line* a, const Line* b) { return a->extent.v_min < b->extent.v_min; });
+  std::sort(lines.begin(), lines.end(), [](const Line* a, const Line* b) { return a->extent.v_min < b->extent.v_min; });
   std::vector<float> starts;
   for (size_t i = 1; i < lines.size(); ++i) {
     const float gap = lines[i]->extent.v_min - lines[i - 1]->extent.v_max;
@@ -163,8 +162,8 @@ bool HasNeighbours(const std::vector<Line>& lines) {
 std::vector<Line> Ordered(std::vector<Line> lines, int depth);
 
 bool IsFromRight(const std::vector<Line>& band) {
-  const auto right_to_left = static_cast<size_t>(
-      std::count_if(band.begin(), band.end(), [](const Line& line) { return line.right_to_left; }));
+  const auto right_to_left =
+      static_cast<size_t>(std::count_if(band.begin(), band.end(), [](const Line& line) { return line.right_to_left; }));
   return 2 * right_to_left > band.size();
 }
 

@@ -51,13 +51,14 @@ std::string EndClause(const ExtractorEnd& end, const RecognitionOptions& options
   if (end.time_limit) return absl::StrCat("it takes longer than ", absl::FormatDuration(options.wall_max));
   if (!end.wire.ok()) return std::string(end.wire.message());
   if (!end.exit) return "it did not end";
-  if (end.exit->memory_limit) return absl::StrCat("it takes more than ", options.memory_bytes_max >> 20, " MiB of memory");
+  if (end.exit->memory_limit)
+    return absl::StrCat("it takes more than ", options.memory_bytes_max >> 20, " MiB of memory");
   if (end.exit->signal == SIGXCPU) {
     return absl::StrCat("it takes more than ", options.cpu_seconds_max, " s of processor time");
   }
   if (end.exit->signal != 0) return absl::StrCat("tesseract died of signal ", end.exit->signal);
-  return absl::StrCat("tesseract ended with code ", end.exit->exit_code, " (are all of its languages installed: ",
-                      options.languages, "?)");
+  return absl::StrCat("tesseract ended with code ", end.exit->exit_code,
+                      " (are all of its languages installed: ", options.languages, "?)");
 }
 
 // One page. FAILED_PRECONDITION and DATA_LOSS are the page's fate, other errors the job's.
@@ -113,8 +114,8 @@ absl::Status CheckLanguages(const std::string& languages) {
                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '+';
                     });
   if (good && languages.front() != '+' && languages.back() != '+') return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the languages of character recognition are \"", languages, "\": expected tesseract's names, as eng+deu"));
+  return absl::InvalidArgumentError(absl::StrCat("the languages of character recognition are \"", languages,
+                                                 "\": expected tesseract's names, as eng+deu"));
 }
 
 absl::Status RecognisePages(const RecognitionJob& job, RawDocument& raw) {

@@ -21,8 +21,8 @@ struct RecognitionJob {
   std::function<bool()> cancelled;
 };
 
-// Puts words on the pages of `raw` that have none, and notes in it which pages those are and what went wrong. A page that
-// cannot be read stays as it is. Errors: CANCELLED, UNAVAILABLE (no jail), INTERNAL.
+// Puts words on the pages of `raw` that have none, and notes in it which pages those are and what went wrong. A page
+// that cannot be read stays as it is. Errors: CANCELLED, UNAVAILABLE (no jail), INTERNAL.
 [[nodiscard]] absl::Status RecognisePages(const RecognitionJob& job, RawDocument& raw);
 
 }  // namespace carrel::retrieval

@@ -68,9 +68,9 @@ class JailedExtraction : public ::testing::Test {
     std::string grey;
     for (const testing::Pixel& pixel : pixels->pixels) grey.push_back(static_cast<char>(pixel.green));
     testing::PdfWriter writer;
-    const int image = writer.AddStream(
-        grey, absl::StrCat("/Type /XObject /Subtype /Image /Width ", pixels->width, " /Height ", pixels->height,
-                           " /BitsPerComponent 8 /ColorSpace /DeviceGray"));
+    const int image =
+        writer.AddStream(grey, absl::StrCat("/Type /XObject /Subtype /Image /Width ", pixels->width, " /Height ",
+                                            pixels->height, " /BitsPerComponent 8 /ColorSpace /DeviceGray"));
     return FileOf(testing::PdfOfPages({"q 600 0 0 800 0 0 cm /X Do Q"}, writer, absl::StrCat("/X ", image, " 0 R")));
   }
 
@@ -124,9 +124,9 @@ TEST_F(JailedExtraction, DrawsPages) {
 TEST_F(JailedExtraction, RecognisesCharacters) {
   ASSERT_TRUE(RecognitionIsInstalled()) << "apt-get install tesseract-ocr (./dev setup)";
   const auto painter = MakeJailedPainter(jailer_->maker());
-  const auto read = MakeJailedExtractor(jailer_->maker(), "extract", {.enabled = true})
-                        ->Extract({.bytes = ScanOf("The lighthouse stands on a cliff.", *painter),
-                                   .type = DocumentType::kPdf});
+  const auto read =
+      MakeJailedExtractor(jailer_->maker(), "extract", {.enabled = true})
+          ->Extract({.bytes = ScanOf("The lighthouse stands on a cliff.", *painter), .type = DocumentType::kPdf});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->verdict, Verdict::kRead) << read->message;
   EXPECT_THAT(read->message, HasSubstr("Page 1 was read by character recognition"));

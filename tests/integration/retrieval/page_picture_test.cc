@@ -25,11 +25,11 @@ namespace carrel::retrieval {
 namespace {
 
 using testing::Bomb;
+using ::testing::HasSubstr;
+using testing::PdfOfPages;
 using testing::Pixel;
 using testing::PixelImage;
-using testing::PdfOfPages;
 using testing::ShowText;
-using ::testing::HasSubstr;
 
 UniqueFd FileOf(const std::string& bytes) {
   UniqueFd file(::memfd_create("document", MFD_CLOEXEC));
@@ -38,7 +38,8 @@ UniqueFd FileOf(const std::string& bytes) {
   return file;
 }
 
-absl::StatusOr<Picture> Paint(PictureRequest request, std::vector<std::string> command = {CARREL_BIN "/carrel-extract"}) {
+absl::StatusOr<Picture> Paint(PictureRequest request,
+                              std::vector<std::string> command = {CARREL_BIN "/carrel-extract"}) {
   const auto jails = testing::MakeProcessJailMaker("extract", std::move(command));
   return MakeJailedPainter(*jails)->Paint(std::move(request));
 }
@@ -67,8 +68,8 @@ bool IsRed(const Pixel& pixel) { return pixel.red > 180 && pixel.green < 100 && 
 bool IsBlack(const Pixel& pixel) { return pixel.red < 70 && pixel.green < 70 && pixel.blue < 70; }
 
 struct Looked {
-  size_t red_outside = 0;    // of the quote, not under the marker
-  size_t black_inside = 0;   // of other text, under the marker
+  size_t red_outside = 0;   // of the quote, not under the marker
+  size_t black_inside = 0;  // of other text, under the marker
   size_t red = 0;
   size_t dyed = 0;
 };
@@ -96,7 +97,8 @@ Looked Look(const PixelImage& plain, const PixelImage& marked) {
         ++looked.red;
         looked.red_outside += dyed_towards(x, y, -1) || dyed_towards(x, y, 1) ? 0 : 1;
       }
-      if (IsBlack(before) && !IsRed(before)) looked.black_inside += dyed_towards(x, y, -1) && dyed_towards(x, y, 1) ? 1 : 0;
+      if (IsBlack(before) && !IsRed(before))
+        looked.black_inside += dyed_towards(x, y, -1) && dyed_towards(x, y, 1) ? 1 : 0;
     }
   }
   return looked;
@@ -181,7 +183,8 @@ TEST(PagePicture, WithinACropBoxThatDoesNotBeginAtTheOrigin) {
 TEST(PagePicture, WithinATurnedCropBox) {
   const std::string content = "0 1 -1 0 600 0 cm\n1 0 0 1 60 -120 cm\n" + TwoColumns();
   ExpectTheQuoteIsHighlighted(
-      WithPageEntries(PdfOfPages({content}), "/Rotate 90 /CropBox [10 20 590 790] /MediaBox [-50 -50 700 900]"), kQuote);
+      WithPageEntries(PdfOfPages({content}), "/Rotate 90 /CropBox [10 20 590 790] /MediaBox [-50 -50 700 900]"),
+      kQuote);
 }
 
 TEST(PagePicture, AQuoteOverTwoPagesIsHighlightedOnEither) {
@@ -215,7 +218,8 @@ TEST(PagePicture, ThePictureIsAPlainPngOfThePageAtItsResolution) {
 }
 
 TEST(PagePicture, VeryLargePagesAreDrawnSmaller) {
-  const std::string pdf = WithPageEntries(PdfOfPages({ShowText("x")}), "/CropBox [0 0 14000 14000] /MediaBox [0 0 14000 14000]");
+  const std::string pdf =
+      WithPageEntries(PdfOfPages({ShowText("x")}), "/CropBox [0 0 14000 14000] /MediaBox [0 0 14000 14000]");
   PictureRequest request{.page_width = 14000, .page_height = 14000};
   request.bytes = FileOf(pdf);
   auto picture = Paint(std::move(request));
@@ -237,7 +241,8 @@ TEST(PagePicture, WhatCannotBeDrawnSaysWhy) {
   refused({.page_width = 600, .page_height = 800, .dpi = 601}, Code::kInvalidArgument, "18 to 600");
   refused({.page_width = 6000, .page_height = 8000, .dpi = 300}, Code::kInvalidArgument, "at most 41 is possible");
   refused({.page_width = 1e6, .page_height = 1e6}, Code::kFailedPrecondition, "too large to be drawn");
-  refused({.page_width = 600, .page_height = 800, .boxes = std::vector<Box>(4097)}, Code::kInvalidArgument, "at most 4096");
+  refused({.page_width = 600, .page_height = 800, .boxes = std::vector<Box>(4097)}, Code::kInvalidArgument,
+          "at most 4096");
   refused({.page = 2, .page_width = 600, .page_height = 800}, Code::kFailedPrecondition, "page 2 cannot be drawn");
   // The page is larger than the caller believes: the extractor has the pixels' limit too.
   refused({.page_width = 6, .page_height = 8, .dpi = 600, .limits = {.pixels_max = 1'000'000}},
@@ -269,15 +274,17 @@ TEST(PagePicture, MemoryHasALimit) {
 #endif
 
 TEST(PagePicture, ItCanBeCancelled) {
-  const auto picture = Paint({.bytes = FileOf(Bomb(9)), .page_width = 600, .page_height = 800, .cancelled = [] { return true; }});
+  const auto picture =
+      Paint({.bytes = FileOf(Bomb(9)), .page_width = 600, .page_height = 800, .cancelled = [] { return true; }});
   EXPECT_EQ(picture.status().code(), absl::StatusCode::kCancelled);
 }
 
 // An extractor that is not ours: nothing of what it says is passed on but a plain PNG within the limits.
 TEST(HostileExtractor, PicturesThatAreNoneAreRefused) {
   const auto from = [](const std::string& script) {
-    return Paint({.bytes = FileOf("x"), .page_width = 600, .page_height = 800, .limits = {.wall_max = absl::Seconds(5)}},
-                 {"/bin/sh", "-c", script})
+    return Paint(
+               {.bytes = FileOf("x"), .page_width = 600, .page_height = 800, .limits = {.wall_max = absl::Seconds(5)}},
+               {"/bin/sh", "-c", script})
         .status();
   };
   EXPECT_EQ(from("echo nonsense").code(), absl::StatusCode::kDataLoss);

@@ -1,8 +1,10 @@
 // Scans: pages of known text, drawn and put into a PDF as pictures, read by character recognition. What is found is the
 // text, near where it stood; and what cannot be read is told.
+#include "retrieval/recognition.h"
+
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,7 +21,6 @@
 #include "png_pixels.h"
 #include "process_jail_maker.h"
 #include "retrieval/page_painter.h"
-#include "retrieval/recognition.h"
 
 namespace carrel::retrieval {
 namespace {
@@ -48,9 +49,9 @@ std::string Scan(const std::string& path, uint32_t page, float width, float heig
   std::string grey;
   for (const testing::Pixel& pixel : pixels->pixels) grey.push_back(static_cast<char>(pixel.green));
   testing::PdfWriter writer;
-  const int image = writer.AddStream(
-      grey, absl::StrCat("/Type /XObject /Subtype /Image /Width ", pixels->width, " /Height ", pixels->height,
-                         " /BitsPerComponent 8 /ColorSpace /DeviceGray"));
+  const int image =
+      writer.AddStream(grey, absl::StrCat("/Type /XObject /Subtype /Image /Width ", pixels->width, " /Height ",
+                                          pixels->height, " /BitsPerComponent 8 /ColorSpace /DeviceGray"));
   std::vector<std::string> pages;
   if (with_text_page) pages.push_back(testing::ShowText("This page has text of its own."));
   pages.push_back(absl::StrCat("q ", width, " 0 0 ", height, " 0 ", 800 - height, " cm /X Do Q"));

@@ -54,9 +54,8 @@ class ServiceTest : public ::testing::Test {
     ASSERT_TRUE(library.ok()) << library.status();
     library_ = *std::move(library);
     painter_ = MakeJailedPainter(*jails_);
-    service_ = MakeRetrievalService(
-        {.version = "test", .document_bytes_max = 16u << 20, .painter = painter_.get()}, *library_,
-        {&SharedEmbedder()}, jails_.get());
+    service_ = MakeRetrievalService({.version = "test", .document_bytes_max = 16u << 20, .painter = painter_.get()},
+                                    *library_, {&SharedEmbedder()}, jails_.get());
     const absl::StatusOr<rpc::Address> address = rpc::ParseAddress(absl::StrCat("unix:", directory_, "/s"));
     ASSERT_TRUE(address.ok());
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =
@@ -327,8 +326,7 @@ TEST_F(ServiceTest, RefusalsNameFieldValueAndWhatIsExpected) {
 
 TEST_F(ServiceTest, ASpanIsCitedAndDrawn) {
   const std::string store = MakeStore();
-  const v1::Document document =
-      Add(store, "two.pdf", ReadFile(CARREL_TESTDATA "/pdf/prose/two_columns.pdf"));
+  const v1::Document document = Add(store, "two.pdf", ReadFile(CARREL_TESTDATA "/pdf/prose/two_columns.pdf"));
   ASSERT_EQ(document.status(), v1::COMPLETED) << document.message();
   const v1::SearchResponse answer = Search(store, "the quiet river", 1);
   ASSERT_EQ(answer.hits_size(), 1);

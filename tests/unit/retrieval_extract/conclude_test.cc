@@ -58,8 +58,8 @@ TEST(Conclude, PagesWithoutTextAreNamed) {
   EXPECT_EQ(read.message,
             "Pages 3 and 7-9 have no text: blank, or a picture of text, which needs character recognition.");
   raw.pages_in_all = 20;
-  const Extraction partial = Conclude(
-      With(raw, {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kPages}), kFine, {.pages_max = 12});
+  const Extraction partial =
+      Conclude(With(raw, {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kPages}), kFine, {.pages_max = 12});
   EXPECT_EQ(partial.verdict, Verdict::kPartial);
   EXPECT_EQ(partial.message,
             "Only 12 of 20 pages were read: at most 12 pages of a document are read. Pages 3 and 7-9 have no text: "

@@ -11,7 +11,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr char kHead[] = "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext\n";
+constexpr char kHead[] =
+    "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext\n";
 constexpr RecognisedPicture kPicture{.width = 1200, .height = 1600};
 
 RawPage Page() { return {.number = 1, .width = 600, .height = 800}; }
@@ -26,11 +27,16 @@ TEST(RecognisedWords, StandInPointsAndAreAsHighAsTheirLine) {
   RawPage page = Page();
   const std::string tsv = kHead + Row(1, 0, 0, 1200, 1600) + Row(2, 100, 200, 400, 80) + Row(3, 100, 200, 400, 80) +
                           Row(4, 100, 200, 400, 30) + Row(5, 100, 205, 80, 20, "96.5", "Two") +
-                          Row(5, 200, 200, 100, 30, "95", "gr\xC3\xBC\xC3\x9F" "e") + Row(4, 100, 250, 300, 30) +
-                          Row(5, 100, 250, 60, 30, "91.25", "more.") + Row(5, 300, 250, 60, 30, "12", "~|");
+                          Row(5, 200, 200, 100, 30, "95",
+                              "gr\xC3\xBC\xC3\x9F"
+                              "e") +
+                          Row(4, 100, 250, 300, 30) + Row(5, 100, 250, 60, 30, "91.25", "more.") +
+                          Row(5, 300, 250, 60, 30, "12", "~|");
   ASSERT_TRUE(PutRecognisedWords(tsv, kPicture, 100, page).ok());
   ASSERT_EQ(page.words.size(), 3U);
-  EXPECT_EQ(ToUtf8(page.chars), "Twogr\xC3\xBC\xC3\x9F" "emore.");
+  EXPECT_EQ(ToUtf8(page.chars),
+            "Twogr\xC3\xBC\xC3\x9F"
+            "emore.");
   EXPECT_EQ(page.words[0].box, (Box{50, 100, 90, 115}));
   EXPECT_EQ(page.words[1].box, (Box{100, 100, 150, 115}));
   EXPECT_TRUE(page.words[0].space_after);

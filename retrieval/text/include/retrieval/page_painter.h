@@ -43,7 +43,7 @@ struct PictureRequest {
 };
 
 struct Picture {
-  std::string png;  // checked: one plain PNG file of this size
+  std::string png;     // checked: one plain PNG file of this size
   uint32_t width = 0;  // pixels
   uint32_t height = 0;
   uint32_t dpi = 0;

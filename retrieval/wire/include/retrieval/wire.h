@@ -40,7 +40,15 @@ inline constexpr uint32_t kImageFrameBytes = 256u << 10;
 // Lines of a quote on one page, with much to spare.
 inline constexpr uint32_t kPictureBoxesMax = 4096;
 
-enum class FrameType : uint8_t { kDocument = 1, kOutline = 2, kBegin = 3, kPage = 4, kText = 5, kVerdict = 6, kImage = 32 };
+enum class FrameType : uint8_t {
+  kDocument = 1,
+  kOutline = 2,
+  kBegin = 3,
+  kPage = 4,
+  kText = 5,
+  kVerdict = 6,
+  kImage = 32
+};
 
 enum class DocumentType : uint8_t { kPdf = 1, kText = 2, kMarkdown = 3 };
 
