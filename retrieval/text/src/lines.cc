@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "characters.h"
 #include "compatibility.h"
 #include "reading_order.h"
+#include "tables.h"
 
 namespace carrel::retrieval {
 namespace {
@@ -332,9 +332,9 @@ void PutBefore(const Line& marker, Line& line) {
 }
 
 // Poppler makes a column of their own of bullets and of the numbers of notes: each goes back to its line, if one of the
-// next few is it.
+// next is it.
 std::vector<Line> WithMarkers(std::vector<Line> lines) {
-  constexpr size_t kFarthest = 40;
+  constexpr size_t kFarthest = 40;  // lines
   std::vector<Line> out;
   for (size_t i = 0; i < lines.size(); ++i) {
     if (IsMarker(lines[i])) {
@@ -345,67 +345,16 @@ std::vector<Line> WithMarkers(std::vector<Line> lines) {
         PutBefore(lines[i], lines[at]);
         continue;
       }
-    }
-    out.push_back(std::move(lines[i]));
-  }
-  return out;
-}
-
-// Whether lines of one rotation are the cells of a table: most stand beside others, and none is as wide as a column of
-// prose. `rows`: the lines by the row they stand in.
-bool IsTable(const std::vector<std::vector<Line>>& rows) {
-  size_t lines = 0;
-  size_t beside = 0;
-  float width = 0;
-  float u_min = rows.front().front().extent.u_min;
-  float u_max = u_min;
-  for (const std::vector<Line>& row : rows) {
-    lines += row.size();
-    if (row.size() > 1) beside += row.size();
-    for (const Line& line : row) {
-      width += line.extent.u_max - line.extent.u_min;
-      u_min = std::min(u_min, line.extent.u_min);
-      u_max = std::max(u_max, line.extent.u_max);
-    }
-  }
-  return rows.size() > 1 && beside * 10 >= lines * 7 && width < 0.2F * (u_max - u_min) * static_cast<float>(lines);
-}
-
-std::vector<std::vector<Line>> RowsOf(std::vector<Line> lines) {
-  std::stable_sort(lines.begin(), lines.end(),
-                   [](const Line& a, const Line& b) { return a.extent.v_min < b.extent.v_min; });
-  std::vector<std::vector<Line>> rows;
-  for (Line& line : lines) {
-    const bool same =
-        !rows.empty() && line.extent.v_min < rows.back().front().extent.v_max - 0.5F * line.extent.height();
-    if (!same) rows.emplace_back();
-    rows.back().push_back(std::move(line));
-  }
-  for (std::vector<Line>& row : rows) {
-    std::stable_sort(row.begin(), row.end(),
-                     [](const Line& a, const Line& b) { return a.extent.u_min < b.extent.u_min; });
-  }
-  return rows;
-}
-
-// Poppler reads the cells of a sideways table in no order that a reader would: rows from the top, cells from the left.
-std::vector<Line> WithSidewaysTables(std::vector<Line> lines) {
-  std::vector<Line> out;
-  for (size_t begin = 0; begin < lines.size();) {
-    size_t end = begin + 1;
-    while (end < lines.size() && lines[end].rotation == lines[begin].rotation) ++end;
-    const auto first = lines.begin() + static_cast<ptrdiff_t>(begin);
-    const auto last = lines.begin() + static_cast<ptrdiff_t>(end);
-    if (lines[begin].rotation != 0) {
-      std::vector<std::vector<Line>> rows = RowsOf({first, last});
-      if (IsTable(rows)) {
-        for (std::vector<Line>& row : rows) std::move(row.begin(), row.end(), std::back_inserter(out));
-        begin = end;
+      // Or one of the few before it.
+      const auto before =
+          std::find_if(out.rbegin(), out.rbegin() + static_cast<ptrdiff_t>(std::min(out.size(), kFarthest)),
+                       [&](const Line& line) { return BelongsTo(line, lines[i]); });
+      if (before != out.rbegin() + static_cast<ptrdiff_t>(std::min(out.size(), kFarthest))) {
+        PutBefore(lines[i], *before);
         continue;
       }
     }
-    std::move(first, last, std::back_inserter(out));
-    begin = end;
+    out.push_back(std::move(lines[i]));
   }
   return out;
 }
@@ -438,7 +387,7 @@ std::vector<Line> LinesOf(const RawPage& page) {
     builder.Add(word);
   }
   finish();
-  return InReadingOrder(WithSidewaysTables(WithMarkers(std::move(lines))));
+  return InReadingOrder(WithTables(WithMarkers(std::move(lines))));
 }
 
 }  // namespace carrel::retrieval

@@ -58,7 +58,8 @@ std::vector<float> BlockStarts(std::vector<const Line*> lines) {
   return starts;
 }
 
-// The rows of a table begin at the same height in all of its columns.
+// The rows of a table begin at the same height in all of its columns. Columns that are set on a grid do so now and
+// then.
 bool AreRows(const std::vector<const Line*>& before, const std::vector<const Line*>& after) {
   const std::vector<float> a = BlockStarts(before);
   const std::vector<float> b = BlockStarts(after);
@@ -66,7 +67,8 @@ bool AreRows(const std::vector<const Line*>& before, const std::vector<const Lin
   for (const float start : a) {
     aligned += std::any_of(b.begin(), b.end(), [&](float other) { return std::abs(other - start) < 2; }) ? 1 : 0;
   }
-  return aligned >= 2 || (aligned == 1 && std::min(a.size(), b.size()) == 1);
+  const size_t fewer = std::min(a.size(), b.size());
+  return aligned > 0 && aligned * 10 >= fewer * 6;
 }
 
 struct Columns {
@@ -224,12 +226,27 @@ std::vector<Line> Ordered(std::vector<Line> lines, int depth) {
 }  // namespace
 
 std::vector<Line> InReadingOrder(std::vector<Line> lines) {
-  constexpr size_t kLinesMax = 2'000;  // a page of more is no page of prose
-  if (lines.empty() || lines.size() > kLinesMax) return lines;
-  const uint8_t rotation = lines.front().rotation;
-  const bool turned =
-      std::any_of(lines.begin(), lines.end(), [&](const Line& line) { return line.rotation != rotation; });
-  return turned ? lines : Ordered(std::move(lines), 0);
+  constexpr size_t kLinesMax = 2'000;   // a page of more is no page of prose
+  constexpr float kWatermarkTimes = 6;  // as high as the page's lines
+  if (lines.size() < 2 * kColumnLinesMin || lines.size() > kLinesMax) return lines;
+  std::vector<float> heights;
+  size_t by_rotation[4] = {};
+  for (const Line& line : lines) {
+    heights.push_back(line.extent.height());
+    ++by_rotation[line.rotation & 3];
+  }
+  const auto usual = std::max_element(std::begin(by_rotation), std::end(by_rotation)) - std::begin(by_rotation);
+  const float height_max = kWatermarkTimes * Middle(std::move(heights));
+  const auto is_text = [&](const Line& line) {
+    return (line.rotation & 3) == usual && line.extent.height() <= height_max;
+  };
+  // What runs over the page for the eye alone, and what is written along its edge, stands behind the text.
+  const auto others = std::stable_partition(lines.begin(), lines.end(), is_text);
+  if (others == lines.end()) return Ordered(std::move(lines), 0);
+  std::vector<Line> text(std::make_move_iterator(lines.begin()), std::make_move_iterator(others));
+  std::vector<Line> out = Ordered(std::move(text), 0);
+  std::move(others, lines.end(), std::back_inserter(out));
+  return out;
 }
 
 }  // namespace carrel::retrieval
