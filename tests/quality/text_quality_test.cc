@@ -122,6 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
              "on"},
         Case{"footnote_marks", {}, "raised numbers stay where they are, notes keep theirs"},
         Case{"heads_and_feet", {}, "sentences run on over the page, heads and feet are not within them"},
+        Case{"key_columns", {}, "keys stand before what they mean"},
         Case{"margin_notes", {}, "a note stands before its paragraph, not within its lines"},
         Case{"mixed_directions", {}, "Hebrew and Arabic within English and the other way round"},
         Case{"nested_lists", {}, "bullets stand before their items"}, Case{"raised_and_lowered", {}, "H2O is one word"},

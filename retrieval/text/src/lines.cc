@@ -305,6 +305,8 @@ bool IsMarker(const Line& line) {
 
 // `line` begins right of the marker, at its height and no farther from it than a mark stands from its item.
 bool BelongsTo(const Line& line, const Line& marker) {
+  constexpr size_t kCharactersMax = 1'000;  // a line that took that many marks is none
+  if (line.text.size() > kCharactersMax) return false;
   if (line.rotation != marker.rotation || line.right_to_left != marker.right_to_left) return false;
   const Extent& a = marker.extent;
   const Extent& b = line.extent;

@@ -72,6 +72,7 @@ std::vector<Line> WithSidewaysTables(std::vector<Line> lines) {
 using Column = std::vector<Line>;
 
 constexpr size_t kRowsMin = 3;
+constexpr size_t kRowsMax = 500;  // each key is looked for beside each cell
 constexpr size_t kKeyCharactersMax = 20;  // on average; what is longer is prose
 
 bool GoesOn(const Line& line, const Line& next) {
@@ -101,7 +102,7 @@ bool StandBeside(const Line& key, const Line& cell) {
 
 // Every key has a cell beside it: "C-k" and "kill to the end of the line".
 bool AreKeys(const Column& keys, const Column& cells) {
-  if (keys.size() < kRowsMin || cells.size() < keys.size()) return false;
+  if (keys.size() < kRowsMin || cells.size() < keys.size() || cells.size() > kRowsMax) return false;
   size_t characters = 0;
   float u_max = keys.front().extent.u_max;
   for (const Line& key : keys) {

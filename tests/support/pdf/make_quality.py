@@ -324,6 +324,23 @@ def rotated_table(directory):
     book.save()
 
 
+def key_columns(directory):
+    """A column of keys beside a column of what they mean, one of it over two lines."""
+    book = Book(directory, "key_columns")
+    rows = [("W", "wind the clockwork"), ("T", "trim the wicks"), ("F5", "ring the fog bell twice a minute, and go on "
+            "until the southern bank can be seen again"), ("Esc", "leave the watch"), ("L 2", "light the second lamp")]
+    book.say("Keys of the watch")
+    book.put("Keys of the watch", 70, 50, font="DejaVu Sans Bold 15")
+    y = 90
+    for key, meaning in rows:
+        book.say(f"{key} {meaning}")
+        book.put(key, 70, y, spacing=1.1)
+        y += book.put(meaning, 220, y, width=250, spacing=1.1) + 1
+    book.say(PARAGRAPHS[0])
+    book.put(PARAGRAPHS[0], 70, y + 30, width=455)
+    book.save()
+
+
 def running_heads(directory):
     """Heads that differ on even and odd pages, feet with numbers, a rule between; sentences run over the page."""
     book = Book(directory, "heads_and_feet")
@@ -364,7 +381,7 @@ def margin_notes(directory):
 
 
 ALL = [three_columns, two_columns_with_figure, table, footnotes, drop_cap, lists, headings, scripts, right_to_left,
-       mixed_directions, east_asian, rotated_table, running_heads, margin_notes]
+       mixed_directions, east_asian, rotated_table, key_columns, running_heads, margin_notes]
 
 if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)
