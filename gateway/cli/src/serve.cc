@@ -116,6 +116,13 @@ absl::StatusOr<std::string> ModelKey(const config::ModelConfig& model) {
       StrCat("model.api_key_file: ", model.api_key_file, " cannot be read, or its first line is empty"));
 }
 
+absl::Status AskGateway(const HttpTarget& target, const std::string& path) {
+  const auto reply = HttpClient(target).Perform({.path = path, .patience = kHealthMax});
+  if (!reply.ok()) return reply.status();
+  if (reply->status == 200) return absl::OkStatus();
+  return absl::UnavailableError(StrCat(path, " answers ", reply->status, ": ", reply->body.substr(0, 300)));
+}
+
 // Secrets by environment, everything else by flags.
 absl::StatusOr<SupervisedProgram> GatewayProgram(const Serving& serving) {
   const Place& place = serving.place;
@@ -138,17 +145,19 @@ absl::StatusOr<SupervisedProgram> GatewayProgram(const Serving& serving) {
   const std::string& proxy = place.config.model.proxy_url;  // may hold a password
   if (!proxy.empty()) environment.push_back(StrCat("CARREL_MODEL_PROXY_URL=", proxy));
   if (!serving.root_key.key.empty()) environment.push_back(StrCat("CARREL_BOOTSTRAP_KEY=", serving.root_key.key));
+  const HttpTarget target{.url = StrCat("http://", serving.http.ToString())};
   return SupervisedProgram{
       .name = "gateway",
       .argv = std::move(argv),
       .env = std::move(environment),
       .uid = GatewayUid(place),
       .uses_the_others = true,
-      .health = [target = HttpTarget{.url = StrCat("http://", serving.http.ToString())}]() -> absl::Status {
-        const auto reply = HttpClient(target).Perform({.path = "/readyz", .patience = kHealthMax});
-        if (!reply.ok()) return reply.status();
-        if (reply->status == 200) return absl::OkStatus();
-        return absl::UnavailableError(StrCat("/readyz answers ", reply->status, ": ", reply->body.substr(0, 300)));
+      .health = [target] { return AskGateway(target, "/readyz"); },
+      // Silence alone tells that it hangs: what another lacks is no reason to replace the gateway, and at its limit of
+      // connections it closes ours at once.
+      .alive = [target]() -> absl::Status {
+        const auto reply = HttpClient(target).Perform({.path = "/healthz", .patience = kHealthMax});
+        return absl::IsDeadlineExceeded(reply.status()) ? reply.status() : absl::OkStatus();
       },
   };
 }
@@ -319,7 +328,8 @@ absl::Status ServeOrStatus(const CommonOptions& common, const ServeOptions& opti
   }
   Supervisor supervisor(std::move(programs),
                         {.start_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.start_ms_max)),
-                         .stop_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.stop_ms_max))},
+                         .stop_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.stop_ms_max)),
+                         .hung = absl::Milliseconds(static_cast<int64_t>(place.config.serve.hung_ms_max))},
                         [&](const SupervisorEvent& event) { Tell(event, common, serving, console); });
   absl::Status status = supervisor.Run(signals);
   RemoveServeRecord(place.data_dir);
