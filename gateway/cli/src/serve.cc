@@ -329,6 +329,7 @@ absl::Status ServeOrStatus(const CommonOptions& common, const ServeOptions& opti
   Supervisor supervisor(std::move(programs),
                         {.start_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.start_ms_max)),
                          .stop_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.stop_ms_max)),
+                         .backoff_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.restart_ms_max)),
                          .hung = absl::Milliseconds(static_cast<int64_t>(place.config.serve.hung_ms_max))},
                         [&](const SupervisorEvent& event) { Tell(event, common, serving, console); });
   absl::Status status = supervisor.Run(signals);
