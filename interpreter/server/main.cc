@@ -170,8 +170,8 @@ int Main(int argc, char** argv) {
       rpc::Server::Start(std::move(server_options), {{service.get(), v1::CodeInterpreter::service_full_name()}});
   if (!server.ok()) return Fail(kInternalError, "listening", server.status());
   rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
-  const int signal = rpc::ServeWhileItAnswers(
-      **server, *signals, [&jails] { return (*jails)->Check(absl::Now() + kJailerAnswerMax); });
+  const int signal = rpc::ServeWhileItAnswers(**server, *signals,
+                                              [&jails] { return (*jails)->Check(absl::Now() + kJailerAnswerMax); });
   rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
   (*server)->Shutdown();
   table.Stop();

@@ -122,6 +122,7 @@ class Init final {
     const auto received = ReceiveMessage(control(), WritableBytesOf(message));
     // An end of file: the jailer gave the session up.
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
+    if (received->fds_lost) return {SetupStage::kCgroup, EMFILE};  // never without one of them
     for (const UniqueFd& entrance : received->fds) {
       if (const int error = EnterCgroup(entrance.get()); error != 0) return {SetupStage::kCgroup, error};
     }

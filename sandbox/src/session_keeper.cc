@@ -35,7 +35,8 @@ constexpr absl::Duration kNurseryAskPeriod = absl::Seconds(2);
 constexpr absl::Duration kNurseryAnswerMax = absl::Seconds(15);
 // More than passes between two ticks of a jailer that runs.
 constexpr absl::Duration kLeap = absl::Seconds(5);
-constexpr char kNoDescriptors[] = "the jailer has no descriptor left for it (RLIMIT_NOFILE); try again when sessions have ended";
+constexpr char kNoDescriptors[] =
+    "the jailer has no descriptor left for it (RLIMIT_NOFILE); try again when sessions have ended";
 // Between two looks at whether a confined session is gone.
 constexpr absl::Duration kSweepPeriod = absl::Milliseconds(2);
 

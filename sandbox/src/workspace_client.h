@@ -11,7 +11,8 @@
 
 namespace carrel::sandbox {
 
-// Thread-safe: every request has a socket of its own for its answer. DEADLINE_EXCEEDED: the porter leaves it unanswered.
+// Thread-safe: every request has a socket of its own for its answer. DEADLINE_EXCEEDED: the porter leaves it
+// unanswered.
 class WorkspaceClient final : public Workspace {
  public:
   explicit WorkspaceClient(UniqueFd porter);

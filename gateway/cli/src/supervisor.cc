@@ -20,7 +20,8 @@ constexpr absl::Duration kTick = absl::Milliseconds(50);
 // What a program exits with when it was called wrongly.
 constexpr int kConfigurationExit = 2;
 constexpr absl::Duration kHealthEvery = absl::Milliseconds(100);
-// The clock alone does not make a program hang: a machine that slept, or was that busy, has asked no question meanwhile.
+// The clock alone does not make a program hang: a machine that slept, or was that busy, has asked no question
+// meanwhile.
 constexpr uint32_t kUnansweredMin = 5;
 // Deaths that are soon enough after each other to be said loudly.
 constexpr uint32_t kManyDeaths = 5;
@@ -120,8 +121,8 @@ absl::Status Supervisor::CheckStarting(Entry& entry) {
   }
   entry.last_complaint = Text(health);
   if (now - entry.started < limits_.start_max) return absl::OkStatus();
-  return Replace(entry,
-                 StrCat("was not healthy after ", absl::FormatDuration(limits_.start_max), " (", entry.last_complaint, ")"));
+  return Replace(entry, StrCat("was not healthy after ", absl::FormatDuration(limits_.start_max), " (",
+                               entry.last_complaint, ")"));
 }
 
 absl::Status Supervisor::CheckAlive(Entry& entry) {
@@ -138,9 +139,9 @@ absl::Status Supervisor::CheckAlive(Entry& entry) {
   entry.last_complaint = Text(alive);
   entry.next = now + std::min(limits_.check_every, limits_.hung / kUnansweredMin);
   if (entry.unanswered < kUnansweredMin || now - entry.answered < limits_.hung) return absl::OkStatus();
-  return Replace(entry,
-                 StrCat("has not answered for ", absl::FormatDuration(absl::Trunc(now - entry.answered, absl::Seconds(1))),
-                        " (", entry.last_complaint, ")"));
+  return Replace(
+      entry, StrCat("has not answered for ", absl::FormatDuration(absl::Trunc(now - entry.answered, absl::Seconds(1))),
+                    " (", entry.last_complaint, ")"));
 }
 
 absl::Status Supervisor::Replace(Entry& entry, std::string why) {
@@ -170,7 +171,8 @@ absl::Status Supervisor::Died(Entry& entry, std::string how, bool by_signal) {
   entry.next = absl::Now() + delay;
   std::string detail = how;
   if (entry.was_healthy && entry.deaths >= kManyDeaths) {
-    StrAppend(&detail, "; that is ", entry.deaths, " times in a row soon after its start. It worked before, so it is started again in ",
+    StrAppend(&detail, "; that is ", entry.deaths,
+              " times in a row soon after its start. It worked before, so it is started again in ",
               absl::FormatDuration(delay), "; until then its part of the service is missing");
   }
   listener_({.kind = SupervisorEvent::Kind::kDied, .program = entry.program.name, .pid = pid, .detail = detail});
@@ -188,9 +190,10 @@ absl::Status Supervisor::NotStarted(Entry& entry, const absl::Status& why) {
   ++entry.deaths;
   const absl::Duration delay = Delay(entry);
   entry.next = absl::Now() + delay;
-  listener_({.kind = SupervisorEvent::Kind::kDied,
-             .program = entry.program.name,
-             .detail = StrCat("could not be started (", Text(why), "); the next try is in ", absl::FormatDuration(delay))});
+  listener_(
+      {.kind = SupervisorEvent::Kind::kDied,
+       .program = entry.program.name,
+       .detail = StrCat("could not be started (", Text(why), "); the next try is in ", absl::FormatDuration(delay))});
   return absl::OkStatus();
 }
 

@@ -426,8 +426,8 @@ class Call final {
   }
 
   void NameExit(const sandbox::JailExit& exit, Outcome& outcome) const {
-    // The jail knows that its first process was killed and that memory once was short; only a kill for memory during this
-    // call can have been this one.
+    // The jail knows that its first process was killed and that memory once was short; only a kill for memory during
+    // this call can have been this one.
     const bool by_memory = exit.memory_limit && OomKilledSince();
     if (by_memory) {
       outcome.kind = OutcomeKind::kMemoryLimit;

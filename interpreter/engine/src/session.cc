@@ -97,10 +97,10 @@ void Session::NoticeExit() {
   if (!exit) return;
   const absl::StatusOr<sandbox::JailStats> stats = jail_->Stats();
   const bool by_memory = exit->memory_limit && (!stats.ok() || stats->oom_kills > oom_kills_seen_);
-  death_reason_ = by_memory ? "its memory limit ended it between two calls"
-                                     : StrCat("the interpreter ended between two calls (",
-                                              exit->signal != 0 ? "signal " : "exit code ",
-                                              exit->signal != 0 ? exit->signal : exit->exit_code, ")");
+  death_reason_ =
+      by_memory ? "its memory limit ended it between two calls"
+                : StrCat("the interpreter ended between two calls (", exit->signal != 0 ? "signal " : "exit code ",
+                         exit->signal != 0 ? exit->signal : exit->exit_code, ")");
 }
 
 absl::StatusOr<std::unique_ptr<Session::Turn>> Session::TakeTurn(const EventSink& sink) {
@@ -145,7 +145,6 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
   if (before.ok()) {
     if (absl::Status status = CheckCpu(*before); !status.ok()) return status;
   }
-  sink.OnStarted(options_.session_id, absl::Now() - arrived, cell.linger);
   CallOptions options{.call = calls_ + 1,
                       .code = cell.code,
                       .limits = *limits,
@@ -164,6 +163,8 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
     cell_runs_ = true;
     interrupts_ = 0;
   }
+  // Who hears it may interrupt the call.
+  sink.OnStarted(options_.session_id, absl::Now() - arrived, cell.linger);
   CallResult result = RunCall(options, *jail_, pipes_, sink, deleted_);
   {
     const std::lock_guard lock(interrupt_mutex_);

@@ -62,8 +62,8 @@ class LineEnd final {
   int own_ = -1;
 };
 
-// Nobody waits for stderr: a log whose reader has stopped must not stop the server. What does not fit into a full pipe is
-// lost, and how many lines were is the next that fits.
+// Nobody waits for stderr: a log whose reader has stopped must not stop the server. What does not fit into a full pipe
+// is lost, and how many lines were is the next that fits.
 class PatientlessStderr final : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {

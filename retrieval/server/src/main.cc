@@ -143,8 +143,8 @@ absl::Status Serve(const config::ServerFlags& flags) {
       ServingOptions(config, *listen), {{service.get(), std::string(v1::Retrieval::service_full_name())}});
   if (!server.ok()) return server.status();
   rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
-  const int signal = rpc::ServeWhileItAnswers(
-      **server, *signals, [&jails] { return (*jails)->Check(absl::Now() + kJailerAnswerMax); });
+  const int signal = rpc::ServeWhileItAnswers(**server, *signals,
+                                              [&jails] { return (*jails)->Check(absl::Now() + kJailerAnswerMax); });
   rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
   (*server)->Shutdown();
   return absl::OkStatus();

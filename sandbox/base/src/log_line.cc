@@ -16,8 +16,8 @@ namespace {
 // No more than what a pipe takes whole or not at all (PIPE_BUF).
 constexpr size_t kLineBytesMax = 4096;
 
-// Descriptor 2 again, with flags of its own: O_NONBLOCK on the one that is inherited would be everybody's who shares it.
-// -1: it is no pipe, or may not be opened.
+// Descriptor 2 again, with flags of its own: O_NONBLOCK on the one that is inherited would be everybody's who shares
+// it. -1: it is no pipe, or may not be opened.
 int OwnEnd() {
   struct stat facts {};
   if (::fstat(STDERR_FILENO, &facts) != 0 || !S_ISFIFO(facts.st_mode)) return -1;

@@ -11,7 +11,8 @@
 //   CREATED{request, session, limits, times, cpu_is_unified} [6 counters]?  ->   or FAILED{request, error, text};
 //   without
 //                                            counters (no cgroup) STATS tells
-//                                   <-       INTERRUPT{request?, session}    SIGINT to the first process; with a request,
+//                                   <-       INTERRUPT{request?, session}    SIGINT to the first process; with a
+//                                   request,
 //                                            an empty STATS answers it when the signal was sent
 //                                   <-       STATS{request, session}
 //   STATS{request, session, stats}  ->       or FAILED

@@ -124,8 +124,9 @@ TEST_F(SupervisorTest, NeverGivesUpWhatHasWorked) {
 
 TEST_F(SupervisorTest, SomebodyElsesKillsAreBornePatientlyAlsoBeforeItFirstWorked) {
   const absl::Status status =
-      Run({Shell("victim", "[ -e \"$1.3\" ] && { : > \"$1\"; exec sleep 100; }; [ -e \"$1.2\" ] && : > \"$1.3\"; "
-                           "[ -e \"$1.1\" ] && : > \"$1.2\"; : > \"$1.1\"; kill -9 $$")},
+      Run({Shell("victim",
+                 "[ -e \"$1.3\" ] && { : > \"$1\"; exec sleep 100; }; [ -e \"$1.2\" ] && : > \"$1.3\"; "
+                 "[ -e \"$1.1\" ] && : > \"$1.2\"; : > \"$1.1\"; kill -9 $$")},
           Quick(), [](const auto& event) {
             if (event.kind == Kind::kAllReady) ::kill(::getpid(), SIGTERM);
           });

@@ -422,8 +422,8 @@ TEST_F(ServicesTest, TheSecondOfTwoCompletionsOfAnUploadIsToldThatItIsCompleted)
   const auto writer = *blobs_->Create(10);
   ASSERT_TRUE(writer->Append("abc").ok());
   const UploadPart part = *uploads.AddPart(project, upload.id, *writer->Finish());
-  // The first comes to its end while the second has looked and not yet read. The whole has the part's bytes here, so that
-  // it is the file that goes too which takes them away for the second.
+  // The first comes to its end while the second has looked and not yet read. The whole has the part's bytes here, so
+  // that it is the file that goes too which takes them away for the second.
   InterruptedFiles slow(*blobs_, [&] {
     const auto first = uploads.Complete(project, upload.id, {part.id}, "");
     ASSERT_TRUE(first.ok()) << first.status();

@@ -125,9 +125,7 @@ TEST_F(TableTest, TheCpuLimitIsTheKernelsCount) {
 TEST_F(TableTest, TheSessionsCpuLimitCountsAllCallsAndEndsTheSession) {
   const std::string id = Make({.limits = {.session_cpu_ms = 250}});
   Collected sink;
-  const auto run = [&](const std::string& script) {
-    return table_.Execute({.session_id = id, .code = script}, sink);
-  };
+  const auto run = [&](const std::string& script) { return table_.Execute({.session_id = id, .code = script}, sink); };
   absl::StatusOr<Outcome> outcome = run("burn 200");
   ASSERT_TRUE(outcome.ok());
   EXPECT_EQ(outcome->kind, OutcomeKind::kCompleted);

@@ -1,8 +1,8 @@
-// Keeps a few processes alive: starts them, waits until they are healthy, replaces what dies and what does not answer any
-// more, stops all in order.
+// Keeps a few processes alive: starts them, waits until they are healthy, replaces what dies and what does not answer
+// any more, stops all in order.
 //
-// What has worked once is never given up: it is started again and again, ever less often. What has never worked is given
-// up soon, for its configuration or this machine are wrong, and its own words say how.
+// What has worked once is never given up: it is started again and again, ever less often. What has never worked is
+// given up soon, for its configuration or this machine are wrong, and its own words say how.
 //
 // Single-threaded; every child dies with this process (PDEATHSIG), even when that is killed.
 #pragma once
@@ -37,8 +37,8 @@ struct SupervisedProgram {
   std::string advice;
   // OK once it serves; must return soon (a second).
   std::function<absl::Status()> health;
-  // OK as long as it answers at all, whatever the others do; what fails for `SupervisorLimits::hung` is killed. Must return
-  // soon. Not set: `health`.
+  // OK as long as it answers at all, whatever the others do; what fails for `SupervisorLimits::hung` is killed. Must
+  // return soon. Not set: `health`.
   std::function<absl::Status()> alive;
 };
 
@@ -48,8 +48,8 @@ struct SupervisorLimits {
   absl::Duration steady = absl::Seconds(30);         // healthy for that long: earlier deaths are forgotten
   absl::Duration backoff = absl::Milliseconds(200);  // before the first restart; doubles
   absl::Duration backoff_max = absl::Seconds(10);
-  // Of a program that was never healthy: after so many deaths it is given up; after two when none was by a signal, which
-  // somebody else sends.
+  // Of a program that was never healthy: after so many deaths it is given up; after two when none was by a signal,
+  // which somebody else sends.
   uint32_t deaths_max = 5;
   absl::Duration check_every = absl::Seconds(2);  // of what is healthy
   // It has been healthy, and then not answered for that long: it is killed, and counts as dead.
@@ -73,8 +73,8 @@ class Supervisor final {
   Supervisor& operator=(const Supervisor&) = delete;
   ~Supervisor() = default;
 
-  // Until a signal comes (OK), a program that was never healthy dies again and again (UNAVAILABLE, with the sentence), or
-  // exits with 2 on its first start (INVALID_ARGUMENT: its configuration). All programs have ended when it returns.
+  // Until a signal comes (OK), a program that was never healthy dies again and again (UNAVAILABLE, with the sentence),
+  // or exits with 2 on its first start (INVALID_ARGUMENT: its configuration). All programs have ended when it returns.
   [[nodiscard]] absl::Status Run(rpc::ShutdownSignals& signals);
 
  private:
