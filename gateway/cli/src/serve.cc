@@ -1,4 +1,6 @@
 // carrel serve: the two servers, each the child of its jailer, and the gateway before them, under one data directory.
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +13,7 @@
 #include "cli/gateway_endpoint.h"
 #include "cli/http_client.h"
 #include "cli/supervisor.h"
+#include "event_teller.h"
 #include "free_address.h"
 #include "root_key.h"
 #include "rpc/client.h"
@@ -23,6 +26,8 @@ namespace {
 constexpr Part kParts[] = {Part::kRetrieval, Part::kInterpreter};
 constexpr char kDefaultGrpc[] = "127.0.0.1:8081";
 constexpr absl::Duration kHealthMax = absl::Seconds(2);
+// For a reader of our output to take the last of it.
+constexpr absl::Duration kLastWords = absl::Seconds(2);
 // What serve knows once it has looked around.
 struct Serving {
   Place place;
@@ -326,14 +331,17 @@ absl::Status ServeOrStatus(const CommonOptions& common, const ServeOptions& opti
     console.Say(StrCat("the API listens on ", serving.http.ToString(),
                        " without TLS: put something in front of it that speaks TLS, or keys travel in clear"));
   }
+  EventTeller teller([&](const SupervisorEvent& event) { Tell(event, common, serving, console); });
   Supervisor supervisor(std::move(programs),
                         {.start_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.start_ms_max)),
                          .stop_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.stop_ms_max)),
                          .backoff_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.restart_ms_max)),
                          .hung = absl::Milliseconds(static_cast<int64_t>(place.config.serve.hung_ms_max))},
-                        [&](const SupervisorEvent& event) { Tell(event, common, serving, console); });
+                        [&](const SupervisorEvent& event) { teller.Push(event); });
   absl::Status status = supervisor.Run(signals);
   RemoveServeRecord(place.data_dir);
+  // Nobody reads what we say, so neither would he read the rest, and an ordinary exit would wait for him.
+  if (!teller.Finish(kLastWords)) ::_exit(static_cast<int>(status.ok() ? ExitCode::kOk : ExitCode::kInternal));
   return status;
 }
 
