@@ -1,4 +1,4 @@
-#include "event_teller.h"
+#include "cli/event_teller.h"
 
 #include <condition_variable>
 #include <deque>

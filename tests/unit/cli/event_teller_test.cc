@@ -1,4 +1,4 @@
-#include "event_teller.h"
+#include "cli/event_teller.h"
 
 #include <gtest/gtest.h>
 
