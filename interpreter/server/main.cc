@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "config/server_flags.h"
 #include "interpreter/engine/ledger.h"
 #include "interpreter/engine/session_table.h"
@@ -18,6 +19,7 @@
 #include "rpc/log.h"
 #include "rpc/server.h"
 #include "rpc/signals.h"
+#include "rpc/watched_serving.h"
 #include "sandbox/jailer_client.h"
 #include "sandbox/policy.h"
 
@@ -26,6 +28,7 @@ namespace {
 
 constexpr int kUsageError = 2;
 constexpr int kInternalError = 6;
+constexpr absl::Duration kJailerAnswerMax = absl::Seconds(2);
 
 int Fail(int exit_code, std::string_view what, const absl::Status& status) {
   std::cerr << "carrel-interpreter: " << what << ": " << status.message() << '\n';
@@ -166,9 +169,9 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::unique_ptr<rpc::Server>> server =
       rpc::Server::Start(std::move(server_options), {{service.get(), v1::CodeInterpreter::service_full_name()}});
   if (!server.ok()) return Fail(kInternalError, "listening", server.status());
-  (*server)->SetServing(true);
   rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
-  const int signal = signals->Wait();
+  const int signal = rpc::ServeWhileItAnswers(**server, *signals,
+                                              [&jails] { return (*jails)->Check(absl::Now() + kJailerAnswerMax); });
   rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
   (*server)->Shutdown();
   table.Stop();

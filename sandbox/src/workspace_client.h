@@ -11,10 +11,11 @@
 
 namespace carrel::sandbox {
 
-// Thread-safe: every request has a socket of its own for its answer.
+// Thread-safe: every request has a socket of its own for its answer. DEADLINE_EXCEEDED: the porter leaves it
+// unanswered.
 class WorkspaceClient final : public Workspace {
  public:
-  explicit WorkspaceClient(UniqueFd porter) : porter_(std::move(porter)) {}
+  explicit WorkspaceClient(UniqueFd porter);
 
   [[nodiscard]] absl::StatusOr<WorkspaceListing> List(const ListOptions& options) override;
   [[nodiscard]] absl::StatusOr<OpenedFile> OpenRead(const std::string& path) override;

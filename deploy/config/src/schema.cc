@@ -93,6 +93,8 @@ const std::vector<Key>& Table() {
 
       {"serve", "start_ms_max", NumberKey{AT(serve, start_ms_max), 1000, 3'600'000}},
       {"serve", "stop_ms_max", NumberKey{AT(serve, stop_ms_max), 100, 600'000}},
+      {"serve", "restart_ms_max", NumberKey{AT(serve, restart_ms_max), 100, 600'000}},
+      {"serve", "hung_ms_max", NumberKey{AT(serve, hung_ms_max), 1000, 3'600'000}},
   };
   return *table;
 }

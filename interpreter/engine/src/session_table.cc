@@ -174,6 +174,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const CreateOption
     }
     starting_.insert(id);
   }
+  prepared->predecessor = ledger_.Fate(prepared->owner, id).value_or("");
   absl::StatusOr<std::shared_ptr<Session>> session = Make(*std::move(prepared), create.cancelled);
   const std::lock_guard lock(mutex_);
   starting_.erase(id);

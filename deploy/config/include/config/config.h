@@ -111,6 +111,8 @@ struct StorageConfig {
 struct ServeConfig {
   uint64_t start_ms_max = 120'000;
   uint64_t stop_ms_max = 15'000;
+  uint64_t restart_ms_max = 10'000;
+  uint64_t hung_ms_max = 30'000;
 };
 
 struct Config {

@@ -25,6 +25,7 @@ struct Limits {
   uint64_t artifacts = 0;
   uint64_t artifact_bytes = 0;
   uint64_t cpu_millis = 0;
+  uint64_t session_cpu_ms = 0;
 
   friend bool operator==(const Limits&, const Limits&) = default;
 };
@@ -39,7 +40,7 @@ struct LimitField {
   bool per_call;
 };
 
-inline constexpr std::array<LimitField, 11> kLimitFields = {{
+inline constexpr std::array<LimitField, 12> kLimitFields = {{
     {"wall_ms", &Limits::wall_ms, 60'000, 1, 600'000, true},
     {"cpu_ms", &Limits::cpu_ms, 60'000, 1, 600'000, true},
     {"memory_bytes", &Limits::memory_bytes, 1ull << 30, 64ull << 20, 16ull << 30, false},
@@ -51,6 +52,7 @@ inline constexpr std::array<LimitField, 11> kLimitFields = {{
     {"artifacts", &Limits::artifacts, 256, 1, 4096, true},
     {"artifact_bytes", &Limits::artifact_bytes, 64ull << 20, 1, 512ull << 20, true},
     {"cpu_millis", &Limits::cpu_millis, 1000, 100, 64'000, false},
+    {"session_cpu_ms", &Limits::session_cpu_ms, 86'400'000, 1, 86'400'000, false},
 }};
 
 // What a session may have at most, and has when it asks for nothing, under a jail policy whose defaults and caps apply
