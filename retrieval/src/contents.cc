@@ -16,12 +16,22 @@ constexpr uint64_t kRowOverheadBytes = 64;
 
 std::string TermTable(int64_t store) { return absl::StrCat("terms_", store); }
 
-// The bytes of the first `n` code points.
+bool Continues(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+// The bytes of the first `n` code points. Whole strides are counted, which compilers turn into vector instructions.
 size_t PrefixBytes(std::string_view utf8, uint32_t n) {
+  constexpr size_t kStride = 64;
   size_t i = 0;
+  while (n > kStride && utf8.size() - i >= kStride) {
+    uint32_t begun = 0;
+    for (size_t at = i; at < i + kStride; ++at) begun += Continues(utf8[at]) ? 0 : 1;
+    n -= begun;
+    i += kStride;
+  }
+  while (i < utf8.size() && Continues(utf8[i])) ++i;
   for (; n > 0 && i < utf8.size(); --n) {
     ++i;
-    while (i < utf8.size() && (static_cast<unsigned char>(utf8[i]) & 0xC0) == 0x80) ++i;
+    while (i < utf8.size() && Continues(utf8[i])) ++i;
   }
   return i;
 }
@@ -142,18 +152,36 @@ std::string_view VectorBytes(std::span<const float> vector) {
 }
 
 absl::Status ReadVectors(Connection& db, int64_t content,
-                         const std::function<void(int64_t row, std::span<const float>)>& sink) {
+                         const std::function<void(const SubPassagePlace& place, std::span<const float> vector)>& sink) {
   std::vector<float> vector;
-  Statement q(db, "SELECT row, vector FROM sub_passages WHERE content = ?1 AND vector IS NOT NULL ORDER BY row",
+  Statement q(db,
+              "SELECT row, passage, begin, \"end\", vector FROM sub_passages WHERE content = ?1 AND vector IS NOT NULL "
+              "ORDER BY row",
               content);
   while (q.Step()) {
-    const std::string_view bytes = q.Bytes(1);
+    const std::string_view bytes = q.Bytes(4);
     vector.resize(bytes.size() / sizeof(float));
     std::copy(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(vector.size() * sizeof(float)),
               reinterpret_cast<char*>(vector.data()));
-    sink(q.Int(0), vector);
+    sink({.row = q.Int(0),
+          .passage = q.Int(1),
+          .span = {static_cast<uint32_t>(q.Int(2)), static_cast<uint32_t>(q.Int(3))}},
+         vector);
   }
   return q.status();
+}
+
+absl::StatusOr<std::optional<FoundSubPassage>> FindSubPassage(Connection& db, int64_t row) {
+  Statement q(db, "SELECT passage, content, begin, \"end\" FROM sub_passages WHERE row = ?1", row);
+  std::optional<FoundSubPassage> out;
+  if (q.Step()) {
+    out = FoundSubPassage{.content = q.Int(1),
+                          .place = {.row = row,
+                                    .passage = q.Int(0),
+                                    .span = {static_cast<uint32_t>(q.Int(2)), static_cast<uint32_t>(q.Int(3))}}};
+  }
+  if (!q.ok()) return q.status();
+  return out;
 }
 
 absl::Status ReadTerms(Connection& db, int64_t content,
@@ -164,6 +192,11 @@ absl::Status ReadTerms(Connection& db, int64_t content,
               content);
   while (q.Step()) sink(q.Bytes(0), q.Bytes(1));
   return q.status();
+}
+
+std::string_view Characters(std::string_view utf8, uint32_t begin, uint32_t end) {
+  utf8.remove_prefix(PrefixBytes(utf8, begin));
+  return utf8.substr(0, PrefixBytes(utf8, end - begin));
 }
 
 absl::Status ReadTextPieces(Connection& db, int64_t content, Span span,
@@ -192,12 +225,39 @@ absl::StatusOr<std::string> ReadText(Connection& db, int64_t content, Span span)
   return out;
 }
 
+namespace {
+
+// The first page whose body ends at or after `offset`. Bodies follow each other, so it is found by halving: a scan
+// would read every page of a thick document for every quote.
+absl::StatusOr<int64_t> FirstPageEndingAt(Connection& db, int64_t content, uint32_t offset) {
+  int64_t low = 0, high = 0;
+  {
+    Statement q(db, "SELECT max(ordinal) + 1 FROM pages WHERE content = ?1", content);
+    if (q.Step()) high = q.Int(0);
+    if (!q.ok()) return q.status();
+  }
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    Statement q(db, "SELECT body_end FROM pages WHERE content = ?1 AND ordinal = ?2", content, middle);
+    if (!q.Step()) return q.ok() ? absl::DataLossError("a page is missing") : q.status();
+    if (q.Int(0) < int64_t{offset}) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<Page>> ReadPages(Connection& db, int64_t content, Span span) {
   std::vector<Page> out;
-  Statement q(db, "SELECT data FROM pages WHERE content = ?1 AND body_end >= ?2 AND body_begin <= ?3 ORDER BY ordinal",
-              content, span.begin, span.end);
-  while (q.Step()) {
-    ASSIGN_OR_RETURN(Page page, DecodePage(q.Bytes(0)));
+  ASSIGN_OR_RETURN(const int64_t first, FirstPageEndingAt(db, content, span.begin));
+  Statement q(db, "SELECT body_begin, data FROM pages WHERE content = ?1 AND ordinal >= ?2 ORDER BY ordinal", content,
+              first);
+  while (q.Step() && q.Int(0) <= int64_t{span.end}) {
+    ASSIGN_OR_RETURN(Page page, DecodePage(q.Bytes(1)));
     out.push_back(std::move(page));
   }
   if (!q.ok()) return q.status();

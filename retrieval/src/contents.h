@@ -66,14 +66,29 @@ struct EmbeddingCounts {
 };
 [[nodiscard]] absl::StatusOr<EmbeddingCounts> CountEmbeddings(Connection& db, int64_t content);
 [[nodiscard]] std::string_view VectorBytes(std::span<const float> vector);
-// Calls `sink` for each vector of the content.
-[[nodiscard]] absl::Status ReadVectors(Connection& db, int64_t content,
-                                       const std::function<void(int64_t row, std::span<const float>)>& sink);
+// Where a sub-passage stands: what a search needs to know of one before it is worth a look at the records.
+struct SubPassagePlace {
+  int64_t row = 0;
+  int64_t passage = 0;  // row of the enclosing one
+  Span span;
+};
+// Calls `sink` for each sub-passage of the content that has a vector, by row.
+[[nodiscard]] absl::Status ReadVectors(
+    Connection& db, int64_t content,
+    const std::function<void(const SubPassagePlace& place, std::span<const float> vector)>& sink);
+struct FoundSubPassage {
+  int64_t content = 0;
+  SubPassagePlace place;
+};
+// None: it was deleted.
+[[nodiscard]] absl::StatusOr<std::optional<FoundSubPassage>> FindSubPassage(Connection& db, int64_t row);
 
 // Calls `sink` for the terms of each sub-passage of the content, in the order of ReadVectors.
 [[nodiscard]] absl::Status ReadTerms(Connection& db, int64_t content,
                                      const std::function<void(std::string_view heading, std::string_view body)>& sink);
 
+// The characters [begin, end) of a text; as many as there are.
+[[nodiscard]] std::string_view Characters(std::string_view utf8, uint32_t begin, uint32_t end);
 // The characters of `span`, as UTF-8. DATA_LOSS: they are not there.
 [[nodiscard]] absl::StatusOr<std::string> ReadText(Connection& db, int64_t content, Span span);
 // The stored pieces that touch `span`, cut to it, in order.

@@ -49,7 +49,8 @@ class LibraryOnDisk final : public Library {
                               .bytes_max = options_.index_bytes_max,
                               .thresholds = {.lists_min = options_.indexed_vectors_min,
                                              .postings_min = options_.indexed_terms_min,
-                                             .tail_max = options_.index_tail_max}}),
+                                             .tail_max = options_.index_tail_max,
+                                             .purge_pause = options_.index_purge_pause}}),
         searcher_(*database_, indexes_, embedders_) {}
 
   ~LibraryOnDisk() override {

@@ -39,6 +39,7 @@ struct LibraryOptions {
   uint32_t indexed_vectors_min = 30'000;
   uint32_t indexed_terms_min = 10'000;
   uint32_t index_tail_max = 20'000;
+  absl::Duration index_purge_pause = absl::Seconds(30);  // after a deletion, until its words' index is written anew
   ExtractionLimits extraction;
   // For tests; empty: the machine's clock.
   std::function<int64_t()> now_ms;
