@@ -6,10 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
-#include <thread>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -21,6 +18,7 @@
 #include "database.h"
 #include "index_registry.h"
 #include "ingest.h"
+#include "maintenance.h"
 #include "records.h"
 #include "reembedding.h"
 #include "removal.h"
@@ -30,7 +28,6 @@
 namespace carrel::retrieval {
 namespace {
 
-constexpr absl::Duration kMaintenanceEvery = absl::Minutes(1);
 constexpr int64_t kTouchEveryMillis = 60'000;  // a search is a use, but not worth a write each
 constexpr int kVacuumPages = 2'000;            // given back at once, the writer held
 constexpr uint32_t kOrphansAtOnce = 16;        // contents that are removed at once, the writer held
@@ -53,14 +50,8 @@ class LibraryOnDisk final : public Library {
                                              .tail_max = options_.index_tail_max}}),
         searcher_(*database_, indexes_, embedders_) {}
 
-  ~LibraryOnDisk() override {
-    {
-      const std::lock_guard lock(maintenance_mutex_);
-      ending_ = true;
-    }
-    maintenance_wake_.notify_all();
-    if (maintenance_.joinable()) maintenance_.join();
-  }
+  // Its last round uses the rest.
+  ~LibraryOnDisk() override { maintenance_.End(); }
 
   // What an ended process left: blobs without a record, and files of indexes, now; contents without a document, and
   // stores whose last content for another model is ready, with the first maintenance.
@@ -82,8 +73,8 @@ class LibraryOnDisk final : public Library {
                       // What fails here is tried again by Maintain.
                       .finished = [this](int64_t content) { FinishReembeddings(content).IgnoreError(); }},
         *database_, blobs_, indexes_, extractor, embedders_);
-    maintain_soon_ = orphans_ = true;
-    maintenance_ = std::thread([this] { MaintainNowAndThen(); });
+    maintenance_.Need({.orphans = true});
+    maintenance_.Start();
     return absl::OkStatus();
   }
 
@@ -150,7 +141,7 @@ class LibraryOnDisk final : public Library {
     RETURN_IF_ERROR(transaction.Commit());
     if (switched) indexes_.StoreRemoved(store.row);  // its vectors are another model's
     if (change.model) {
-      NeedMaintenance(0, true);
+      maintenance_.Need({.orphans = true});
       ingest_->Wake();
     }
     return info;
@@ -162,7 +153,7 @@ class LibraryOnDisk final : public Library {
     if (absl::IsNotFound(store.status())) return false;
     if (!store.ok()) return store.status();
     RETURN_IF_ERROR(RemoveStore(*writer, store->row));
-    NeedMaintenance(0, false);
+    maintenance_.Need({});
     return true;
   }
 
@@ -282,7 +273,7 @@ class LibraryOnDisk final : public Library {
     RETURN_IF_ERROR(transaction.Commit());
     indexes_.DocumentRemoved(store.row, document->row);
     FinishRemoval(removal);
-    NeedMaintenance(store.row, false);
+    maintenance_.Need({.stores = {store.row}});
     return true;
   }
 
@@ -329,23 +320,7 @@ class LibraryOnDisk final : public Library {
 
   void WaitForIndexes() override { indexes_.WaitForBackground(); }
 
-  absl::Status Maintain() override {
-    absl::flat_hash_set<int64_t> dirty;
-    bool orphans = false;
-    {
-      const std::lock_guard lock(maintenance_mutex_);
-      dirty.swap(dirty_stores_);
-      orphans = std::exchange(orphans_, false);
-    }
-    absl::Status status = MaintainStores(dirty, orphans);
-    if (!status.ok()) {
-      // For the next round: what was deleted is still on the disk.
-      const std::lock_guard lock(maintenance_mutex_);
-      dirty_stores_.insert(dirty.begin(), dirty.end());
-      orphans_ = orphans_ || orphans;
-    }
-    return status;
-  }
+  absl::Status Maintain() override { return maintenance_.RunNow(); }
 
  private:
   int64_t Now() const { return options_.now_ms ? options_.now_ms() : absl::ToUnixMillis(absl::Now()); }
@@ -424,20 +399,20 @@ class LibraryOnDisk final : public Library {
       if (!switched) continue;
       RETURN_IF_ERROR(transaction.Commit());
       indexes_.StoreRemoved(store);  // its vectors are another model's
-      NeedMaintenance(0, true);
+      maintenance_.Need({.orphans = true});
     }
     return absl::OkStatus();
   }
 
   // Expired stores, stores that come to their next model, what no document names, the space that all of them had.
-  absl::Status MaintainStores(const absl::flat_hash_set<int64_t>& dirty, bool orphans) {
+  absl::Status Tidy(const MaintenanceWork& work) {
     {
       const Database::Writer writer = database_->Write();
       ASSIGN_OR_RETURN(const std::vector<int64_t> expired, ExpiredStores(*writer, Now()));
       for (const int64_t store : expired) RETURN_IF_ERROR(RemoveStore(*writer, store));
     }
     RETURN_IF_ERROR(FinishReembeddings(std::nullopt));
-    for (bool more = orphans; more;) {
+    for (bool more = work.orphans; more;) {
       const Database::Writer writer = database_->Write();
       ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
       Removal removal;
@@ -446,7 +421,7 @@ class LibraryOnDisk final : public Library {
       FinishRemoval(removal);
     }
     RETURN_IF_ERROR(RemoveBlobs());
-    for (const int64_t store : dirty) RETURN_IF_ERROR(MergeTerms(store));
+    for (const int64_t store : work.stores) RETURN_IF_ERROR(MergeTerms(store));
     return GiveBackSpace();
   }
 
@@ -463,7 +438,7 @@ class LibraryOnDisk final : public Library {
   // In steps, between which others write.
   absl::Status MergeTerms(int64_t store) {
     bool more = true;
-    for (bool first = true; more && !ending(); first = false) {
+    for (bool first = true; more && !maintenance_.ending(); first = false) {
       const Database::Writer writer = database_->Write();
       Statement q(*writer, "SELECT 1 FROM stores WHERE row = ?1", store);
       if (!q.Step()) return q.status();
@@ -473,7 +448,7 @@ class LibraryOnDisk final : public Library {
   }
 
   absl::Status GiveBackSpace() {
-    while (!ending()) {
+    while (!maintenance_.ending()) {
       const Database::Writer writer = database_->Write();
       int64_t free_pages = 0;
       {
@@ -486,13 +461,8 @@ class LibraryOnDisk final : public Library {
     }
     const Database::Writer writer = database_->Write();
     ASSIGN_OR_RETURN(const bool cut, writer->Checkpoint());
-    if (!cut) NeedMaintenance(0, false);  // a search is still in an older state: soon once more
+    if (!cut) maintenance_.Need({});  // a search is still in an older state: soon once more
     return absl::OkStatus();
-  }
-
-  bool ending() {
-    const std::lock_guard lock(maintenance_mutex_);
-    return ending_;
   }
 
   absl::StatusOr<std::vector<StoreRow>> StoresOf(const SearchQuery& query) {
@@ -530,36 +500,6 @@ class LibraryOnDisk final : public Library {
     }
   }
 
-  // `store`: one that something was deleted from; 0: none. `orphans`: contents may be without a document.
-  void NeedMaintenance(int64_t store, bool orphans) {
-    {
-      const std::lock_guard lock(maintenance_mutex_);
-      if (store != 0) dirty_stores_.insert(store);
-      orphans_ = orphans_ || orphans;
-      maintain_soon_ = true;
-    }
-    maintenance_wake_.notify_all();
-  }
-
-  void MaintainNowAndThen() {
-    while (true) {
-      {
-        std::unique_lock lock(maintenance_mutex_);
-        maintenance_wake_.wait_for(lock, absl::ToChronoMilliseconds(kMaintenanceEvery),
-                                   [&] { return ending_ || maintain_soon_; });
-        // Deletions come in groups: one round for all of them.
-        if (!ending_) {
-          maintenance_wake_.wait_for(lock, absl::ToChronoMilliseconds(absl::Milliseconds(500)),
-                                     [&] { return ending_; });
-        }
-        if (ending_) return;
-        maintain_soon_ = false;
-      }
-      // What fails now is tried again with the next round; the disk space waits.
-      Maintain().IgnoreError();
-    }
-  }
-
   const LibraryOptions options_;
   const std::vector<Embedder*> embedders_;
   const UniqueFd lock_;
@@ -568,14 +508,8 @@ class LibraryOnDisk final : public Library {
   IndexRegistry indexes_;
   Searcher searcher_;
   absl::flat_hash_set<std::string> blobs_to_remove_;  // sha256; with the writer held
-  std::mutex maintenance_mutex_;
-  std::condition_variable maintenance_wake_;
-  bool ending_ = false;
-  bool maintain_soon_ = false;
-  bool orphans_ = false;  // there may be contents without a document
-  absl::flat_hash_set<int64_t> dirty_stores_;
   std::unique_ptr<Ingest> ingest_;
-  std::thread maintenance_;
+  Maintenance maintenance_{[this](const MaintenanceWork& work) { return Tidy(work); }};
 };
 
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& directory) {

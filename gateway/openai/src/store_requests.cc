@@ -97,8 +97,8 @@ Filter ReadFilter(const Json& value, const std::string& path, int depth, absl::S
       filter.values.push_back(*std::move(scalar));
     }
   }
-  for (const AttributeValue& value : filter.values) {
-    const auto* const text = std::get_if<std::string>(&value);
+  for (const AttributeValue& one : filter.values) {
+    const auto* const text = std::get_if<std::string>(&one);
     if (text == nullptr || LengthOf(*text) <= kAttributeTextMax) continue;
     reader.Fail(ErrorKind::kStringTooLong, reader.PathOf("value"),
                 {absl::StrCat(kAttributeTextMax), absl::StrCat(LengthOf(*text))});

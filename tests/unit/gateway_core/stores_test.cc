@@ -31,7 +31,7 @@ const ProjectId kProject("p");
 
 class SettableClock final : public Clock {
  public:
-  absl::Time Now() override { return absl::Now() + absl::Milliseconds(ahead_ms); }
+  absl::Time Now() override { return absl::Now() + absl::Milliseconds(ahead_ms.load()); }
   std::atomic<int64_t> ahead_ms = 0;
 };
 

@@ -26,9 +26,8 @@ using carrel::testing::FileFaultsHit;
 using carrel::testing::FileOperation;
 using carrel::testing::FileOperationsCounted;
 using carrel::testing::SetFileFault;
-using testing::AllOf;
-using testing::AnyOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 uint64_t Stride(uint64_t usual) { return std::getenv("CARREL_FAULTS_ALL") != nullptr ? 1 : usual; }
 
@@ -38,7 +37,10 @@ std::string TextOf(const std::string& id) {
 
 class FaultsTest : public LibraryFixture {
  protected:
-  ~FaultsTest() override { ClearFileFault(); }
+  ~FaultsTest() override {
+    ClearFileFault();
+    library_.reset();
+  }
 
   // Calls of every kind, in order; each is named, and what is acknowledged is told.
   void Script(const std::function<bool(const std::string& step, const absl::Status& status)>& told) {

@@ -18,10 +18,10 @@ namespace carrel::retrieval {
 
 inline constexpr char kOwner[] = "project-a";
 
-class LibraryFixture : public testing::Test {
+class LibraryFixture : public ::testing::Test {
  protected:
   LibraryFixture() {
-    std::string path = testing::TempDir() + "/library-XXXXXX";
+    std::string path = ::testing::TempDir() + "/library-XXXXXX";
     directory_ = ::mkdtemp(path.data());
   }
   ~LibraryFixture() override {

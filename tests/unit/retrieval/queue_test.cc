@@ -113,6 +113,7 @@ TEST_F(QueueTest, ALongDocumentGivesWayWhileItIsEmbedded) {
   EXPECT_EQ(Wait("s", "short")->status, DocumentStatus::kCompleted);
   const absl::StatusOr<DocumentInfo> done = Wait("s", "long");
   EXPECT_EQ(done->status, DocumentStatus::kCompleted);
+  library_.reset();
   const std::lock_guard lock(mutex);
   const auto place = std::find(order.begin(), order.end(), "The short one is here.");
   ASSERT_NE(place, order.end());

@@ -203,6 +203,7 @@ TEST_F(ReembeddingTest, EverySearchMeanwhileIsWhole) {
   }
   over = true;
   searches.join();
+  library_.reset();
 }
 
 }  // namespace
