@@ -27,6 +27,16 @@ size_t PrefixBytes(std::string_view utf8, uint32_t n) {
   return i;
 }
 
+// All that was made of the bytes.
+absl::Status DeleteText(Connection& db, int64_t content) {
+  RETURN_IF_ERROR(
+      RunSql(db, "DELETE FROM sub_terms WHERE row IN (SELECT row FROM sub_passages WHERE content = ?1)", content));
+  for (const char* table : {"sub_passages", "passages", "pages", "texts"}) {
+    RETURN_IF_ERROR(RunSql(db, absl::StrCat("DELETE FROM ", table, " WHERE content = ?1"), content));
+  }
+  return absl::OkStatus();
+}
+
 // Both give the bytes that were stored.
 absl::StatusOr<uint64_t> StoreTextAndPages(Connection& db, int64_t content, const ExtractedDocument& document) {
   uint64_t bytes = 0;
@@ -98,12 +108,17 @@ absl::StatusOr<int64_t> InsertContent(Connection& db, const ContentKey& key, uin
 }
 
 absl::Status RequeueContent(Connection& db, int64_t content, int64_t now_ms) {
+  RETURN_IF_ERROR(DeleteText(db, content));
   return RunSql(db, "UPDATE contents SET state = 0, attempts = 0, next_try_ms = ?2 WHERE row = ?1", content, now_ms);
 }
 
 absl::Status FailContent(Connection& db, int64_t content, Verdict verdict, const std::string& message) {
-  return RunSql(db, "UPDATE contents SET state = 3, verdict = ?2, message = ?3 WHERE row = ?1", content,
-                static_cast<int>(verdict), message);
+  RETURN_IF_ERROR(DeleteText(db, content));
+  return RunSql(
+      db,
+      "UPDATE contents SET state = 3, verdict = ?2, message = ?3, characters = 0, passages = 0, stored_bytes = "
+      "0 WHERE row = ?1",
+      content, static_cast<int>(verdict), message);
 }
 
 absl::Status StoreExtraction(Connection& db, int64_t content, const Extraction& extraction, const Chunks& chunks,
@@ -299,6 +314,8 @@ absl::Status IndexContent(Connection& db, int64_t store, int64_t content) {
 absl::Status UnindexContent(Connection& db, int64_t store, int64_t content) {
   RETURN_IF_ERROR(RunSql(db, "DELETE FROM indexed WHERE store = ?1 AND content = ?2", store, content));
   if (db.changed_rows() == 0) return absl::OkStatus();
+  // Its words stay in the index until that is rewritten, which a process that ends now must leave to the next.
+  RETURN_IF_ERROR(RunSql(db, "UPDATE stores SET unmerged = unmerged + 1 WHERE row = ?1", store));
   // With external content, what is removed must be named with its old values.
   const std::string table = TermTable(store);
   return RunSql(
@@ -306,6 +323,18 @@ absl::Status UnindexContent(Connection& db, int64_t store, int64_t content) {
       absl::StrCat("INSERT INTO ", table, "(", table, ", rowid, heading, body) SELECT 'delete', t.row, t.heading, ",
                    "t.body FROM sub_terms t JOIN sub_passages p ON p.row = t.row WHERE p.content = ?1"),
       content);
+}
+
+absl::StatusOr<std::vector<UnmergedStore>> UnmergedStores(Connection& db) {
+  std::vector<UnmergedStore> out;
+  Statement q(db, "SELECT row, unmerged FROM stores WHERE unmerged > 0");
+  while (q.Step()) out.push_back({.store = q.Int(0), .removals = q.Int(1)});
+  if (!q.ok()) return q.status();
+  return out;
+}
+
+absl::Status SetMerged(Connection& db, const UnmergedStore& store) {
+  return RunSql(db, "UPDATE stores SET unmerged = unmerged - ?2 WHERE row = ?1", store.store, store.removals);
 }
 
 absl::StatusOr<bool> IsIndexed(Connection& db, int64_t store, int64_t content) {
@@ -360,11 +389,7 @@ absl::StatusOr<std::string> PurgeContent(Connection& db, int64_t content) {
     if (q.Step()) sha256 = q.Text(0);
     if (!q.ok()) return q.status();
   }
-  RETURN_IF_ERROR(
-      RunSql(db, "DELETE FROM sub_terms WHERE row IN (SELECT row FROM sub_passages WHERE content = ?1)", content));
-  for (const char* table : {"sub_passages", "passages", "pages", "texts"}) {
-    RETURN_IF_ERROR(RunSql(db, absl::StrCat("DELETE FROM ", table, " WHERE content = ?1"), content));
-  }
+  RETURN_IF_ERROR(DeleteText(db, content));
   RETURN_IF_ERROR(RunSql(db, "DELETE FROM contents WHERE row = ?1", content));
   Statement q(db, "SELECT 1 FROM contents WHERE sha256 = ?1 LIMIT 1", sha256);
   if (q.Step()) sha256.clear();

@@ -50,6 +50,7 @@ struct ContentRow {
                                                     int64_t now_ms);
 // Back into the queue, as if it had just been added.
 [[nodiscard]] absl::Status RequeueContent(Connection& db, int64_t content, int64_t now_ms);
+// What was made of the bytes so far goes.
 [[nodiscard]] absl::Status FailContent(Connection& db, int64_t content, Verdict verdict, const std::string& message);
 
 // What one sub-passage has in the index beside its span.
@@ -109,6 +110,14 @@ struct EmbeddingCounts {
 [[nodiscard]] absl::Status IndexContent(Connection& db, int64_t store, int64_t content);
 [[nodiscard]] absl::Status UnindexContent(Connection& db, int64_t store, int64_t content);
 [[nodiscard]] absl::StatusOr<bool> IsIndexed(Connection& db, int64_t store, int64_t content);
+// Stores from whose keyword index something was taken out since it was last rewritten; its words are still in there.
+struct UnmergedStore {
+  int64_t store = 0;
+  int64_t removals = 0;
+};
+[[nodiscard]] absl::StatusOr<std::vector<UnmergedStore>> UnmergedStores(Connection& db);
+// It was rewritten since; what was taken out meanwhile is for another time.
+[[nodiscard]] absl::Status SetMerged(Connection& db, const UnmergedStore& store);
 // One step of rewriting the index without what was deleted, some milliseconds; `first`: the first of them. False: it is
 // done.
 [[nodiscard]] absl::StatusOr<bool> MergeTermIndex(Connection& db, int64_t store, bool first);

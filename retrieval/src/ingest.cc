@@ -160,10 +160,13 @@ void Ingest::Work(const std::stop_token& stop) {
 absl::StatusOr<std::optional<Ingest::Job>> Ingest::PickJob(Connection& db, const RowSet& taken, const RowSet& slow,
                                                            bool large_allowed) {
   Statement q(db,
-              "SELECT CASE WHEN d.content = c.row THEN d.store ELSE -d.store END AS turn, c.row, min(c.next_try_ms) "
-              "FROM contents c JOIN documents d ON d.content = c.row OR d.next_content = c.row WHERE c.state < 2 AND "
-              "c.next_try_ms <= ?1 AND NOT carrel_in(c.row, ?2) AND (?3 OR c.state = 1 OR (c.size_bytes <= ?4 AND NOT "
-              "carrel_in(c.row, ?5))) GROUP BY turn",
+              "WITH due AS (SELECT row, next_try_ms FROM contents WHERE state < 2 AND next_try_ms <= ?1 AND NOT "
+              "carrel_in(row, ?2) AND (?3 OR state = 1 OR (size_bytes <= ?4 AND NOT carrel_in(row, ?5)))) "
+              "SELECT turn, row, min(next_try_ms) FROM ("
+              "SELECT d.store AS turn, due.row, due.next_try_ms FROM due JOIN documents d ON d.content = due.row "
+              "UNION ALL "
+              "SELECT -d.store, due.row, due.next_try_ms FROM due JOIN documents d ON d.next_content = due.row) "
+              "GROUP BY turn",
               options_.now_ms(), &taken, static_cast<int64_t>(large_allowed), kLargeBytes, &slow);
   std::optional<Job> best;
   uint64_t best_turn = std::numeric_limits<uint64_t>::max();
@@ -421,7 +424,9 @@ absl::Status Ingest::FinishStep(const Job& job) {
 
 absl::StatusOr<Ingest::Step> Ingest::Fail(const Job& job, Verdict verdict, const std::string& message) {
   const Database::Writer writer = database_.Write();
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
   RETURN_IF_ERROR(FailContent(*writer, job.content, verdict, message));
+  RETURN_IF_ERROR(transaction.Commit());
   return Step::kFailed;
 }
 
@@ -440,18 +445,18 @@ absl::StatusOr<Ingest::Step> Ingest::Postpone(const Job& job, const absl::Status
   }
   const int64_t shift = std::clamp<int64_t>(job.attempts - 1, 0, 10);
   NextTry(job, lasts ? std::min<int64_t>(job.attempts, 10) : job.attempts,
-          std::min(kBackoffMillisMax, kBackoffMillis << shift), std::string(why.message()));
+          std::min(kBackoffMillisMax, kBackoffMillis << shift));
   return Step::kGivesWay;
 }
 
 // At the end of its store's line, and as if it had not been begun.
-void Ingest::GiveWay(const Job& job) { NextTry(job, job.attempts - 1, 0, ""); }
+void Ingest::GiveWay(const Job& job) { NextTry(job, job.attempts - 1, 0); }
 
-void Ingest::NextTry(const Job& job, int64_t attempts, int64_t delay_ms, const std::string& why) {
+void Ingest::NextTry(const Job& job, int64_t attempts, int64_t delay_ms) {
   const int64_t next_try_ms = options_.now_ms() + delay_ms;
   const Database::Writer writer = database_.Write();
-  if (RunSql(*writer, "UPDATE contents SET next_try_ms = ?2, attempts = ?3, message = ?4 WHERE row = ?1", job.content,
-             next_try_ms, attempts, why)
+  if (RunSql(*writer, "UPDATE contents SET next_try_ms = ?2, attempts = ?3 WHERE row = ?1", job.content, next_try_ms,
+             attempts)
           .ok()) {
     return;
   }

@@ -101,7 +101,7 @@ class Ingest final {
   [[nodiscard]] absl::StatusOr<Step> Fail(const Job& job, Verdict verdict, const std::string& message);
   [[nodiscard]] absl::StatusOr<Step> Postpone(const Job& job, const absl::Status& why);
   void GiveWay(const Job& job);
-  void NextTry(const Job& job, int64_t attempts, int64_t delay_ms, const std::string& why);
+  void NextTry(const Job& job, int64_t attempts, int64_t delay_ms);
   void SetProgress(int64_t content, const DocumentProgress& progress);
 
   const IngestOptions options_;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
@@ -138,8 +139,7 @@ class LibraryOnDisk final : public Library {
     }
     RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, Now()));
     ASSIGN_OR_RETURN(StoreInfo info, ReadStore(*writer, store.row));
-    RETURN_IF_ERROR(transaction.Commit());
-    if (switched) indexes_.StoreRemoved(store.row);  // its vectors are another model's
+    RETURN_IF_ERROR(switched ? CommitSwitch(transaction, store.row) : transaction.Commit());
     if (change.model) {
       maintenance_.Need({.orphans = true});
       ingest_->Wake();
@@ -273,7 +273,7 @@ class LibraryOnDisk final : public Library {
     RETURN_IF_ERROR(transaction.Commit());
     indexes_.DocumentRemoved(store.row, document->row);
     FinishRemoval(removal);
-    maintenance_.Need({.stores = {store.row}});
+    maintenance_.Need({});
     return true;
   }
 
@@ -306,15 +306,13 @@ class LibraryOnDisk final : public Library {
 
   absl::StatusOr<SearchAnswer> Search(const SearchQuery& query) override {
     for (int searches = 1;; ++searches) {
+      const uint64_t before = switches_;
       ASSIGN_OR_RETURN(const std::vector<StoreRow> stores, StoresOf(query));
       if (searches == 1) Touch(stores);
       absl::StatusOr<SearchAnswer> answer = searcher_.Search(query, stores);
       // A store that changed its model meanwhile may have been asked with the one's question in the other's vectors.
-      if (searches == kSearchesMax) return answer;
-      ASSIGN_OR_RETURN(const std::vector<StoreRow> now, StoresOf(query));
-      const bool same = std::equal(stores.begin(), stores.end(), now.begin(), now.end(),
-                                   [](const StoreRow& a, const StoreRow& b) { return a.model == b.model; });
-      if (same) return answer;
+      if (searches == kSearchesMax || (before % 2 == 0 && switches_ == before)) return answer;
+      const Database::Writer until_it_is_done = database_->Write();
     }
   }
 
@@ -397,11 +395,19 @@ class LibraryOnDisk final : public Library {
       ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
       ASSIGN_OR_RETURN(const bool switched, FinishReembedding(*writer, store));
       if (!switched) continue;
-      RETURN_IF_ERROR(transaction.Commit());
-      indexes_.StoreRemoved(store);  // its vectors are another model's
+      RETURN_IF_ERROR(CommitSwitch(transaction, store));
       maintenance_.Need({.orphans = true});
     }
     return absl::OkStatus();
+  }
+
+  // The store has another model from here on, and another index in memory.
+  absl::Status CommitSwitch(Transaction& transaction, int64_t store) {
+    ++switches_;
+    absl::Status status = transaction.Commit();
+    if (status.ok()) indexes_.StoreRemoved(store);
+    ++switches_;
+    return status;
   }
 
   // Expired stores, stores that come to their next model, what no document names, the space that all of them had.
@@ -421,7 +427,7 @@ class LibraryOnDisk final : public Library {
       FinishRemoval(removal);
     }
     RETURN_IF_ERROR(RemoveBlobs());
-    for (const int64_t store : work.stores) RETURN_IF_ERROR(MergeTerms(store));
+    RETURN_IF_ERROR(MergeTerms());
     return GiveBackSpace();
   }
 
@@ -436,13 +442,26 @@ class LibraryOnDisk final : public Library {
   }
 
   // In steps, between which others write.
-  absl::Status MergeTerms(int64_t store) {
-    bool more = true;
-    for (bool first = true; more && !maintenance_.ending(); first = false) {
-      const Database::Writer writer = database_->Write();
-      Statement q(*writer, "SELECT 1 FROM stores WHERE row = ?1", store);
-      if (!q.Step()) return q.status();
-      ASSIGN_OR_RETURN(more, MergeTermIndex(*writer, store, first));
+  absl::Status MergeTerms() {
+    std::vector<UnmergedStore> stores;
+    {
+      ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+      ASSIGN_OR_RETURN(stores, UnmergedStores(*db));
+    }
+    for (const UnmergedStore& store : stores) {
+      bool more = true;
+      for (bool first = true; more; first = false) {
+        if (maintenance_.ending()) return absl::OkStatus();
+        const Database::Writer writer = database_->Write();
+        {
+          Statement q(*writer, "SELECT 1 FROM stores WHERE row = ?1", store.store);
+          more = q.Step();
+          if (!q.ok()) return q.status();
+        }
+        if (!more) break;  // deleted meanwhile
+        ASSIGN_OR_RETURN(more, MergeTermIndex(*writer, store.store, first));
+        if (!more) RETURN_IF_ERROR(SetMerged(*writer, store));
+      }
     }
     return absl::OkStatus();
   }
@@ -507,6 +526,7 @@ class LibraryOnDisk final : public Library {
   Blobs blobs_;
   IndexRegistry indexes_;
   Searcher searcher_;
+  std::atomic<uint64_t> switches_ = 0;                // of models, begun and done; odd while one is being committed
   absl::flat_hash_set<std::string> blobs_to_remove_;  // sha256; with the writer held
   std::unique_ptr<Ingest> ingest_;
   Maintenance maintenance_{[this](const MaintenanceWork& work) { return Tidy(work); }};

@@ -29,7 +29,6 @@ void Maintenance::End() {
 void Maintenance::Need(const MaintenanceWork& work) {
   {
     const std::lock_guard lock(mutex_);
-    due_.stores.insert(work.stores.begin(), work.stores.end());
     due_.orphans = due_.orphans || work.orphans;
     soon_ = true;
   }
@@ -45,7 +44,6 @@ absl::Status Maintenance::RunNow() {
   absl::Status status = round_(work);
   if (!status.ok()) {
     const std::lock_guard lock(mutex_);
-    due_.stores.insert(work.stores.begin(), work.stores.end());
     due_.orphans = due_.orphans || work.orphans;
   }
   return status;

@@ -2,19 +2,18 @@
 #pragma once
 
 #include <condition_variable>
-#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 
 namespace carrel::retrieval {
 
+// What is to be done that the records do not say.
 struct MaintenanceWork {
-  absl::flat_hash_set<int64_t> stores;  // that something was deleted from
-  bool orphans = false;                 // contents may be without a document
+  bool orphans = false;  // contents may be without a document
 };
 
 // Thread-safe. Rounds may overlap with one that somebody runs himself.

@@ -54,9 +54,13 @@ CREATE INDEX sub_passages_by_content ON sub_passages(content);
 CREATE INDEX sub_passages_by_passage ON sub_passages(passage);
 CREATE TABLE sub_terms(row INTEGER PRIMARY KEY, heading TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 )sql",
-                                                    // A store on its way to another model (reembed.h).
+                                                    // A store on its way to another model (reembedding.h); and how
+                                                    // often something was taken out of its keyword index since that was
+                                                    // last rewritten.
                                                     R"sql(
 ALTER TABLE stores ADD COLUMN next_model TEXT NOT NULL DEFAULT '';
+ALTER TABLE stores ADD COLUMN unmerged INTEGER NOT NULL DEFAULT 0;
+UPDATE stores SET unmerged = 1;
 ALTER TABLE documents ADD COLUMN next_content INTEGER REFERENCES contents(row);
 CREATE INDEX documents_by_next_content ON documents(next_content, store) WHERE next_content IS NOT NULL;
 )sql"};

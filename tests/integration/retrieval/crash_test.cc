@@ -412,6 +412,16 @@ std::set<std::string> WordsOnDisk(const std::string& directory, const std::set<s
   return found;
 }
 
+std::set<std::string> Deleted(const std::vector<std::unique_ptr<Worker>>& workers) {
+  std::set<std::string> words;
+  for (const auto& worker : workers) {
+    for (const Known& document : worker->documents()) {
+      if (!document.live()) words.insert(document.word);
+    }
+  }
+  return words;
+}
+
 FileFault RandomFault(Dice& dice) {
   switch (Throw(dice, 4)) {
     case 0:
@@ -478,18 +488,19 @@ int Run(const std::string& self, uint64_t kills, uint64_t seed) {
       if (!found || found->model() != model) Die(absl::StrCat(store, " did not come to the model ", model));
     }
     if (all) {
-      absl::SleepFor(absl::Seconds(3));  // a round of maintenance
+      // The words of what was deleted go with a round of maintenance.
+      const std::set<std::string> deleted = Deleted(workers);
+      for (const absl::Time end = absl::Now() + kPatience;
+           absl::Now() < end && !WordsOnDisk(directory, deleted).empty();) {
+        absl::SleepFor(absl::Seconds(1));
+      }
       if (const int status = server.Terminate(); status != 0) Die(absl::StrCat("it does not end well: ", status));
     }
   }
-  std::set<std::string> deleted;
-  uint64_t live = 0;
-  for (auto& worker : workers) {
-    for (const Known& document : worker->documents()) {
-      if (!document.live()) deleted.insert(document.word);
-      live += document.live();
-    }
-  }
+  const std::set<std::string> deleted = Deleted(workers);
+  size_t live = 0;
+  for (auto& worker : workers) live += worker->documents().size();
+  live -= deleted.size();
   for (const std::string& word : WordsOnDisk(directory, deleted)) Die(absl::StrCat("still on the disk: ", word));
   std::printf(
       "%llu kills: %llu by time, %llu at a file operation, %llu at the start; %llu documents live, %llu deleted, "

@@ -35,7 +35,7 @@ class ReembeddingTest : public LibraryFixture {
 };
 
 TEST_F(ReembeddingTest, TheOldVectorsServeUntilTheNewAreWhole) {
-  ASSERT_TRUE(TryOpen({&embedder_, &other_}).ok());
+  ASSERT_TRUE(TryOpen({&embedder_, &other_}, {.ingest_workers = 4}).ok());
   ASSERT_TRUE(MakeStore("s").ok());
   ASSERT_TRUE(MakeStore("twin").ok());
   ASSERT_TRUE(AddAndWait("s", "a", "the pump needs oil").ok());
@@ -65,7 +65,8 @@ TEST_F(ReembeddingTest, TheOldVectorsServeUntilTheNewAreWhole) {
 
   go_on.set_value();
   AwaitModel("s", "other");
-  EXPECT_EQ(extractor_.calls(), read + 1) << "only the new document was read";
+  // The new one, for one model or for both at once.
+  EXPECT_LE(extractor_.calls(), read + 2) << "what had been read was read again";
   EXPECT_EQ(Found("s", "a", "pump oil"), (Legs{true, true}));
   EXPECT_EQ(Found("s", "d", "belt"), (Legs{true, true}));
   EXPECT_EQ(Found("s", "b", "lamp bulb"), Legs{});
