@@ -375,13 +375,13 @@ absl::StatusOr<Ingest::Step> Ingest::EmbedStep(const Job& job, Embedder& embedde
       }
     }
     if (subs.empty()) return Step::kFinished;
-    // Eight at a time, so that a deletion, and another document, need not wait long.
+    // A batch at a time, so that a deletion, and another document, need not wait long.
     std::vector<Embedding> vectors;
-    for (size_t begin = 0; begin < texts.size(); begin += 8) {
+    for (size_t begin = 0; begin < texts.size(); begin += embedder.batch()) {
       if (stop.stop_requested()) return absl::CancelledError("stopped");
       const std::vector<std::string_view> views(
           texts.begin() + static_cast<ptrdiff_t>(begin),
-          texts.begin() + static_cast<ptrdiff_t>(std::min(begin + 8, texts.size())));
+          texts.begin() + static_cast<ptrdiff_t>(std::min<size_t>(begin + embedder.batch(), texts.size())));
       ASSIGN_OR_RETURN(std::vector<Embedding> batch, embedder.Embed(views, TextRole::kPassage));
       std::move(batch.begin(), batch.end(), std::back_inserter(vectors));
       progress.embedded = std::min(progress.to_embed, progress.embedded + static_cast<uint32_t>(views.size()));

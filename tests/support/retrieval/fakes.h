@@ -26,6 +26,7 @@ class FakeEmbedder final : public Embedder {
   const std::string& licence() const override { return licence_; }
   uint32_t dimensions() const override { return dimensions_; }
   uint32_t window_tokens() const override { return 64; }
+  uint32_t batch() const override { return 8; }
   size_t CountTokens(std::string_view utf8) const override { return Terms(utf8).size(); }
   absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {
     std::function<void(std::span<const std::string_view>)> before;
