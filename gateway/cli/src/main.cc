@@ -73,6 +73,7 @@ struct StoreCommands {
   CLI::App* show;
   CLI::App* add;
   CLI::App* rm;
+  CLI::App* reembed;
   CLI::App* remove;
 };
 
@@ -95,6 +96,14 @@ StoreCommands AddStore(CLI::App& app, Options& options) {
   commands.rm = add("remove", "Remove documents", true);
   commands.rm->alias("rm");
   commands.rm->add_option("documents", options.store.documents, "Their ids or file names")->required();
+  commands.reembed = add("reembed",
+                         "Embed a store anew with another model, from its stored text; it answers with the one it has "
+                         "until all is done. May be repeated; the model that it has calls it off",
+                         true);
+  commands.reembed
+      ->add_option("--model", options.store.model, "An embedding model of the server, by name or alias, such as fast")
+      ->required();
+  commands.reembed->add_flag("--no-wait", options.store.no_wait, "Do not wait until it is done");
   commands.remove = add("delete", "Delete a store and all that is in it", true);
   return commands;
 }
@@ -262,6 +271,7 @@ ExitCode DispatchStore(const StoreCommands& store, const Options& options, Conso
   if (store.show->parsed()) return StoreShow(options.common, options.store, console);
   if (store.add->parsed()) return StoreAdd(options.common, options.store, console);
   if (store.rm->parsed()) return StoreRemove(options.common, options.store, console);
+  if (store.reembed->parsed()) return StoreReembed(options.common, options.store, console);
   return StoreDelete(options.common, options.store, console);
 }
 

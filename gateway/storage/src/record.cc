@@ -197,7 +197,7 @@ template <typename V>
 void Fields(V& v, VectorStore& o) {
   v("id", o.id), v("project", o.project), v("created_at", o.created_at), v("last_active_at", o.last_active_at);
   v("name", o.name), v("description", o.description), v("expires_after_days", o.expires_after_days);
-  v("metadata", o.metadata), v("chunking", o.chunking), v("expired", o.expired);
+  v("metadata", o.metadata), v("chunking", o.chunking), v("expired", o.expired), v("purged", o.purged);
 }
 template <typename V>
 void Fields(V& v, StoreFileError& o) {
