@@ -334,6 +334,18 @@ absl::StatusOr<int64_t> FirstPageEndingAt(Connection& db, int64_t content, uint3
   return low;
 }
 
+// Margins stand behind all bodies, and no column tells where: seldom asked for, so every page is looked at.
+absl::StatusOr<std::vector<Page>> ReadPagesOfMargins(Connection& db, int64_t content, Span span) {
+  std::vector<Page> out;
+  Statement q(db, "SELECT data FROM pages WHERE content = ?1 ORDER BY ordinal", content);
+  while (q.Step()) {
+    ASSIGN_OR_RETURN(Page page, DecodePage(q.Bytes(0)));
+    if (page.margin.Intersects(span)) out.push_back(std::move(page));
+  }
+  if (!q.ok()) return q.status();
+  return out;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Page>> ReadPages(Connection& db, int64_t content, Span span) {
@@ -346,8 +358,23 @@ absl::StatusOr<std::vector<Page>> ReadPages(Connection& db, int64_t content, Spa
     out.push_back(std::move(page));
   }
   if (!q.ok()) return q.status();
+  if (out.empty()) {
+    ASSIGN_OR_RETURN(out, ReadPagesOfMargins(db, content, span));
+  }
   if (out.empty()) return absl::DataLossError("the page of a passage is missing");
   return out;
+}
+
+absl::StatusOr<std::optional<Page>> ReadPage(Connection& db, int64_t content, uint32_t number) {
+  // Pages that could not be read are left out: a page's number is never below its place.
+  Statement q(db, "SELECT data FROM pages WHERE content = ?1 AND ordinal < ?2 ORDER BY ordinal DESC", content, number);
+  while (q.Step()) {
+    ASSIGN_OR_RETURN(Page page, DecodePage(q.Bytes(0)));
+    if (page.number == number) return page;
+    if (page.number < number) return std::nullopt;
+  }
+  if (!q.ok()) return q.status();
+  return std::nullopt;
 }
 
 absl::Status CreateTermIndex(Connection& db, int64_t store) {

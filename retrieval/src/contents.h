@@ -22,7 +22,7 @@
 namespace carrel::retrieval {
 
 // Counts up when extraction, passages or terms change so that old contents should be read again.
-inline constexpr int64_t kPipelineVersion = 1;
+inline constexpr int64_t kPipelineVersion = 2;
 
 // What makes two documents one content.
 struct ContentKey {
@@ -40,7 +40,8 @@ struct ContentRow {
 
 // Verdicts that another try may change.
 [[nodiscard]] inline bool WorthAnotherTry(std::optional<Verdict> verdict) {
-  return verdict == Verdict::kInternal || verdict == Verdict::kCrashed || verdict == Verdict::kLimit;
+  return verdict == Verdict::kInternal || verdict == Verdict::kCrashed || verdict == Verdict::kLimit ||
+         verdict == Verdict::kNoText;  // character recognition may be there by now
 }
 
 // None: not there yet.
@@ -115,8 +116,10 @@ struct FoundSubPassage {
 // The stored pieces that touch `span`, cut to it, in order.
 [[nodiscard]] absl::Status ReadTextPieces(Connection& db, int64_t content, Span span,
                                           const std::function<bool(uint32_t begin, std::string_view utf8)>& sink);
-// The pages on which `span` (of the body) stands, in order.
+// The pages on which `span` stands, in order; of a span behind the body, those of its running heads.
 [[nodiscard]] absl::StatusOr<std::vector<Page>> ReadPages(Connection& db, int64_t content, Span span);
+// By its 1-based number; none: it was not read.
+[[nodiscard]] absl::StatusOr<std::optional<Page>> ReadPage(Connection& db, int64_t content, uint32_t number);
 
 // The keyword index of a store.
 [[nodiscard]] absl::Status CreateTermIndex(Connection& db, int64_t store);

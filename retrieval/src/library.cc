@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "blobs.h"
+#include "citation.h"
 #include "contents.h"
 #include "database.h"
 #include "index_registry.h"
@@ -279,7 +280,7 @@ class LibraryOnDisk final : public Library {
   }
 
   absl::Status ReadContent(const DocumentName& name, std::optional<Span> span, const TextSink& sink) override {
-    ASSIGN_OR_RETURN(const DocumentRow document, FindReadDocument(name));
+    ASSIGN_OR_RETURN(const DocumentRow document, FindReadDocumentNow(name));
     const auto size = static_cast<uint32_t>(document.info.characters);
     const Span wanted = span.value_or(Span{0, size});
     if (wanted.begin > wanted.end || wanted.end > size) {
@@ -303,6 +304,39 @@ class LibraryOnDisk final : public Library {
       }
     }
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<Citation> Cite(const DocumentName& name, Span span) override {
+    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+    ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::Begin(*db));
+    ASSIGN_OR_RETURN(const DocumentRow document, FindReadDocument(*db, name));
+    if (span.empty() || span.end > document.info.characters) {
+      return absl::OutOfRangeError(absl::StrCat("the text has ", document.info.characters, " characters"));
+    }
+    return MakeCitation(*db, document.content, span);
+  }
+
+  absl::StatusOr<OriginalPage> OpenPage(const DocumentName& name, uint32_t number) override {
+    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+    ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::Begin(*db));
+    ASSIGN_OR_RETURN(const DocumentRow document, FindReadDocument(*db, name));
+    ASSIGN_OR_RETURN(const std::optional<Page> page, ReadPage(*db, document.content, number));
+    if (!page) {
+      return absl::OutOfRangeError(absl::StrCat("the document has ", document.info.pages, " pages",
+                                                number >= 1 && number <= document.info.pages
+                                                    ? absl::StrCat(", of which page ", number, " could not be read")
+                                                    : ""));
+    }
+    if (page->width <= 0 || page->height <= 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          document.info.file_name, " has no layout that could be drawn: it is text; only pages of PDFs are"));
+    }
+    ASSIGN_OR_RETURN(UniqueFd bytes, blobs_.OpenRead(document.info.sha256));
+    return OriginalPage{.bytes = std::move(bytes),
+                        .label = page->label,
+                        .pages = document.info.pages,
+                        .width = page->width,
+                        .height = page->height};
   }
 
   absl::StatusOr<SearchAnswer> Search(const SearchQuery& query) override {
@@ -497,10 +531,15 @@ class LibraryOnDisk final : public Library {
     return stores;
   }
 
-  absl::StatusOr<DocumentRow> FindReadDocument(const DocumentName& name) {
+  absl::StatusOr<DocumentRow> FindReadDocumentNow(const DocumentName& name) {
     ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
-    ASSIGN_OR_RETURN(const StoreRow store, FindStore(*db, name.owner, name.store_id, Now()));
-    ASSIGN_OR_RETURN(DocumentRow document, FindDocument(*db, store.row, name.document_id));
+    return FindReadDocument(*db, name);
+  }
+
+  // FAILED_PRECONDITION: it has no text, or none yet.
+  absl::StatusOr<DocumentRow> FindReadDocument(Connection& db, const DocumentName& name) {
+    ASSIGN_OR_RETURN(const StoreRow store, FindStore(db, name.owner, name.store_id, Now()));
+    ASSIGN_OR_RETURN(DocumentRow document, FindDocument(db, store.row, name.document_id));
     if (document.state == ContentState::kQueued) {
       return absl::FailedPreconditionError("the document has not been read yet");
     }

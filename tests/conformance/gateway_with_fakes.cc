@@ -143,6 +143,17 @@ class FakeSearchTool final : public SearchTool {
     std::lock_guard lock(mutex_);
     return documents_[store.value][file.value].text;
   }
+  absl::StatusOr<Citation> Cite(const ProjectId&, const StoreId& store, const FileId& file,
+                                const TextSpan& span) override {
+    std::lock_guard lock(mutex_);
+    const std::string& text = documents_[store.value][file.value].text;
+    if (span.end > text.size()) return MakeError(ErrorKind::kInvalidRequest, "span", {"the text is shorter"});
+    return Citation{
+        .quote = text.substr(span.begin, span.end - span.begin), .span = span, .first_page = 1, .last_page = 1};
+  }
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
+    return MakeError(ErrorKind::kInvalidRequest, "", {"text has no layout that could be drawn"});
+  }
   absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
     std::lock_guard lock(mutex_);
     std::vector<SearchResult> results;

@@ -37,6 +37,7 @@ THIRD_PARTY = [
         (r"Boost::.*", "boost"),
         (r"ZLIB.*", "zlib"),
         (r"PkgConfig::POPPLER.*|poppler.*", "poppler"),
+        (r"PkgConfig::LIBPNG.*|png", "png"),
         (r"Python.*", "python"),
     ]
 ]
@@ -46,6 +47,7 @@ ONE_PLACE = {
     r"#include <faiss/": r"retrieval/.*vector_index.*\.cc",
     r"#include [<\"]openvino/": r"retrieval/.*embedder.*\.cc",
     r"#include [<\"]poppler": r"retrieval/extract/.*",
+    r"#include <png\.h>": r"(retrieval/extract/src/png_file|tests/support/png_pixels)\.cc",
     r"#include <seccomp\.h>": r"sandbox/src/seccomp.*\.cc",
 }
 

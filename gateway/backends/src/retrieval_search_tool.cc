@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "filter_message.h"
+#include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
 #include "rpc/status.h"
 
@@ -17,6 +18,7 @@ namespace pb = carrel::retrieval::v1;
 
 constexpr std::size_t kPieceBytes = 256 * 1024;
 constexpr int kHandOverFactor = 10;
+constexpr int kPictureFactor = 3;
 
 AttributeValue Read(const pb::AttributeValue& value) {
   switch (value.value_case()) {
@@ -39,7 +41,8 @@ Citation Read(const pb::Citation& from) {
                     .first_page = static_cast<int>(from.first_page()),
                     .last_page = static_cast<int>(from.last_page()),
                     .first_page_label = from.first_page_label(),
-                    .last_page_label = from.last_page_label()};
+                    .last_page_label = from.last_page_label(),
+                    .recognised = from.recognised()};
   for (const pb::Box& box : from.boxes()) {
     citation.boxes.push_back({.page = static_cast<int>(box.page()),
                               .x_min = box.x_min(),
@@ -114,6 +117,25 @@ StoreModel ModelOf(const pb::Store& store) {
                     .message = change.message()};
   }
   return model;
+}
+
+// What the service says of a request that cannot be met is for the client to read.
+absl::Status Shown(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument: {
+      const auto detail = rpc::DetailOf(status);
+      return MakeError(ErrorKind::kInvalidRequest, detail.has_value() ? detail->field() : "",
+                       {std::string(status.message())});
+    }
+    case absl::StatusCode::kFailedPrecondition:
+      return MakeError(ErrorKind::kInvalidRequest, "", {std::string(status.message())});
+    case absl::StatusCode::kNotFound:
+      return MakeError(ErrorKind::kInvalidRequest, "", {"The file has not been read yet."});
+    case absl::StatusCode::kResourceExhausted:
+      return MakeError(ErrorKind::kOverloaded, "", {std::string(status.message())});
+    default:
+      return status;
+  }
 }
 
 // One RPC with its deadline and its error.
@@ -251,6 +273,45 @@ class RetrievalSearchTool final : public SearchTool {
     while (reader->Read(&part)) text += part.text();
     GATEWAY_RETURN_IF_ERROR(call.Result(reader->Finish()));
     return text;
+  }
+
+  absl::StatusOr<Citation> Cite(const ProjectId& project, const StoreId& store, const FileId& file,
+                                const TextSpan& span) override {
+    Rpc call(options_.call_max);
+    pb::CiteRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    request.set_document_id(file.value);
+    request.mutable_span()->set_begin(span.begin);
+    request.mutable_span()->set_end(span.end);
+    pb::Citation reply;
+    const absl::Status status = call.Result(stub_->Cite(&call.context, request, &reply));
+    if (!status.ok()) return Shown(status);
+    return Read(reply);
+  }
+
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest& wanted) override {
+    Rpc call(options_.call_max * kPictureFactor);
+    pb::RenderPageRequest request;
+    request.set_owner(wanted.project.value);
+    request.set_store_id(wanted.store.value);
+    request.set_document_id(wanted.file.value);
+    request.set_page(static_cast<uint32_t>(wanted.page));
+    request.set_dpi(static_cast<uint32_t>(wanted.dpi));
+    if (wanted.span.has_value()) {
+      request.mutable_span()->set_begin(wanted.span->begin);
+      request.mutable_span()->set_end(wanted.span->end);
+    }
+    const auto reader = stub_->RenderPage(&call.context, request);
+    PagePicture picture;
+    pb::RenderPageResponse part;
+    while (reader->Read(&part)) {
+      if (part.has_header()) picture.page = static_cast<int>(part.header().page());
+      picture.png += part.data();
+    }
+    const absl::Status status = call.Result(reader->Finish());
+    if (!status.ok()) return Shown(status);
+    return picture;
   }
 
   absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {

@@ -152,29 +152,13 @@ absl::Status DeleteIfOurs(ApiClient& api, const Json& file) {
   return absl::IsNotFound(deleted.status()) ? absl::OkStatus() : deleted.status();
 }
 
-absl::StatusOr<Json> OneNamed(const std::vector<Json>& files, const std::string& wanted) {
-  std::vector<const Json*> named;
-  for (const Json& file : files) {
-    if (Text(file, "id") == wanted || Text(Below(file, "x_carrel"), "filename") == wanted ||
-        Text(Below(file, "attributes"), "path") == wanted) {
-      named.push_back(&file);
-    }
-  }
-  if (named.size() == 1) return *named.front();
-  if (named.empty()) return absl::NotFoundError(StrCat("there is no document ", SafeText(wanted, false), " in it"));
-  std::string all;
-  for (const Json* file : named) StrAppend(&all, all.empty() ? "" : ", ", Text(*file, "id"));
-  return absl::InvalidArgumentError(
-      StrCat(named.size(), " documents are named ", SafeText(wanted, false), ": say which by id: ", all));
-}
-
 absl::StatusOr<ExitCode> RemoveAll(ApiClient& api, const StoreOptions& options, Console& console) {
   const auto store = FindStore(api, options.store);
   if (!store.ok()) return store.status();
   const auto files = FilesOfStore(api, *store);
   if (!files.ok()) return files.status();
   for (const std::string& wanted : options.documents) {
-    const auto file = OneNamed(*files, wanted);
+    const auto file = FileNamed(*files, wanted);
     if (!file.ok()) return file.status();
     const std::string id = Text(*file, "id");
     const auto removed = api.Delete(StorePath(*store, StrCat("/files/", EncodeUrl(id))));

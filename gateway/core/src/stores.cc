@@ -224,6 +224,17 @@ absl::StatusOr<std::string> Stores::FileText(const ProjectId& project, const Sto
   return backing_.search.FileText(project, store, file);
 }
 
+absl::StatusOr<Citation> Stores::Cite(const ProjectId& project, const StoreId& store, const FileId& file,
+                                      const TextSpan& span) {
+  GATEWAY_RETURN_IF_ERROR(GetFile(project, store, file).status());
+  return backing_.search.Cite(project, store, file, span);
+}
+
+absl::StatusOr<PagePicture> Stores::RenderPage(const PictureRequest& request) {
+  GATEWAY_RETURN_IF_ERROR(GetFile(request.project, request.store, request.file).status());
+  return backing_.search.RenderPage(request);
+}
+
 absl::StatusOr<FileBatch> Stores::CreateBatch(const ProjectId& project, const StoreId& store,
                                               std::vector<NewStoreFile> files) {
   FileBatch batch{

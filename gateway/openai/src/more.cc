@@ -6,6 +6,8 @@ namespace {
 
 Json SpanOf(const TextSpan& span) { return {{"begin", span.begin}, {"end", span.end}}; }
 
+}  // namespace
+
 Json CitationOf(const Citation& citation) {
   Json boxes = Json::array();
   for (const PageBox& box : citation.boxes) {
@@ -18,10 +20,9 @@ Json CitationOf(const Citation& citation) {
           {"last_page", citation.last_page},
           {"first_page_label", citation.first_page_label},
           {"last_page_label", citation.last_page_label},
-          {"boxes", std::move(boxes)}};
+          {"boxes", std::move(boxes)},
+          {"recognised", citation.recognised}};
 }
-
-}  // namespace
 
 Json MoreOf(const SearchResult& result) {
   Json citations = Json::array();

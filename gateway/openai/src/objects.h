@@ -23,6 +23,7 @@ Json Of(const ResponseFormat& format);
 Json Of(const ToolChoice& choice);
 
 // more.cc: what stands in "x_carrel".
+Json CitationOf(const Citation& citation);
 Json MoreOf(const SearchResult& result);
 Json MoreOf(const Annotation& annotation);
 Json MoreOf(const VectorStoreFile& file);

@@ -71,6 +71,7 @@ template <typename V>
 void Fields(V& v, Citation& o) {
   v("quote", o.quote), v("span", o.span), v("first_page", o.first_page), v("last_page", o.last_page);
   v("first_page_label", o.first_page_label), v("last_page_label", o.last_page_label), v("boxes", o.boxes);
+  v("recognised", o.recognised);
 }
 template <typename V>
 void Fields(V& v, ScoreParts& o) {

@@ -23,6 +23,7 @@
 #include "retrieval/extraction.h"
 #include "retrieval/search.h"
 #include "retrieval/types.h"
+#include "sandbox/base/unique_fd.h"
 
 namespace carrel::retrieval {
 
@@ -55,6 +56,15 @@ class Upload {
   // RESOURCE_EXHAUSTED: the disk is full.
   [[nodiscard]] virtual absl::Status Write(std::string_view bytes) = 0;
   [[nodiscard]] virtual uint64_t size_bytes() const = 0;
+};
+
+// A page of a document as it was added.
+struct OriginalPage {
+  UniqueFd bytes;  // of the whole document, at their start
+  std::string label;
+  uint32_t pages = 0;  // of the document
+  float width = 0;     // points
+  float height = 0;
 };
 
 class Library {
@@ -93,6 +103,11 @@ class Library {
   using TextSink = std::function<bool(uint32_t begin, std::string_view utf8)>;
   [[nodiscard]] virtual absl::Status ReadContent(const DocumentName& name, std::optional<Span> span,
                                                  const TextSink& sink) = 0;
+
+  // `span` as a citation. FAILED_PRECONDITION and OUT_OF_RANGE as above; an empty span is OUT_OF_RANGE.
+  [[nodiscard]] virtual absl::StatusOr<Citation> Cite(const DocumentName& name, Span span) = 0;
+  // FAILED_PRECONDITION: it has not been read, or has no layout; OUT_OF_RANGE: it does not have this page.
+  [[nodiscard]] virtual absl::StatusOr<OriginalPage> OpenPage(const DocumentName& name, uint32_t number) = 0;
 
   [[nodiscard]] virtual absl::StatusOr<SearchAnswer> Search(const SearchQuery& query) = 0;
 

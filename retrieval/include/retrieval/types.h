@@ -105,7 +105,7 @@ struct DocumentInfo {
   std::string sha256;
   DocumentStatus status = DocumentStatus::kInProgress;
   std::optional<Verdict> verdict;  // once it is not in progress
-  std::string message;             // one sentence, when kFailed, or kCompleted and kPartial
+  std::string message;             // when kFailed, or kPartial, or some pages have no text
   Attributes attributes;
   Chunking chunking;
   int64_t created_ms = 0;

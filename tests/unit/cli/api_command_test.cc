@@ -33,6 +33,7 @@ class FakeLibrary {
     if (path == "/v1/files") return Upload(request);
     if (path == "/v1/vector_stores" && request.method == "POST") return Create(request);
     if (path == "/v1/vector_stores") return Page(stores_, request.query);
+    if (path.starts_with("/carrel/vector_stores/")) return Cited(request);
     if (path.starts_with("/v1/files/") && request.method == "DELETE") {
       deleted_files_.push_back(path.substr(10));
       return Ok({{"id", path.substr(10)}, {"deleted", true}});
@@ -136,6 +137,18 @@ class FakeLibrary {
     const Json value = *file;
     if (request.method == "DELETE") files_.erase(file);
     return Ok(value);
+  }
+  // A quote over two pages of "notes.txt"-like files; pages are drawn as their request.
+  static FakeApi::Reply Cited(const FakeApi::Request& request) {
+    if (request.path.ends_with(".png")) return {.body = "PNG " + request.path + "?" + request.query};
+    if (request.query != "span=5%3A30") return Error(400, "the text has 40 characters");
+    return Ok({{"quote", "It runs over the page."},
+               {"span", {{"begin", 5}, {"end", 30}}},
+               {"first_page", 3},
+               {"last_page", 4},
+               {"first_page_label", "iii"},
+               {"last_page_label", "iv"},
+               {"boxes", {{{"page", 3}, {"x_min", 72.25}, {"y_min", 700}, {"x_max", 300}, {"y_max", 712}}}}});
   }
   static FakeApi::Reply Search(const FakeApi::Request& request) {
     const Json body = Json::parse(request.body);
@@ -253,6 +266,37 @@ TEST_F(ApiCommandTest, ADirectoryGivesItsDocumentsAndNothingBehindItsLinks) {
   EXPECT_EQ(Carrel({"store", "remove", "manual", "deep/a.txt"}).exit_code, 0);
   fs::create_directories(temp_.path() + "/empty");
   EXPECT_EQ(Carrel({"store", "add", "manual", temp_.path() + "/empty"}).exit_code, 2);
+}
+
+TEST_F(ApiCommandTest, CitePrintsWhereAQuoteStandsAndDrawsItsPages) {
+  const Result added = Carrel({"store", "add", "manual", WriteFile("notes.pdf", "x")});
+  ASSERT_EQ(added.exit_code, 0) << added.err;
+  const std::string png = temp_.path() + "/quote.png";
+  const Result result = Carrel({"cite", "manual", "notes.pdf", "--span", "5:30", "--png", png, "--dpi", "100"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("notes.pdf, pages 3 (iii) to 4 (iv)\n   \"It runs over the page.\"\n"));
+  EXPECT_THAT(result.out, HasSubstr("characters 5:30\n   page 3: 72.2 700.0 to 300.0 712.0\n"));
+  EXPECT_THAT(ReadFile(png), HasSubstr("/pages/3.png?span=5:30&dpi=100"));
+  EXPECT_THAT(ReadFile(temp_.path() + "/quote-page-4.png"), HasSubstr("/pages/4.png?span=5:30"));
+  const Json json = Json::parse(Carrel({"cite", "manual", "notes.pdf", "--span", "5:30", "--json"}).out);
+  EXPECT_EQ(json["file_name"], "notes.pdf");
+  EXPECT_EQ(json["citation"]["last_page"], 4);
+  EXPECT_TRUE(json["pictures"].empty());
+
+  EXPECT_EQ(Carrel({"cite", "manual", "notes.pdf", "--span", "5:99"}).exit_code, 2);
+  EXPECT_EQ(Carrel({"cite", "manual", "none.pdf", "--span", "5:30"}).exit_code, 2);
+  EXPECT_EQ(Carrel({"cite", "manual", "how?", "--dpi", "100"}).exit_code, 2) << "dpi without png";
+  EXPECT_EQ(Carrel({"cite", "manual", "how?", "--rank", "2", "--span", "5:30"}).exit_code, 2);
+  EXPECT_EQ(Carrel({"cite", "manual", "notes.pdf", "--span", "5:30", "--png", "/nowhere/at/all.png"}).exit_code, 2);
+}
+
+TEST_F(ApiCommandTest, CiteTakesTheBestQuoteOfAQuestion) {
+  ASSERT_EQ(Carrel({"store", "create", "manual"}).exit_code, 0);
+  const Result result = Carrel({"cite", "manual", "how?"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const Result few = Carrel({"cite", "manual", "how?", "--rank", "9"});
+  EXPECT_EQ(few.exit_code, 2);
+  EXPECT_THAT(few.err, HasSubstr("--rank 9: only"));
 }
 
 TEST_F(ApiCommandTest, SearchPrintsScoreFilePageAndQuote) {

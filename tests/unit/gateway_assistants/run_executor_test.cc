@@ -204,6 +204,12 @@ class FakeSearch final : public SearchTool {
   }
   absl::Status DeleteFile(const ProjectId&, const StoreId&, const FileId&) override { return absl::OkStatus(); }
   absl::StatusOr<std::string> FileText(const ProjectId&, const StoreId&, const FileId&) override { return ""; }
+  absl::StatusOr<Citation> Cite(const ProjectId&, const StoreId&, const FileId&, const TextSpan&) override {
+    return absl::UnimplementedError("no citations");
+  }
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
+    return absl::UnimplementedError("no pictures");
+  }
   absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
     return std::vector<SearchResult>{{.file_id = FileId("file-found"),
                                       .file_name = "found.txt",

@@ -66,6 +66,9 @@ struct RetrievalConfig {
   std::string models_dir;
   uint64_t document_bytes_max = 512ull << 20;
   uint64_t ingest_workers = 2;
+  std::string ocr = "off";
+  std::string ocr_languages = "eng";
+  uint64_t ocr_pages_max = 200;
   uint64_t queue_length_max = 10'000;
   uint64_t embed_threads = 0;
   uint64_t index_bytes_max = 4ull << 30;

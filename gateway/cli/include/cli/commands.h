@@ -58,6 +58,16 @@ struct SearchOptions {
 };
 [[nodiscard]] ExitCode Search(const CommonOptions& common, const SearchOptions& options, Console& console);
 
+struct CiteOptions {
+  std::string store;
+  std::string what;   // a document's name or id when there is a span, else a question
+  std::string span;   // --span BEGIN:END
+  uint32_t rank = 1;  // --rank: which hit of the question
+  std::string png;    // --png FILE; "": no picture
+  uint32_t dpi = 0;   // --dpi; 0: the server's choice
+};
+[[nodiscard]] ExitCode Cite(const CommonOptions& common, const CiteOptions& options, Console& console);
+
 struct KeyOptions {
   std::string project;  // create; "": the default one
   std::string name;     // create

@@ -3,7 +3,8 @@
 // The extractor is fed by descriptors and believed about nothing:
 //   fd 0  the document's bytes, to the end (a file or a pipe);
 //   fd 1  its output: kMagic, then frames, the last of which is a VERDICT frame;
-//   fd 3  a Request, exactly sizeof(Request) bytes. When fd 3 is closed, argv says the same (for people and tests).
+//   fd 3  a Request, exactly sizeof(Request) bytes; for a picture a PictureOrder behind it, and then its boxes; for
+//         recognition a RecogniseOrder. When fd 3 is closed, argv says the same (for people and tests).
 //
 // A frame is u32 payload length, u8 type, payload. Numbers are little-endian; f32 are IEEE 754; strings are UTF-8, with
 // their length in bytes before them (u16, or u32 where said). Frames in order:
@@ -15,9 +16,10 @@
 //   OUTLINE   0..n, in the outline's order: u8 level (1 is the top); str16 title. After the pages, so that a broken
 //             outline costs no text.
 //   TEXT      of a text file: str32 text, in order, each frame whole code points
+//   IMAGE     the only frames of a picture (Task::kPicture): str32 bytes of one PNG file, in order
 //   VERDICT   once, last: u8 ExtractVerdict; u8 ExtractLimit; u64 detail; str16 sentence. An end without it means that
 //             the extractor was killed or died.
-// A word's text is as poppler gives it: glyphs from left to right, unrepaired. Everything of meaning is made of it
+// A word's text is glyphs from left to right, unrepaired. Everything of meaning is made of it
 // outside, where it can be tested without a PDF.
 #pragma once
 
@@ -34,10 +36,27 @@ inline constexpr uint32_t kTextFrameBytes = 256u << 10;
 inline constexpr uint32_t kWordBytesMax = 4096;
 inline constexpr uint32_t kTitleBytesMax = 4096;
 inline constexpr uint32_t kOutlineItemsMax = 20'000;
+inline constexpr uint32_t kImageFrameBytes = 256u << 10;
+// Lines of a quote on one page, with much to spare.
+inline constexpr uint32_t kPictureBoxesMax = 4096;
 
-enum class FrameType : uint8_t { kDocument = 1, kOutline = 2, kBegin = 3, kPage = 4, kText = 5, kVerdict = 6 };
+enum class FrameType : uint8_t {
+  kDocument = 1,
+  kOutline = 2,
+  kBegin = 3,
+  kPage = 4,
+  kText = 5,
+  kVerdict = 6,
+  kImage = 32
+};
 
 enum class DocumentType : uint8_t { kPdf = 1, kText = 2, kMarkdown = 3 };
+
+enum class Task : uint8_t {
+  kRead = 0,
+  kPicture = 1,    // one page of a PDF, drawn
+  kRecognise = 2,  // fd 0 is a PNG file: it becomes `tesseract`, whose TSV goes out in place of frames
+};
 
 enum class ExtractVerdict : uint8_t {
   kRead = 1,
@@ -58,6 +77,7 @@ enum class ExtractLimit : uint8_t {
   kInput = 4,   // bytes
   kMemory = 5,
   kCpu = 6,
+  kPixels = 16,  // of a picture
 };
 
 enum WordFlags : uint8_t { kSpaceAfter = 1, kBold = 2, kFixedWidth = 4 };
@@ -66,7 +86,8 @@ enum WordFlags : uint8_t { kSpaceAfter = 1, kBold = 2, kFixedWidth = 4 };
 struct Request {
   uint32_t version = 1;
   DocumentType type = DocumentType::kPdf;
-  uint8_t reserved[3] = {};
+  Task task = Task::kRead;
+  uint8_t reserved[2] = {};
   uint32_t pages_max = 5'000;
   uint32_t words_per_page_max = 100'000;
   uint64_t input_bytes_max = 512u << 20;
@@ -77,5 +98,28 @@ struct Request {
   uint64_t memory_bytes_max = 0;
 };
 static_assert(sizeof(Request) == 48);
+
+struct PictureOrder {
+  uint32_t page = 1;  // 1-based
+  uint32_t dpi = 144;
+  uint32_t pixels_max = 16'000'000;
+  uint32_t boxes = 0;  // of what follows, at most kPictureBoxesMax
+};
+static_assert(sizeof(PictureOrder) == 16);
+
+struct RecogniseOrder {
+  uint32_t dpi = 300;
+  char languages[60] = {};  // as tesseract takes them, "eng+deu"; ends with a zero
+};
+static_assert(sizeof(RecogniseOrder) == 64);
+
+// To be highlighted: points, origin at the top left of the page as displayed.
+struct PictureBox {
+  float x_min = 0;
+  float y_min = 0;
+  float x_max = 0;
+  float y_max = 0;
+};
+static_assert(sizeof(PictureBox) == 16);
 
 }  // namespace carrel::retrieval::wire

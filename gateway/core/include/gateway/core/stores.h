@@ -42,6 +42,9 @@ class Stores {
   absl::Status RemoveFile(const ProjectId& project, const StoreId& store, const FileId& file);
   // The extracted text.
   absl::StatusOr<std::string> FileText(const ProjectId& project, const StoreId& store, const FileId& file);
+  absl::StatusOr<Citation> Cite(const ProjectId& project, const StoreId& store, const FileId& file,
+                                const TextSpan& span);
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest& request);
 
   absl::StatusOr<FileBatch> CreateBatch(const ProjectId& project, const StoreId& store,
                                         std::vector<NewStoreFile> files);

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "gateway/types/citation.h"
 #include "gateway/types/file.h"
 #include "gateway/types/ids.h"
 #include "gateway/types/tool.h"
@@ -45,6 +46,21 @@ struct StoreFileState {
   FileProgress progress;
 };
 
+struct PictureRequest {
+  ProjectId project;
+  StoreId store;
+  FileId file;
+  int page = 0;                  // 1-based; 0: where `span` begins
+  std::optional<TextSpan> span;  // highlighted
+  int dpi = 0;                   // 0: the service's choice
+};
+
+// A page as people see it.
+struct PagePicture {
+  std::string png;
+  int page = 0;
+};
+
 // Thread-safe. UNAVAILABLE: no retrieval service can be reached; RESOURCE_EXHAUSTED: its queue or its disk is full.
 class SearchTool {
  public:
@@ -68,6 +84,11 @@ class SearchTool {
   virtual absl::Status DeleteFile(const ProjectId& project, const StoreId& store, const FileId& file) = 0;
   // The extracted text.
   virtual absl::StatusOr<std::string> FileText(const ProjectId& project, const StoreId& store, const FileId& file) = 0;
+  // A span of the text as a citation; kInvalidRequest says what of it cannot be.
+  virtual absl::StatusOr<Citation> Cite(const ProjectId& project, const StoreId& store, const FileId& file,
+                                        const TextSpan& span) = 0;
+  // kInvalidRequest also where a document has no layout to draw, or a page cannot be drawn; kOverloaded.
+  virtual absl::StatusOr<PagePicture> RenderPage(const PictureRequest& request) = 0;
   // The best first.
   virtual absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) = 0;
 };
