@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "conclude.h"
 #include "retrieval/frame_decoder.h"
@@ -24,8 +25,39 @@ struct Extension {
   DocumentType type;
 };
 constexpr Extension kExtensions[] = {
-    {".markdown", DocumentType::kMarkdown}, {".md", DocumentType::kMarkdown}, {".pdf", DocumentType::kPdf},
-    {".text", DocumentType::kText},         {".txt", DocumentType::kText},
+    {".bash", DocumentType::kSource},  {".bat", DocumentType::kSource},  {".c", DocumentType::kSource},
+    {".cc", DocumentType::kSource},    {".cfg", DocumentType::kSource},  {".cjs", DocumentType::kBraces},
+    {".cmake", DocumentType::kSource}, {".conf", DocumentType::kSource}, {".cpp", DocumentType::kSource},
+    {".cs", DocumentType::kBraces},    {".css", DocumentType::kSource},  {".csv", DocumentType::kCsv},
+    {".cxx", DocumentType::kSource},   {".diff", DocumentType::kSource}, {".docx", DocumentType::kDocx},
+    {".go", DocumentType::kGo},        {".h", DocumentType::kSource},    {".hh", DocumentType::kSource},
+    {".hpp", DocumentType::kSource},   {".htm", DocumentType::kHtml},    {".html", DocumentType::kHtml},
+    {".hxx", DocumentType::kSource},   {".ini", DocumentType::kSource},  {".java", DocumentType::kBraces},
+    {".js", DocumentType::kBraces},    {".json", DocumentType::kJson},   {".jsonl", DocumentType::kJsonLines},
+    {".jsx", DocumentType::kBraces},   {".kt", DocumentType::kSource},   {".log", DocumentType::kSource},
+    {".lua", DocumentType::kSource},   {".m", DocumentType::kSource},    {".markdown", DocumentType::kMarkdown},
+    {".md", DocumentType::kMarkdown},  {".mjs", DocumentType::kBraces},  {".ndjson", DocumentType::kJsonLines},
+    {".patch", DocumentType::kSource}, {".pdf", DocumentType::kPdf},     {".php", DocumentType::kBraces},
+    {".pl", DocumentType::kSource},    {".pm", DocumentType::kSource},   {".pptx", DocumentType::kPptx},
+    {".proto", DocumentType::kSource}, {".ps1", DocumentType::kSource},  {".py", DocumentType::kPython},
+    {".pyi", DocumentType::kPython},   {".r", DocumentType::kSource},    {".rb", DocumentType::kRuby},
+    {".rs", DocumentType::kRust},      {".rst", DocumentType::kText},    {".scala", DocumentType::kSource},
+    {".scss", DocumentType::kSource},  {".sh", DocumentType::kSource},   {".sql", DocumentType::kSource},
+    {".swift", DocumentType::kSource}, {".tab", DocumentType::kTsv},     {".tex", DocumentType::kTex},
+    {".text", DocumentType::kText},    {".toml", DocumentType::kSource}, {".ts", DocumentType::kBraces},
+    {".tsv", DocumentType::kTsv},      {".tsx", DocumentType::kBraces},  {".txt", DocumentType::kText},
+    {".xhtml", DocumentType::kHtml},   {".xlsx", DocumentType::kXlsx},   {".xml", DocumentType::kSource},
+    {".yaml", DocumentType::kSource},  {".yml", DocumentType::kSource},
+};
+
+// Of files that people have and that are not read: what would be.
+struct Advice {
+  std::string_view extension;
+  const char* save_as;
+};
+constexpr Advice kAdvice[] = {
+    {".doc", ".docx"}, {".dot", ".docx"}, {".odp", ".pptx"}, {".ods", ".xlsx"}, {".odt", ".docx"},
+    {".pps", ".pptx"}, {".ppt", ".pptx"}, {".rtf", ".docx"}, {".xls", ".xlsx"}, {".xlsb", ".xlsx"},
 };
 
 // How soon a stop request is seen while nothing comes.
@@ -60,13 +92,20 @@ wire::Request WireRequest(DocumentType type, const ExtractionLimits& limits) {
   return request;
 }
 
+// What is no PDF is nearly all text, which is held several times over while passages are made of it.
+ExtractionRequest WithinText(ExtractionRequest request) {
+  uint64_t& output = request.limits.output_bytes_max;
+  if (request.type != DocumentType::kPdf) output = std::min(output, request.limits.text_bytes_max);
+  return request;
+}
+
 // One run of the extractor.
 class Run final {
  public:
   Run(sandbox::JailMaker& jails, const std::string& policy, ExtractionRequest request)
       : jails_(jails),
         policy_(policy),
-        request_(std::move(request)),
+        request_(WithinText(std::move(request))),
         decoder_({.pages_max = request_.limits.pages_max,
                   .words_per_page_max = request_.limits.words_per_page_max,
                   .output_bytes_max = request_.limits.output_bytes_max}) {}
@@ -151,7 +190,7 @@ class Run final {
   }
 
   void Report() {
-    const auto pages = static_cast<uint32_t>(decoder_.document().pages.size());
+    const auto pages = static_cast<uint32_t>(decoder_.document().pages.size() + decoder_.document().parts.size());
     if (pages == pages_reported_ || !request_.on_page) return;
     pages_reported_ = pages;
     request_.on_page(pages, decoder_.document().pages_in_all);
@@ -188,6 +227,18 @@ std::optional<DocumentType> DocumentTypeOf(std::string_view file_name) {
     if (name.size() > extension.name.size() && name.ends_with(extension.name)) return extension.type;
   }
   return std::nullopt;
+}
+
+std::string UnreadableMessage(std::string_view file_name) {
+  const size_t dot = file_name.rfind('.');
+  const std::string extension =
+      dot == std::string_view::npos ? "" : absl::AsciiStrToLower(std::string(file_name.substr(dot)));
+  for (const Advice& advice : kAdvice) {
+    if (extension != advice.extension) continue;
+    return absl::StrCat("Files of the type \"", extension, "\" are not read; save it as ", advice.save_as, ".");
+  }
+  return absl::StrCat("Files of the type \"", extension,
+                      "\" are not read; these are: ", absl::StrJoin(ReadableExtensions(), ", "), ".");
 }
 
 std::vector<std::string> ReadableExtensions() {
