@@ -189,7 +189,7 @@ class LibraryOnDisk final : public Library {
       ASSIGN_OR_RETURN(const int64_t row, InsertContent(*writer, key, file->size_bytes(), Now()));
       content = ContentRow{.row = row};
       if (!type) {
-        RETURN_IF_ERROR(FailContent(*writer, row, Verdict::kUnsupported, UnsupportedMessage(document.file_name)));
+        RETURN_IF_ERROR(FailContent(*writer, row, Verdict::kUnsupported, UnreadableMessage(document.file_name)));
       }
     } else if (content->state == ContentState::kFailed && WorthAnotherTry(content->verdict)) {
       RETURN_IF_ERROR(blobs_.Place(*file, sha256));  // those that are there may be why it failed
@@ -357,15 +357,6 @@ class LibraryOnDisk final : public Library {
 
  private:
   int64_t Now() const { return options_.now_ms ? options_.now_ms() : absl::ToUnixMillis(absl::Now()); }
-
-  static std::string UnsupportedMessage(const std::string& file_name) {
-    std::string readable;
-    for (const std::string& extension : ReadableExtensions())
-      absl::StrAppend(&readable, readable.empty() ? "" : ", ", extension);
-    const size_t dot = file_name.rfind('.');
-    return absl::StrCat("Files of the type \"", dot == file_name.npos ? "" : file_name.substr(dot),
-                        "\" are not read; these are: ", readable, ".");
-  }
 
   absl::StatusOr<StoreInfo> SameStore(Connection& db, int64_t row, const NewStore& wanted, const std::string& model) {
     ASSIGN_OR_RETURN(StoreInfo there, ReadStore(db, row));

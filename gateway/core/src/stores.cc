@@ -1,7 +1,7 @@
 #include "gateway/core/stores.h"
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -11,9 +11,16 @@
 namespace carrel::gateway {
 namespace {
 
-constexpr std::array<std::string_view, 21> kSearchable = {".c",    ".cpp",  ".cs", ".css",  ".doc", ".docx", ".go",
-                                                          ".html", ".java", ".js", ".json", ".md",  ".pdf",  ".php",
-                                                          ".pptx", ".py",   ".rb", ".sh",   ".tex", ".ts",   ".txt"};
+// What OpenAI takes, and what carrel-retrieval reads beyond it (document_types_test holds the two together). OpenAI's
+// .doc is taken and then fails, with the advice to save it as .docx.
+constexpr std::string_view kSearchable[] = {
+    ".bash", ".bat",   ".c",    ".cc",       ".cfg",   ".cjs",   ".cmake",  ".conf",  ".cpp",  ".cs",
+    ".css",  ".csv",   ".cxx",  ".diff",     ".doc",   ".docx",  ".go",     ".h",     ".hh",   ".hpp",
+    ".htm",  ".html",  ".hxx",  ".ini",      ".java",  ".js",    ".json",   ".jsonl", ".jsx",  ".kt",
+    ".log",  ".lua",   ".m",    ".markdown", ".md",    ".mjs",   ".ndjson", ".patch", ".pdf",  ".php",
+    ".pl",   ".pm",    ".pptx", ".proto",    ".ps1",   ".py",    ".pyi",    ".r",     ".rb",   ".rs",
+    ".rst",  ".scala", ".scss", ".sh",       ".sql",   ".swift", ".tab",    ".tex",   ".text", ".toml",
+    ".ts",   ".tsv",   ".tsx",  ".txt",      ".xhtml", ".xlsx",  ".xml",    ".yaml",  ".yml"};
 
 // Uses closer together than this are one use: a search must not cost a write each time.
 constexpr absl::Duration kTouchInterval = absl::Minutes(1);
@@ -34,7 +41,8 @@ absl::Status CheckSearchable(const FileObject& file, const std::string& param) {
 
 bool IsSearchableName(std::string_view filename) {
   std::string extension = ExtensionOf(filename);
-  return extension.empty() || std::find(kSearchable.begin(), kSearchable.end(), extension) != kSearchable.end();
+  return extension.empty() ||
+         std::find(std::begin(kSearchable), std::end(kSearchable), extension) != std::end(kSearchable);
 }
 
 absl::StatusOr<VectorStore> Stores::CreateIn(Transaction& t, const ProjectId& project, const NewStore& request) {

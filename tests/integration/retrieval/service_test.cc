@@ -296,6 +296,26 @@ TEST_F(ServiceTest, QuotesOfPdfsStandWhereTheySay) {
   }
 }
 
+TEST_F(ServiceTest, SlidesAndSheetsAreCitedByTheirLabel) {
+  const std::string store = MakeStore();
+  for (const char* name : {"report.docx", "talk.pptx", "budget.xlsx"}) {
+    const v1::Document document = Add(store, name, ReadFile(std::string(CARREL_TESTDATA "/office/") + name));
+    ASSERT_EQ(document.status(), v1::COMPLETED) << name << ": " << document.message();
+  }
+  const std::pair<const char*, const char*> cases[] = {
+      {"when does the library open on Monday", "sheet Opening hours"},
+      {"joints are cheap to mend", "slide 3"},
+      {"when was the old bridge built", "1"},
+  };
+  for (const auto& [query, label] : cases) {
+    const v1::SearchResponse answer = Search(store, query, 1);
+    ASSERT_EQ(answer.hits_size(), 1);
+    EXPECT_EQ(answer.hits(0).citations(0).first_page_label(), label) << answer.hits(0).citations(0).quote();
+    CheckCitations(store, answer.hits(0), false);
+  }
+  EXPECT_EQ(Add(store, "old.doc", "x").message(), "Files of the type \".doc\" are not read; save it as .docx.");
+}
+
 TEST_F(ServiceTest, RefusalsNameFieldValueAndWhatIsExpected) {
   const std::string store = MakeStore();
   absl::Status status;
