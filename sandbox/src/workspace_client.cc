@@ -1,6 +1,8 @@
 #include "workspace_client.h"
 
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <array>
 #include <cerrno>
@@ -59,6 +61,14 @@ absl::Status ParseEntries(const Answer& answer, std::vector<WorkspaceEntry>* ent
   return absl::OkStatus();
 }
 
+// True only when nothing but the root is there, as the kernel counts a tmpfs's inodes. After most calls it is so, and
+// the porter need not be woken.
+bool IsEmptyTmpfs(const UniqueFd& root) {
+  struct statfs about {};
+  return root && ::fstatfs(root.get(), &about) == 0 && about.f_type == TMPFS_MAGIC && about.f_files > 0 &&
+         about.f_files - about.f_ffree == 1;
+}
+
 PorterRequest WithOptions(PorterRequestKind kind, const WriteOptions& options) {
   return {.kind = kind,
           .replace = options.replace ? 1U : 0U,
@@ -110,6 +120,7 @@ absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::
 }
 
 absl::StatusOr<WorkspaceListing> WorkspaceClient::List(const ListOptions& options) {
+  if (IsEmptyTmpfs(workspace_)) return WorkspaceListing{};
   auto socket = Ask({.kind = PorterRequestKind::kList,
                      .depth_max = options.depth_max,
                      .entries_max = options.entries_max,
