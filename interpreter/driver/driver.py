@@ -36,6 +36,7 @@ class Driver:
         self._channel = None
         self._call = 0
         self._unanswered = False
+        self._unacknowledged = 0  # displays that the engine has not said it took
         self._warming = False
         self._display_bytes_left = 0
         self._save_figures = False
@@ -68,16 +69,17 @@ class Driver:
         of the zygote that ends after it: which pages it wrote to is what every session will write to."""
         self.reseed()
         self._warming = True
-        self._streams = shell_module.open_streams()
+        self._streams = shell_module.open_streams(self.settle)
         shell_module.touch(self._shell)
         self._snapshot.repair(self._streams)
 
-    def serve(self):
-        """Runs cells until the engine is gone, then ends the process."""
+    def serve(self, prepare=lambda: None):
+        """Runs cells until the engine is gone, then ends the process. `prepare()` is called once, before the first cell
+        and after the engine was told that there is somebody: it has to answer its own client meanwhile."""
         self._pid = _getpid()
         self._channel = frames.Channel(CONTROL_FD)
         _signal(signal.SIGINT, self._on_interrupt)
-        self._streams = shell_module.open_streams()
+        self._streams = shell_module.open_streams(self.settle)
         try:
             os.chdir(shell_module.WORKSPACE)
         except FileNotFoundError:
@@ -90,6 +92,7 @@ class Driver:
             _exit(70)
         use_cpus(cpus)
         self._channel.send_ready()
+        prepare()
         while True:
             try:
                 if self._unanswered:
@@ -118,7 +121,8 @@ class Driver:
 
     # The sink of the shell.
     def display(self, data, is_result):
-        """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code."""
+        """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code. For a
+        result nobody waits until something else is said (`settle`): mostly nothing is, and the call is over."""
         if _getpid() != self._pid:
             return  # a forked child of the code shares the channel, and has nobody at the other end
         bundle = shell_module.bundle_bytes(data)[:frames.BUNDLE_ENTRIES_MAX]
@@ -130,13 +134,29 @@ class Driver:
                 if media_type == "image/png":
                     save_figure(value)
         with _Frame(self):
+            self._await_acks()
             if length > self._display_bytes_left:
                 self._channel.send_dropped(self._call, length)
                 return
             self._display_bytes_left -= length
             self._channel.send_display(self._call, is_result, bundle)
-            while self._channel.receive()[0] != frames.ACK:
-                pass
+            self._unacknowledged += 1
+            if not is_result:
+                self._await_acks()
+
+    def settle(self):
+        """Before anything is written to stdout or stderr: what was shown so far comes first."""
+        if not self._unacknowledged or _getpid() != self._pid:
+            return
+        if self._sending and threading.current_thread() is threading.main_thread():
+            return  # in a signal handler, inside a frame
+        with _Frame(self):
+            self._await_acks()
+
+    def _await_acks(self):
+        while self._unacknowledged:
+            if self._channel.receive()[0] == frames.ACK:
+                self._unacknowledged -= 1
 
     def _on_interrupt(self, signum, frame):
         if self._sending:
@@ -158,6 +178,7 @@ class Driver:
     def _run(self, call, display_bytes_max, flags, code):
         self._call = call
         self._unanswered = True
+        self._unacknowledged = 0  # the engine took everything before it sent this
         self._display_bytes_left = display_bytes_max
         self._save_figures = bool(flags & frames.SAVE_FIGURES)
         if flags & frames.FORGET_INTERRUPTS:
@@ -312,5 +333,4 @@ def loaded_openblas():
 if __name__ == "__main__":
     driver = Driver()
     driver.prepare()
-    driver.reseed()
-    driver.serve()
+    driver.serve(driver.reseed)

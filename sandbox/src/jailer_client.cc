@@ -60,11 +60,14 @@ struct Answered {
   std::vector<UniqueFd> fds;
 };
 
+// Unset: it was not sent.
+UniqueFd WorkspaceOf(Answered* created) { return created->fds.empty() ? UniqueFd() : std::move(created->fds[0]); }
+
 // Empty: there are none.
 std::optional<CgroupCounters> CountersOf(Answered* created) {
   std::array<UniqueFd, CgroupCounters::kFilesMax> files;
-  if (created->fds.size() != files.size()) return std::nullopt;
-  std::move(created->fds.begin(), created->fds.end(), files.begin());
+  if (created->fds.size() != 1 + files.size()) return std::nullopt;
+  std::move(created->fds.begin() + 1, created->fds.end(), files.begin());
   return CgroupCounters(std::move(files), created->message.cpu_is_unified != 0);
 }
 
@@ -315,7 +318,7 @@ class RealJail final : public Jail {
         times_(created.message.times),
         counters_(CountersOf(&created)),
         state_(line_->StateOf(session_)),
-        workspace_(std::move(porter)) {}
+        workspace_(std::move(porter), WorkspaceOf(&created)) {}
 
   RealJail(const RealJail&) = delete;
   RealJail& operator=(const RealJail&) = delete;

@@ -38,7 +38,8 @@ struct Session {
   SetupTimes times;
 
   std::optional<Cgroup> cgroup;
-  std::vector<UniqueFd> entrances;  // of it, while the session starts
+  std::optional<CgroupCounters> counters;  // of it, for the server; until CREATED
+  std::vector<UniqueFd> entrances;         // of it, while the session starts
   UniqueFd init_socket;
   UniqueFd init_pidfd;
   pid_t init_pid = -1;  // as the host sees it
@@ -59,6 +60,7 @@ struct Session {
   pid_t main_pid = -1;
   pid_t main_pid_in_nursery = -1;
 
+  UniqueFd workspace;  // O_PATH, for the server; until CREATED
   // Without a cgroup: what the watchdog measures.
   std::array<UniqueFd, 3> tmpfs;
   uint64_t memory_bytes = 0;

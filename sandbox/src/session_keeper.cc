@@ -1,5 +1,6 @@
 #include "session_keeper.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -350,6 +351,9 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
   auto entrances = session->cgroup->OpenEntrances();
   if (!entrances.ok()) return absl::UnavailableError(absl::StrCat("cgroup: ", entrances.status().message()));
   session->entrances = *std::move(entrances);
+  auto counters = session->cgroup->OpenCounters();
+  if (!counters.ok()) return absl::UnavailableError(absl::StrCat("cgroup: ", counters.status().message()));
+  session->counters = *std::move(counters);
   session->times.cgroup_us = MicrosSince(session->created);
   return absl::OkStatus();
 }
@@ -520,6 +524,8 @@ void SessionKeeper::OnInit(uint64_t id) {
 void SessionKeeper::OnReady(Session* session, std::vector<UniqueFd> fds) {
   if (fds.size() != kGoFdsMax + kReadyTmpfsFds) return Fail(session, absl::InternalError("init broke the protocol"));
   for (size_t i = 0; i < kGoFdsMax; ++i) session->namespaces.push_back(std::move(fds[i]));
+  session->workspace.reset(::fcntl(fds[kGoFdsMax].get(), F_DUPFD_CLOEXEC, 3));
+  if (!session->workspace) return Fail(session, absl::ResourceExhaustedError("no descriptor is free"));
   if (family_.cgroups == nullptr) {
     for (size_t i = 0; i < kReadyTmpfsFds; ++i) session->tmpfs[i] = std::move(fds[kGoFdsMax + i]);
   }
@@ -643,19 +649,14 @@ void SessionKeeper::Created(Session* session) {
                         .limits = session->limits,
                         .times = session->times};
   // The server reads the counters itself: before and after each call, for which a question to us would be dear.
-  CgroupCounters counters;
-  std::vector<int> fds;
-  if (session->cgroup) {
-    auto opened = session->cgroup->OpenCounters();
-    if (!opened.ok()) {
-      session->state = Session::State::kStarting;
-      return Fail(session, absl::UnavailableError(absl::StrCat("cgroup: ", opened.status().message())));
-    }
-    counters = *std::move(opened);
-    for (const UniqueFd& file : counters.files()) fds.push_back(file.get());
-    created.cpu_is_unified = counters.cpu_is_unified() ? 1U : 0U;
+  std::vector<int> fds{session->workspace.get()};
+  if (session->counters) {
+    for (const UniqueFd& file : session->counters->files()) fds.push_back(file.get());
+    created.cpu_is_unified = session->counters->cpu_is_unified() ? 1U : 0U;
   }
   SendServer(created, fds);
+  session->workspace.reset();
+  session->counters.reset();
 }
 
 void SessionKeeper::OnMainExited(Session* session, int status) {

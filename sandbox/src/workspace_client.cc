@@ -1,8 +1,10 @@
 #include "workspace_client.h"
 
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
@@ -79,6 +81,14 @@ absl::Status ParseEntries(const Answer& answer, std::vector<WorkspaceEntry>* ent
   return absl::OkStatus();
 }
 
+// True only when nothing but the root is there, as the kernel counts a tmpfs's inodes. After most calls it is so, and
+// the porter need not be woken.
+bool IsEmptyTmpfs(const UniqueFd& root) {
+  struct statfs about {};
+  return root && ::fstatfs(root.get(), &about) == 0 && about.f_type == TMPFS_MAGIC && about.f_files > 0 &&
+         about.f_files - about.f_ffree == 1;
+}
+
 PorterRequest WithOptions(PorterRequestKind kind, const WriteOptions& options) {
   return {.kind = kind,
           .replace = options.replace ? 1U : 0U,
@@ -106,7 +116,8 @@ absl::Status FileError(int error, const std::string& path) {
 
 }  // namespace
 
-WorkspaceClient::WorkspaceClient(UniqueFd porter) : porter_(std::move(porter)) {
+WorkspaceClient::WorkspaceClient(UniqueFd porter, UniqueFd workspace)
+    : porter_(std::move(porter)), workspace_(std::move(workspace)) {
   const timeval patience{.tv_sec = 5, .tv_usec = 0};
   ::setsockopt(porter_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 }
@@ -136,6 +147,7 @@ absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::
 }
 
 absl::StatusOr<WorkspaceListing> WorkspaceClient::List(const ListOptions& options) {
+  if (IsEmptyTmpfs(workspace_)) return WorkspaceListing{};
   auto socket = Ask({.kind = PorterRequestKind::kList,
                      .depth_max = options.depth_max,
                      .entries_max = options.entries_max,

@@ -15,7 +15,8 @@ namespace carrel::sandbox {
 // unanswered.
 class WorkspaceClient final : public Workspace {
  public:
-  explicit WorkspaceClient(UniqueFd porter);
+  // `workspace` (O_PATH, may be unset) tells without the porter that nothing is in it.
+  explicit WorkspaceClient(UniqueFd porter, UniqueFd workspace = {});
 
   [[nodiscard]] absl::StatusOr<WorkspaceListing> List(const ListOptions& options) override;
   [[nodiscard]] absl::StatusOr<OpenedFile> OpenRead(const std::string& path) override;
@@ -33,6 +34,7 @@ class WorkspaceClient final : public Workspace {
   [[nodiscard]] absl::StatusOr<UniqueFd> Ask(PorterRequest request, const std::string& path, int source = -1);
 
   UniqueFd porter_;
+  UniqueFd workspace_;
 };
 
 }  // namespace carrel::sandbox

@@ -24,6 +24,8 @@ namespace {
 constexpr size_t kChunkBytes = 16 << 10;
 // Small writes within this time travel together.
 constexpr absl::Duration kGather = absl::Milliseconds(4);
+// The events of a call that ends sooner travel together.
+constexpr absl::Duration kShortCall = absl::Milliseconds(3);
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(25);
 constexpr absl::Duration kCpuSampleMin = absl::Milliseconds(10);
 // Code may catch one interrupt in a loop; it seldom is inside the same `try` each time.
@@ -112,6 +114,7 @@ class Call final {
         stderr_(pipes.standard_error.get(), [this](std::string text) { sink_.OnStderr(std::move(text)); }),
         reader_(options.limits.display_bytes + kFrameOverhead),
         started_(absl::Now()),
+        lasting_at_(started_ + kShortCall),
         wall_deadline_(started_ + absl::Milliseconds(options.limits.wall_ms)),
         output_left_(options.limits.output_bytes),
         display_left_(options.limits.display_bytes) {}
@@ -124,6 +127,7 @@ class Call final {
                          .forget_interrupts = options_.forget_interrupts,
                          .code = options_.code});
     SendOutbox();
+    sink_.OnHandedOver();
     while (!over_) {
       Wait();
       if (!over_) Judge(absl::Now());
@@ -172,7 +176,7 @@ class Call final {
   }
 
   [[nodiscard]] absl::Time NextDeadline() const {
-    absl::Time next = absl::Now() + kCancelPoll;
+    absl::Time next = std::min(absl::Now() + kCancelPoll, lasting_at_);
     if (stdout_.waiting() || stderr_.waiting()) next = std::min(next, gather_until_);
     if (cause_ == Cause::kNone) return std::min({next, wall_deadline_, cpu_sample_at_});
     return std::min({next, interrupt_again_at_, kill_at_});
@@ -180,6 +184,10 @@ class Call final {
 
   // Looks at the clock, the CPU and the caller.
   void Judge(absl::Time now) {
+    if (now >= lasting_at_) {
+      sink_.OnLasting();
+      lasting_at_ = absl::InfiniteFuture();
+    }
     if (now >= gather_until_) {
       stdout_.Flush();
       stderr_.Flush();
@@ -486,6 +494,7 @@ class Call final {
   bool display_dropped_ = false;
   Cause cause_ = Cause::kNone;
   const absl::Time started_;
+  absl::Time lasting_at_;
   const absl::Time wall_deadline_;
   absl::Time cpu_sample_at_ = absl::InfiniteFuture();
   absl::Time gather_until_ = absl::InfiniteFuture();

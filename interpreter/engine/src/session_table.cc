@@ -64,6 +64,8 @@ class CountingSink final : public EventSink {
     ++artifacts_;
     sink_.OnArtifact(std::move(artifact));
   }
+  void OnHandedOver() override { sink_.OnHandedOver(); }
+  void OnLasting() override { sink_.OnLasting(); }
   [[nodiscard]] bool Cancelled() const override { return sink_.Cancelled(); }
   [[nodiscard]] uint64_t artifacts() const { return artifacts_; }
 
@@ -159,6 +161,7 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const CreateOptions& create) {
+  const Pool::Request request(pool_);
   absl::StatusOr<SessionOptions> prepared = Prepare(create);
   if (!prepared.ok()) return prepared.status();
   const std::string id = prepared->session_id;
@@ -274,7 +277,11 @@ absl::StatusOr<Outcome> SessionTable::Execute(const ExecuteOptions& options, Eve
   if (options.code.size() > kCodeBytesMax) {
     return InvalidField("code", StrCat(options.code.size(), " bytes long"), "at most 1048576 bytes");
   }
-  if (options.session_id.empty()) return ExecuteOnce(options, sink);
+  Pool::Request request(pool_);
+  if (options.session_id.empty()) {
+    request.IsLast();
+    return ExecuteOnce(options, sink);
+  }
   if (!options.runtime.empty()) {
     return InvalidField("runtime", options.runtime, "nothing, for the session has its runtime already");
   }
@@ -346,7 +353,6 @@ void SessionTable::ExpireLoop() {
 }
 
 void SessionTable::Bury(std::shared_ptr<Session> session) {
-  session->Delete("it has ended");
   const std::lock_guard lock(mutex_);
   dying_.push_back(std::move(session));
   dying_changed_.notify_one();
@@ -359,7 +365,9 @@ void SessionTable::BuryLoop() {
     if (dying_.empty()) return;
     std::vector<std::shared_ptr<Session>> dead = std::exchange(dying_, {});
     lock.unlock();
-    dead.clear();  // their jails were told to end already: together they take as long as one
+    // All are told before one is waited for: together they take as long as one.
+    for (const std::shared_ptr<Session>& session : dead) session->Delete("it has ended");
+    dead.clear();
     lock.lock();
   }
 }

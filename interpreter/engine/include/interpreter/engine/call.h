@@ -26,6 +26,11 @@ class EventSink {
   virtual void OnStderr(std::string text) = 0;
   virtual void OnDisplay(Display display) = 0;
   virtual void OnArtifact(Artifact artifact) = 0;
+  // The code was handed over: what a sink has to prepare costs no time now.
+  virtual void OnHandedOver() {}
+  // The call is not a short one: what was said so far should be on its way now, and what follows at once. Until then a
+  // sink may keep the events, to send those of a short call together.
+  virtual void OnLasting() {}
   // true: nobody wants the rest. Asked every few milliseconds; thread-safe.
   [[nodiscard]] virtual bool Cancelled() const = 0;
 };
