@@ -57,6 +57,11 @@ mount -t tmpfs -o mode=755 pod /mnt
 mkdir /mnt/top /mnt/data
 mount --bind "$top" /mnt/top
 cp "$without" /mnt/without_calls
+# As the image of a pod names its user.
+{ cat /etc/passwd; echo "user:x:$uid:$uid::/tmp:/bin/bash"; } >/mnt/passwd
+{ cat /etc/group; echo "user:x:$uid:"; } >/mnt/group
+mount --bind /mnt/passwd /etc/passwd
+mount --bind /mnt/group /etc/group
 show /mnt
 mount -t tmpfs -o mode=1777,size=64m,nr_inodes=64k pod /mnt/data
 mount -t tmpfs -o mode=1777,size=64m,nr_inodes=64k pod /dev/shm
