@@ -108,7 +108,7 @@ constexpr const char* kConfinedLacks[] = {
     "sessions: one at a time; what they have in common is emptied in between, not made anew",
     "files: Landlock hides what is in them, not that they are there; modes and times of files of one's own uid can be "
     "changed",
-    "connect: refused, also to sockets of the session's own",
+    "connect: refused, also to sockets of the session's own; datagram sockets, System V IPC and inotify too",
     "workspace size: as mounted, not as asked for",
     "processes: counted by uid, with the server's; a uid that others of the node have is counted together with theirs",
 };
