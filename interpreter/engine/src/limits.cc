@@ -84,7 +84,7 @@ absl::StatusOr<Limits> ParseLimits(const std::map<std::string, std::string>& tex
                                      [&name = name](const LimitField& known) { return known.name == name; });
     if (field == kLimitFields.end()) {
       std::string names;
-      for (const LimitField& known : kLimitFields) StrAppend(&names, names.empty() ? "" : ", ", known.name);
+      for (const LimitField& known : kLimitFields) names = StrCat(names, names.empty() ? "" : ", ", known.name);
       return absl::InvalidArgumentError(StrCat("no limit is called \"", name, "\"; there are: ", names));
     }
     uint64_t value = 0;
