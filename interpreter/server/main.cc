@@ -148,12 +148,15 @@ int Main(int argc, char** argv) {
                                                        : "";
   absl::StatusOr<rpc::Address> address = rpc::ParseAddress(listen);
   if (!address.ok()) return Fail(kUsageError, "--listen", address.status());
+  const absl::StatusOr<Limits> limits = ParseLimits(flags.config.interpreter.limits);
+  if (!limits.ok()) return Fail(kUsageError, "interpreter.limits", limits.status());
   absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
   if (!jails.ok()) return Fail(kUsageError, "the jailer (start me with carrel-jailer --server)", jails.status());
 
   Ledger ledger;
   OpenLedger(flags.data_dir, ledger);
   TableOptions options = ToTableOptions(flags.config.interpreter);
+  options.default_limits = *limits;
   if ((*jails)->report().tier == "confined") {
     // One jail at a time: whoever comes next waits for room, and none is made that nobody asked for.
     options.sessions_max = 1;

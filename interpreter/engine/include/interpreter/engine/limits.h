@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -57,7 +59,8 @@ inline constexpr std::array<LimitField, 12> kLimitFields = {{
 
 // What a session may have at most, and has when it asks for nothing, under a jail policy whose defaults and caps apply
 // to what the jail enforces.
-[[nodiscard]] Limits DefaultLimits(const sandbox::PolicyInfo& policy);
+// What is set in `configured` comes before both, as far as the policy allows it.
+[[nodiscard]] Limits DefaultLimits(const sandbox::PolicyInfo& policy, const Limits& configured = {});
 [[nodiscard]] Limits MaximumLimits(const sandbox::PolicyInfo& policy);
 
 // `requested` with 0 replaced by `fallback`'s value. INVALID_ARGUMENT (see errors.h) for the first field out of range.
@@ -66,6 +69,10 @@ inline constexpr std::array<LimitField, 12> kLimitFields = {{
 // The same for one call in a session that has `session`: what is fixed at creation must be 0 or the session's own.
 [[nodiscard]] absl::StatusOr<Limits> ResolveCallLimits(const Limits& requested, const Limits& session,
                                                        const Limits& maxima);
+
+// "wall_ms" to "30000", and so on, by the names of kLimitFields. INVALID_ARGUMENT, with the name that is wrong and what
+// would be right.
+[[nodiscard]] absl::StatusOr<Limits> ParseLimits(const std::map<std::string, std::string>& texts);
 
 [[nodiscard]] sandbox::JailLimits ToJailLimits(const Limits& limits);
 
