@@ -72,7 +72,7 @@ std::vector<Line> WithSidewaysTables(std::vector<Line> lines) {
 using Column = std::vector<Line>;
 
 constexpr size_t kRowsMin = 3;
-constexpr size_t kRowsMax = 500;  // each key is looked for beside each cell
+constexpr size_t kRowsMax = 500;          // each key is looked for beside each cell
 constexpr size_t kKeyCharactersMax = 20;  // on average; what is longer is prose
 
 bool GoesOn(const Line& line, const Line& next) {
@@ -80,8 +80,11 @@ bool GoesOn(const Line& line, const Line& next) {
   if (std::abs(line.font_size - next.font_size) > 0.1F * line.font_size) return false;
   const Extent& a = line.extent;
   const Extent& b = next.extent;
+  // Keys wait for what they mean to end.
+  const bool keys = line.text.size() <= kKeyCharactersMax && next.text.size() <= kKeyCharactersMax;
+  const float gap_max = (keys ? 6 : 0.6F) * a.height();
   const float shared = std::min(a.u_max, b.u_max) - std::max(a.u_min, b.u_min);
-  return b.v_min > a.v_min + 0.5F * a.height() && b.v_min < a.v_max + 0.6F * a.height() &&
+  return b.v_min > a.v_min + 0.5F * a.height() && b.v_min < a.v_max + gap_max &&
          shared > 0.5F * std::min(a.u_max - a.u_min, b.u_max - b.u_min);
 }
 
