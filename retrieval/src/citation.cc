@@ -1,13 +1,19 @@
 #include "citation.h"
 
+#include <utility>
+
 #include "contents.h"
 #include "status_macros.h"
 
 namespace carrel::retrieval {
 
 absl::StatusOr<Citation> MakeCitation(Connection& db, int64_t content, Span span) {
-  Citation out{.span = span};
-  ASSIGN_OR_RETURN(out.quote, ReadText(db, content, span));
+  ASSIGN_OR_RETURN(std::string quote, ReadText(db, content, span));
+  return MakeCitation(db, content, span, std::move(quote));
+}
+
+absl::StatusOr<Citation> MakeCitation(Connection& db, int64_t content, Span span, std::string quote) {
+  Citation out{.quote = std::move(quote), .span = span};
   ASSIGN_OR_RETURN(const std::vector<Page> pages, ReadPages(db, content, span));
   const PageRange range = PagesOf(pages, span);
   out.first_page = pages[range.first].number;

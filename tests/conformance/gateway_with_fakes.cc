@@ -110,6 +110,10 @@ class FakeSearchTool final : public SearchTool {
     documents_.erase(store.value);
     return absl::OkStatus();
   }
+  absl::StatusOr<StoreModel> Model(const ProjectId&, const StoreId&) override { return StoreModel{.name = "fake"}; }
+  absl::StatusOr<StoreModel> SetModel(const ProjectId&, const StoreId&, const std::string& model) override {
+    return StoreModel{.name = model};
+  }
   absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile& file, const FileObject& object) override {
     GATEWAY_ASSIGN_OR_RETURN(std::string text, ReadAll(files_, object.blob));
     std::lock_guard lock(mutex_);

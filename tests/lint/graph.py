@@ -38,6 +38,9 @@ THIRD_PARTY = [
         (r"ZLIB.*", "zlib"),
         (r"PkgConfig::POPPLER.*|poppler.*", "poppler"),
         (r"PkgConfig::LIBPNG.*|png", "png"),
+        (r"PkgConfig::GUMBO|gumbo", "gumbo"),
+        (r"PkgConfig::LIBZIP|libzip.*", "libzip"),
+        (r"EXPAT::EXPAT", "expat"),
         (r"Python.*", "python"),
     ]
 ]
@@ -48,6 +51,9 @@ ONE_PLACE = {
     r"#include [<\"]openvino/": r"retrieval/.*embedder.*\.cc",
     r"#include [<\"]poppler": r"retrieval/extract/.*",
     r"#include <png\.h>": r"(retrieval/extract/src/png_file|tests/support/png_pixels)\.cc",
+    r"#include <gumbo\.h>": r"retrieval/extract/src/html\.cc",
+    r"#include <zip\.h>": r"retrieval/extract/src/office_package\.cc",
+    r"#include <expat\.h>": r"retrieval/extract/src/xml\.cc",
     r"#include <seccomp\.h>": r"sandbox/src/seccomp.*\.cc",
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
+#include "filter_message.h"
 #include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
 #include "rpc/status.h"
@@ -18,16 +19,6 @@ namespace pb = carrel::retrieval::v1;
 constexpr std::size_t kPieceBytes = 256 * 1024;
 constexpr int kHandOverFactor = 10;
 constexpr int kPictureFactor = 3;
-
-void Write(const AttributeValue& value, pb::AttributeValue& out) {
-  if (const auto* text = std::get_if<std::string>(&value)) {
-    out.set_text(*text);
-  } else if (const auto* number = std::get_if<double>(&value)) {
-    out.set_number(*number);
-  } else {
-    out.set_flag(std::get<bool>(value));
-  }
-}
 
 AttributeValue Read(const pb::AttributeValue& value) {
   switch (value.value_case()) {
@@ -67,47 +58,6 @@ void Write(const Chunking& chunking, pb::Chunking& out) {
   out.set_chunk_overlap_tokens(chunking.chunk_overlap_tokens);
 }
 
-void Write(const SearchFilter& filter, pb::Filter& out) {
-  using Op = SearchFilter::Op;
-  if (filter.op == Op::kAnd || filter.op == Op::kOr) {
-    out.mutable_compound()->set_op(filter.op == Op::kAnd ? pb::Compound::AND : pb::Compound::OR);
-    for (const SearchFilter& inner : filter.filters) Write(inner, *out.mutable_compound()->add_filters());
-    return;
-  }
-  pb::Comparison& comparison = *out.mutable_comparison();
-  comparison.set_key(filter.key);
-  for (const AttributeValue& value : filter.values) Write(value, *comparison.add_values());
-  switch (filter.op) {
-    case Op::kEq:
-      comparison.set_op(pb::Comparison::EQ);
-      break;
-    case Op::kNe:
-      comparison.set_op(pb::Comparison::NE);
-      break;
-    case Op::kGt:
-      comparison.set_op(pb::Comparison::GT);
-      break;
-    case Op::kGte:
-      comparison.set_op(pb::Comparison::GTE);
-      break;
-    case Op::kLt:
-      comparison.set_op(pb::Comparison::LT);
-      break;
-    case Op::kLte:
-      comparison.set_op(pb::Comparison::LTE);
-      break;
-    case Op::kIn:
-      comparison.set_op(pb::Comparison::IN);
-      break;
-    case Op::kNin:
-      comparison.set_op(pb::Comparison::NIN);
-      break;
-    case Op::kAnd:
-    case Op::kOr:
-      break;
-  }
-}
-
 StoreFileError::Code CodeOf(pb::Verdict verdict) {
   switch (verdict) {
     case pb::UNSUPPORTED:
@@ -131,7 +81,12 @@ StoreFileState StateOf(const pb::Document& document) {
                 .characters = document.characters(),
                 .passages = document.passages(),
                 .verdict = document.verdict() == pb::VERDICT_UNSPECIFIED ? "" : pb::Verdict_Name(document.verdict()),
-                .message = document.message()}};
+                .message = document.message()},
+      .progress = {.phase = document.progress().phase(),
+                   .pages_done = document.progress().pages_done(),
+                   .pages = document.progress().pages(),
+                   .embedded = document.progress().embedded(),
+                   .to_embed = document.progress().to_embed()}};
   switch (document.status()) {
     case pb::COMPLETED:
       state.status = StoreFileStatus::kCompleted;
@@ -147,6 +102,21 @@ StoreFileState StateOf(const pb::Document& document) {
       break;
   }
   return state;
+}
+
+StoreModel ModelOf(const pb::Store& store) {
+  StoreModel model{.name = store.model()};
+  if (store.has_reembedding()) {
+    const pb::Reembedding& change = store.reembedding();
+    model.change = {.name = change.model(),
+                    .documents_done = change.documents_done(),
+                    .documents = change.documents(),
+                    .embedded = change.embedded(),
+                    .to_embed = change.to_embed(),
+                    .documents_failed = change.documents_failed(),
+                    .message = change.message()};
+  }
+  return model;
 }
 
 // What the service says of a request that cannot be met is for the client to read.
@@ -201,6 +171,28 @@ class RetrievalSearchTool final : public SearchTool {
     return call.Result(stub_->DeleteStore(&call.context, request, &reply));
   }
 
+  absl::StatusOr<StoreModel> Model(const ProjectId& project, const StoreId& store) override {
+    Rpc call(options_.call_max);
+    pb::GetStoreRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    pb::Store reply;
+    GATEWAY_RETURN_IF_ERROR(call.Result(stub_->GetStore(&call.context, request, &reply)));
+    return ModelOf(reply);
+  }
+
+  absl::StatusOr<StoreModel> SetModel(const ProjectId& project, const StoreId& store,
+                                      const std::string& model) override {
+    Rpc call(options_.call_max);
+    pb::UpdateStoreRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    request.set_model(model);
+    pb::Store reply;
+    GATEWAY_RETURN_IF_ERROR(call.Result(stub_->UpdateStore(&call.context, request, &reply)));
+    return ModelOf(reply);
+  }
+
   absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile& file, const FileObject& object) override {
     GATEWAY_ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, files_.Open(object.blob.sha256));
     Rpc call(options_.call_max * kHandOverFactor);
@@ -210,9 +202,10 @@ class RetrievalSearchTool final : public SearchTool {
     pb::AddDocumentHeader& header = *message.mutable_header();
     header.set_owner(file.project.value);
     header.set_store_id(file.store_id.value);
-    header.set_file_name(object.filename);
+    // A path is the uploader's affair; its last part says of what type it is.
+    header.set_file_name(object.filename.substr(object.filename.rfind('/') + 1));
     header.set_document_id(file.file_id.value);
-    for (const auto& [key, value] : file.attributes) Write(value, (*header.mutable_attributes())[key]);
+    for (const auto& [key, value] : file.attributes) WriteValue(value, (*header.mutable_attributes())[key]);
     Write(file.chunking, *header.mutable_chunking());
     bool open = writer->Write(message);
     std::string piece(kPieceBytes, '\0');
@@ -251,7 +244,7 @@ class RetrievalSearchTool final : public SearchTool {
     request.set_owner(project.value);
     request.set_store_id(store.value);
     request.set_document_id(file.value);
-    for (const auto& [key, value] : attributes) Write(value, (*request.mutable_attributes())[key]);
+    for (const auto& [key, value] : attributes) WriteValue(value, (*request.mutable_attributes())[key]);
     pb::Document reply;
     return call.Result(stub_->UpdateDocument(&call.context, request, &reply));
   }
@@ -263,7 +256,9 @@ class RetrievalSearchTool final : public SearchTool {
     request.set_store_id(store.value);
     request.set_document_id(file.value);
     pb::DeleteDocumentResponse reply;
-    return call.Result(stub_->DeleteDocument(&call.context, request, &reply));
+    const absl::Status deleted = call.Result(stub_->DeleteDocument(&call.context, request, &reply));
+    // A store gets there with its first file.
+    return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
   }
 
   absl::StatusOr<std::string> FileText(const ProjectId& project, const StoreId& store, const FileId& file) override {
@@ -326,7 +321,7 @@ class RetrievalSearchTool final : public SearchTool {
     for (const StoreId& store : request.stores) message.add_store_ids(store.value);
     for (const std::string& query : request.queries) message.add_queries(Shorten(query));
     message.set_max_results(request.max_results);
-    if (request.filter.has_value()) Write(*request.filter, *message.mutable_filter());
+    if (request.filter.has_value()) WriteFilter(*request.filter, *message.mutable_filter());
     message.mutable_ranking()->set_ranker(request.ranking.ranker);
     message.mutable_ranking()->set_score_threshold(request.ranking.score_threshold);
     if (request.ranking.embedding_weight.has_value()) {

@@ -44,8 +44,28 @@ Json MoreOf(const Annotation& annotation) {
 }
 
 Json MoreOf(const VectorStoreFile& file) {
-  return {{"filename", file.filename},       {"pages", file.facts.pages},     {"characters", file.facts.characters},
-          {"passages", file.facts.passages}, {"verdict", file.facts.verdict}, {"message", file.facts.message}};
+  Json json = {{"filename", file.filename},           {"pages", file.facts.pages},
+               {"characters", file.facts.characters}, {"passages", file.facts.passages},
+               {"verdict", file.facts.verdict},       {"message", file.facts.message}};
+  if (file.progress.has_value()) {
+    json["progress"] = {{"phase", file.progress->phase},
+                        {"pages_done", file.progress->pages_done},
+                        {"pages", file.progress->pages},
+                        {"embedded", file.progress->embedded},
+                        {"to_embed", file.progress->to_embed}};
+  }
+  return json;
+}
+
+Json MoreOf(const StoreModel& model) {
+  Json json = {{"model", model.name}, {"reembedding", nullptr}};
+  if (model.change.has_value()) {
+    json["reembedding"] = {{"model", model.change->name},          {"documents_done", model.change->documents_done},
+                           {"documents", model.change->documents}, {"embedded", model.change->embedded},
+                           {"to_embed", model.change->to_embed},   {"documents_failed", model.change->documents_failed},
+                           {"message", model.change->message}};
+  }
+  return json;
 }
 
 Json MoreOf(const Outcome& outcome) {
@@ -72,7 +92,8 @@ Json MoreOf(const Outcome& outcome) {
             {"memory_peak_bytes", outcome.usage.memory_peak_bytes},
             {"stdout_bytes", outcome.usage.stdout_bytes},
             {"stderr_bytes", outcome.usage.stderr_bytes},
-            {"display_bytes", outcome.usage.display_bytes}}},
+            {"display_bytes", outcome.usage.display_bytes},
+            {"session_cpu_ms", outcome.usage.session_cpu_ms}}},
           {"skipped", std::move(skipped)},
           {"removed", outcome.removed},
           {"isolation", outcome.isolation},

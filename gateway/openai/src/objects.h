@@ -28,6 +28,7 @@ Json MoreOf(const SearchResult& result);
 Json MoreOf(const Annotation& annotation);
 Json MoreOf(const VectorStoreFile& file);
 Json MoreOf(const Outcome& outcome);
+Json MoreOf(const StoreModel& model);
 
 // conversations.cc
 Json Of(const Assistant& assistant, const View& view);

@@ -19,13 +19,19 @@
 #include <system_error>
 #include <vector>
 
+#include "csv.h"
+#include "docx.h"
 #include "frame_writer.h"
+#include "html.h"
+#include "json.h"
 #include "last_words.h"
 #include "pdf.h"
 #include "picture.h"
 #include "plain_text.h"
+#include "pptx.h"
 #include "recognise.h"
 #include "retrieval/wire.h"
+#include "xlsx.h"
 
 namespace carrel::retrieval::extract {
 namespace {
@@ -36,10 +42,24 @@ using wire::ExtractVerdict;
 constexpr int kRequestFd = 3;
 
 constexpr std::string_view kUsage =
-    "usage: carrel-extract --type pdf|txt|md [--pages-max N] [--words-per-page-max N] [--input-bytes-max N]\n"
+    "usage: carrel-extract --type TYPE [--pages-max N] [--words-per-page-max N] [--input-bytes-max N]\n"
     "                      [--output-bytes-max N] [--cpu-seconds-max N] [--memory-bytes-max N] < document > frames\n"
     "       carrel-extract --type pdf --picture PAGE [--dpi N] [--pixels-max N] [limits as above] < document > frames\n"
+    "       TYPE: pdf, txt, md, html, csv, tsv, json, jsonl, docx, pptx, xlsx, or source\n"
     "       without arguments: the request is read from fd 3\n";
+
+struct TypeName {
+  std::string_view name;
+  wire::DocumentType type;
+};
+constexpr TypeName kTypeNames[] = {
+    {"pdf", wire::DocumentType::kPdf},     {"txt", wire::DocumentType::kText},
+    {"md", wire::DocumentType::kMarkdown}, {"html", wire::DocumentType::kHtml},
+    {"csv", wire::DocumentType::kCsv},     {"tsv", wire::DocumentType::kTsv},
+    {"json", wire::DocumentType::kJson},   {"jsonl", wire::DocumentType::kJsonLines},
+    {"docx", wire::DocumentType::kDocx},   {"pptx", wire::DocumentType::kPptx},
+    {"xlsx", wire::DocumentType::kXlsx},   {"source", wire::DocumentType::kSource},
+};
 
 // What is asked for.
 struct Order {
@@ -58,10 +78,12 @@ bool ParseNumber(std::string_view text, Number& number) {
 bool SetOption(std::string_view name, std::string_view value, Order& order) {
   wire::Request& request = order.request;
   if (name == "--type") {
-    if (value == "pdf") request.type = wire::DocumentType::kPdf;
-    if (value == "txt") request.type = wire::DocumentType::kText;
-    if (value == "md") request.type = wire::DocumentType::kMarkdown;
-    return value == "pdf" || value == "txt" || value == "md";
+    for (const TypeName& known : kTypeNames) {
+      if (known.name != value) continue;
+      request.type = known.type;
+      return true;
+    }
+    return false;
   }
   if (name == "--pages-max") return ParseNumber(value, request.pages_max);
   if (name == "--words-per-page-max") return ParseNumber(value, request.words_per_page_max);
@@ -178,9 +200,26 @@ Verdict Extract(const Order& order, FrameWriter& out) {
   switch (request.type) {
     case wire::DocumentType::kPdf:
       return ExtractPdf(document.bytes(), request, out);
-    case wire::DocumentType::kText:
-    case wire::DocumentType::kMarkdown:
-      return ExtractPlainText(document.bytes(), request.type, out);
+    case wire::DocumentType::kHtml:
+      return ExtractHtml(document.bytes(), out);
+    case wire::DocumentType::kCsv:
+    case wire::DocumentType::kTsv:
+      return ExtractCsv(document.bytes(), request.type, out);
+    case wire::DocumentType::kJson:
+    case wire::DocumentType::kJsonLines:
+      return ExtractJson(document.bytes(), request.type, out);
+    case wire::DocumentType::kDocx:
+      return ExtractDocx(document.bytes(), out);
+    case wire::DocumentType::kPptx:
+      return ExtractPptx(document.bytes(), request.pages_max, out);
+    case wire::DocumentType::kXlsx:
+      return ExtractXlsx(document.bytes(), request.pages_max, out);
+    default:
+      break;
+  }
+  if (static_cast<uint8_t>(request.type) <= wire::kDocumentTypeMax &&
+      wire::ShapeOf(request.type) == wire::Shape::kText) {
+    return ExtractPlainText(document.bytes(), request.type, out);
   }
   return {.verdict = ExtractVerdict::kInternal,
           .sentence = "The extractor was asked for a type that it does not know."};

@@ -31,6 +31,9 @@ struct LibraryOptions {
   std::string directory;  // made if it is not there; one process at a time (a lock file)
   bool sync_full = true;  // false: acknowledged survives kill -9, but not power loss
   uint32_t ingest_workers = 2;
+  // How long a document is read while others wait; one that takes longer is begun again when there is room for it
+  // beside the others, which always have a worker (if there are two).
+  absl::Duration ingest_slice = absl::Seconds(5);
   uint64_t queue_length_max = 10'000;
   // Memory of the indexes of all stores; the least recently searched are dropped, and loaded again when they are
   // searched. The one in use may be larger.
@@ -40,6 +43,7 @@ struct LibraryOptions {
   uint32_t indexed_vectors_min = 30'000;
   uint32_t indexed_terms_min = 10'000;
   uint32_t index_tail_max = 20'000;
+  absl::Duration index_purge_pause = absl::Seconds(30);  // after a deletion, until its words' index is written anew
   ExtractionLimits extraction;
   // For tests; empty: the machine's clock.
   std::function<int64_t()> now_ms;
@@ -94,7 +98,8 @@ class Library {
   [[nodiscard]] virtual absl::StatusOr<bool> DeleteDocument(const DocumentName& name) = 0;
 
   // The text of `span` (none: all) in order, in pieces of at most 64 KiB; `sink` returns false to stop.
-  // FAILED_PRECONDITION: it has not been read (yet); OUT_OF_RANGE: the span does not lie in the text.
+  // FAILED_PRECONDITION: it has not been read (yet); OUT_OF_RANGE: the span does not lie in the text; ABORTED: it was
+  // deleted meanwhile.
   using TextSink = std::function<bool(uint32_t begin, std::string_view utf8)>;
   [[nodiscard]] virtual absl::Status ReadContent(const DocumentName& name, std::optional<Span> span,
                                                  const TextSink& sink) = 0;
@@ -109,7 +114,8 @@ class Library {
   // Until no index is being worked on in the background. For tests and benchmarks.
   virtual void WaitForIndexes() = 0;
 
-  // Removes expired stores and gives back disk space. Runs by itself every minute.
+  // Removes expired stores, and what a change of model left; gives back disk space. Runs by itself every minute, and
+  // after deletions.
   [[nodiscard]] virtual absl::Status Maintain() = 0;
 };
 

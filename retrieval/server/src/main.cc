@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "config/server_flags.h"
 #include "retrieval/extraction.h"
@@ -25,6 +26,7 @@
 #include "rpc/log.h"
 #include "rpc/server.h"
 #include "rpc/signals.h"
+#include "rpc/watched_serving.h"
 #include "sandbox/jailer_client.h"
 
 namespace carrel::retrieval {
@@ -52,6 +54,9 @@ rpc::ServerOptions ServingOptions(const config::Config& config, rpc::Address lis
           .reflection = config.rpc.reflection,
           .metrics_listen = config.retrieval.metrics_listen};
 }
+
+// That the jailer may take to answer that it is there.
+constexpr absl::Duration kJailerAnswerMax = absl::Seconds(2);
 
 bool IsRemote(const config::RetrievalConfig& config) { return config.model.starts_with("remote"); }
 
@@ -148,9 +153,9 @@ absl::Status Serve(const config::ServerFlags& flags) {
   absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
       ServingOptions(config, *listen), {{service.get(), std::string(v1::Retrieval::service_full_name())}});
   if (!server.ok()) return server.status();
-  (*server)->SetServing(true);
   rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
-  const int signal = signals->Wait();
+  const int signal = rpc::ServeWhileItAnswers(**server, *signals,
+                                              [&jails] { return (*jails)->Check(absl::Now() + kJailerAnswerMax); });
   rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
   (*server)->Shutdown();
   return absl::OkStatus();

@@ -21,8 +21,9 @@ constexpr uint32_t kChunkTokensMin = 100;
 constexpr uint32_t kChunkTokensMax = 4096;
 constexpr uint32_t kOverlapDefaultMax = 400;
 constexpr int kAttributesMax = 16;
-constexpr size_t kAttributeKeyBytesMax = 64;
-constexpr size_t kAttributeTextBytesMax = 512;
+// 64 and 512 characters.
+constexpr size_t kAttributeKeyBytesMax = 256;
+constexpr size_t kAttributeTextBytesMax = 2048;
 constexpr uint32_t kListMax = 1000;
 constexpr int kStoresMax = 16;
 constexpr int kQueriesMax = 8;
@@ -196,6 +197,15 @@ void ToProto(const StoreInfo& store, v1::Store& out) {
   counts.set_total(store.documents.in_progress + store.documents.completed + store.documents.failed);
   out.set_passages(store.passages);
   out.set_usage_bytes(store.usage_bytes);
+  if (!store.reembedding) return;
+  v1::Reembedding& reembedding = *out.mutable_reembedding();
+  reembedding.set_model(store.reembedding->model);
+  reembedding.set_documents_done(store.reembedding->documents_done);
+  reembedding.set_documents(store.reembedding->documents);
+  reembedding.set_embedded(store.reembedding->embedded);
+  reembedding.set_to_embed(store.reembedding->to_embed);
+  reembedding.set_documents_failed(store.reembedding->documents_failed);
+  reembedding.set_message(store.reembedding->message);
 }
 
 void ToProto(const DocumentInfo& document, v1::Document& out) {
@@ -328,7 +338,7 @@ absl::StatusOr<Attributes> AttributesFrom(const google::protobuf::Map<std::strin
   if (attributes.size() > kAttributesMax) return Invalid("attributes", attributes.size(), "at most 16");
   Attributes out;
   for (const auto& [key, value] : attributes) {
-    if (key.empty() || key.size() > kAttributeKeyBytesMax) return Invalid("attributes", key, "keys of 1 to 64 bytes");
+    if (key.empty() || key.size() > kAttributeKeyBytesMax) return Invalid("attributes", key, "keys of 1 to 256 bytes");
     absl::StatusOr<AttributeValue> attribute = AttributeFrom(absl::StrCat("attributes.", key), value);
     if (!attribute.ok()) return attribute.status();
     out[key] = *std::move(attribute);

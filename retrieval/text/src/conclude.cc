@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -38,10 +39,17 @@ struct Stop {
   std::string clause;
 };
 
-Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits) {
+// What the pages of such a document are called.
+const char* Pages(wire::DocumentType type) {
+  if (type == wire::DocumentType::kPptx) return "slides";
+  return type == wire::DocumentType::kXlsx ? "sheets" : "pages";
+}
+
+Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits,
+                 wire::DocumentType type = wire::DocumentType::kPdf) {
   switch (verdict.limit) {
     case ExtractLimit::kPages:
-      return {true, absl::StrCat("at most ", limits.pages_max, " pages of a document are read")};
+      return {true, absl::StrCat("at most ", limits.pages_max, " ", Pages(type), " of a document are read")};
     case ExtractLimit::kWords:
       return {true, absl::StrCat("at most ", limits.words_per_page_max, " words of a page are read, and page ",
                                  verdict.detail, " has more")};
@@ -53,6 +61,9 @@ Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits) {
       return {true, absl::StrCat("reading it takes more than ", Bytes(limits.memory_bytes_max), " of memory")};
     case ExtractLimit::kCpu:
       return {true, absl::StrCat("reading it takes more than ", limits.cpu_seconds_max, " s of processor time")};
+    case ExtractLimit::kShape:
+      if (!verdict.sentence.empty()) return {true, Printable(verdict.sentence)};
+      break;
     case ExtractLimit::kPixels:
     case ExtractLimit::kNone:
       break;
@@ -126,7 +137,8 @@ void AddPagesApart(const ExtractedDocument& document, const std::string& recogni
 Extraction Stopped(RawDocument raw, const Stop& stop) {
   Extraction result;
   result.pages = raw.pages_in_all;
-  const size_t pages_read = raw.pages.size();
+  const size_t pages_read = raw.pages.size() + raw.parts.size();
+  const char* const pages = Pages(raw.type);
   const uint32_t page_begun = raw.page_begun;
   const std::string recognition = RecognitionSentence(raw);
   result.document = BuildDocument(std::move(raw));
@@ -134,7 +146,7 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
     result.verdict = Verdict::kPartial;
     result.message =
         result.pages > 0 && pages_read < result.pages
-            ? absl::StrCat("Only ", pages_read, " of ", result.pages, " pages were read: ", stop.clause, ".")
+            ? absl::StrCat("Only ", pages_read, " of ", result.pages, " ", pages, " were read: ", stop.clause, ".")
             : absl::StrCat("Not all of it was read: ", stop.clause, ".");
     AddPagesApart(result.document, recognition, result.message);
     return result;
@@ -146,27 +158,37 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
   return result;
 }
 
+std::pair<Verdict, std::string> WithoutText(wire::DocumentType type) {
+  switch (type) {
+    case wire::DocumentType::kPdf:
+      return {Verdict::kNoText, "The PDF has pages but no text on them; scans need character recognition first."};
+    case wire::DocumentType::kPptx:
+      return {Verdict::kNoText, "The presentation has slides but no text on them."};
+    default:
+      return {Verdict::kEmpty, "It holds no text."};
+  }
+}
+
 Extraction Whole(RawDocument raw) {
   Extraction result;
   result.pages = raw.pages_in_all;
-  const bool paged = raw.type == wire::DocumentType::kPdf;
-  const size_t pages_read = raw.pages.size();
+  const wire::DocumentType type = raw.type;
+  const bool paged = type == wire::DocumentType::kPdf || wire::HasParts(type);
+  const size_t pages_read = raw.pages.size() + raw.parts.size();
   const std::string recognition = RecognitionSentence(raw);
   result.document = BuildDocument(std::move(raw));
   if (!paged) result.pages = 1;
   if (!HasText(result.document)) {
     result.document = {};
-    result.verdict = paged ? Verdict::kNoText : Verdict::kEmpty;
-    result.message =
-        paged ? "The PDF has pages but no text on them; scans need character recognition first." : "It holds no text.";
+    std::tie(result.verdict, result.message) = WithoutText(type);
     AddSentence(recognition, result.message);
     return result;
   }
   result.verdict = Verdict::kRead;
   if (paged && pages_read < result.pages) {
     result.verdict = Verdict::kPartial;
-    result.message =
-        absl::StrCat(result.pages - pages_read, " of ", result.pages, " pages are damaged and were left out.");
+    result.message = absl::StrCat(result.pages - pages_read, " of ", result.pages, " ", Pages(type),
+                                  " are damaged and were left out.");
   }
   AddPagesApart(result.document, recognition, result.message);
   return result;
@@ -199,7 +221,7 @@ Verdict VerdictOf(ExtractVerdict verdict) {
 Extraction Conclude(RawDocument raw, const ExtractorEnd& end, const ExtractionLimits& limits) {
   if (!raw.verdict || !end.wire.ok()) return Stopped(std::move(raw), EndClause(end, limits));
   const RawVerdict verdict = *raw.verdict;
-  if (verdict.verdict == ExtractVerdict::kLimit) return Stopped(std::move(raw), LimitClause(verdict, limits));
+  if (verdict.verdict == ExtractVerdict::kLimit) return Stopped(std::move(raw), LimitClause(verdict, limits, raw.type));
   const bool recognised = verdict.verdict == ExtractVerdict::kNoText && RecognitionWasTried(raw);
   if ((verdict.verdict == ExtractVerdict::kRead || recognised) && raw.begun) return Whole(std::move(raw));
   Extraction result;

@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "conclude.h"
 #include "extractor_run.h"
 #include "recognition.h"
@@ -18,8 +21,39 @@ struct Extension {
   DocumentType type;
 };
 constexpr Extension kExtensions[] = {
-    {".markdown", DocumentType::kMarkdown}, {".md", DocumentType::kMarkdown}, {".pdf", DocumentType::kPdf},
-    {".text", DocumentType::kText},         {".txt", DocumentType::kText},
+    {".bash", DocumentType::kSource},  {".bat", DocumentType::kSource},  {".c", DocumentType::kSource},
+    {".cc", DocumentType::kSource},    {".cfg", DocumentType::kSource},  {".cjs", DocumentType::kBraces},
+    {".cmake", DocumentType::kSource}, {".conf", DocumentType::kSource}, {".cpp", DocumentType::kSource},
+    {".cs", DocumentType::kBraces},    {".css", DocumentType::kSource},  {".csv", DocumentType::kCsv},
+    {".cxx", DocumentType::kSource},   {".diff", DocumentType::kSource}, {".docx", DocumentType::kDocx},
+    {".go", DocumentType::kGo},        {".h", DocumentType::kSource},    {".hh", DocumentType::kSource},
+    {".hpp", DocumentType::kSource},   {".htm", DocumentType::kHtml},    {".html", DocumentType::kHtml},
+    {".hxx", DocumentType::kSource},   {".ini", DocumentType::kSource},  {".java", DocumentType::kBraces},
+    {".js", DocumentType::kBraces},    {".json", DocumentType::kJson},   {".jsonl", DocumentType::kJsonLines},
+    {".jsx", DocumentType::kBraces},   {".kt", DocumentType::kSource},   {".log", DocumentType::kSource},
+    {".lua", DocumentType::kSource},   {".m", DocumentType::kSource},    {".markdown", DocumentType::kMarkdown},
+    {".md", DocumentType::kMarkdown},  {".mjs", DocumentType::kBraces},  {".ndjson", DocumentType::kJsonLines},
+    {".patch", DocumentType::kSource}, {".pdf", DocumentType::kPdf},     {".php", DocumentType::kBraces},
+    {".pl", DocumentType::kSource},    {".pm", DocumentType::kSource},   {".pptx", DocumentType::kPptx},
+    {".proto", DocumentType::kSource}, {".ps1", DocumentType::kSource},  {".py", DocumentType::kPython},
+    {".pyi", DocumentType::kPython},   {".r", DocumentType::kSource},    {".rb", DocumentType::kRuby},
+    {".rs", DocumentType::kRust},      {".rst", DocumentType::kText},    {".scala", DocumentType::kSource},
+    {".scss", DocumentType::kSource},  {".sh", DocumentType::kSource},   {".sql", DocumentType::kSource},
+    {".swift", DocumentType::kSource}, {".tab", DocumentType::kTsv},     {".tex", DocumentType::kTex},
+    {".text", DocumentType::kText},    {".toml", DocumentType::kSource}, {".ts", DocumentType::kBraces},
+    {".tsv", DocumentType::kTsv},      {".tsx", DocumentType::kBraces},  {".txt", DocumentType::kText},
+    {".xhtml", DocumentType::kHtml},   {".xlsx", DocumentType::kXlsx},   {".xml", DocumentType::kSource},
+    {".yaml", DocumentType::kSource},  {".yml", DocumentType::kSource},
+};
+
+// Of files that people have and that are not read: what would be.
+struct Advice {
+  std::string_view extension;
+  const char* save_as;
+};
+constexpr Advice kAdvice[] = {
+    {".doc", ".docx"}, {".dot", ".docx"}, {".odp", ".pptx"}, {".ods", ".xlsx"}, {".odt", ".docx"},
+    {".pps", ".pptx"}, {".ppt", ".pptx"}, {".rtf", ".docx"}, {".xls", ".xlsx"}, {".xlsb", ".xlsx"},
 };
 
 wire::Request WireRequest(DocumentType type, const ExtractionLimits& limits) {
@@ -35,13 +69,19 @@ wire::Request WireRequest(DocumentType type, const ExtractionLimits& limits) {
   return request;
 }
 
+// What is no PDF is nearly all text, which is held several times over while passages are made of it.
+ExtractionLimits WithinText(DocumentType type, ExtractionLimits limits) {
+  if (type != DocumentType::kPdf) limits.output_bytes_max = std::min(limits.output_bytes_max, limits.text_bytes_max);
+  return limits;
+}
+
 class JailedExtractor final : public Extractor {
  public:
   JailedExtractor(sandbox::JailMaker& jails, std::string policy, RecognitionOptions recognition)
       : jails_(jails), policy_(std::move(policy)), recognition_(std::move(recognition)) {}
 
   absl::StatusOr<Extraction> Extract(ExtractionRequest request) override {
-    ExtractionLimits limits = request.limits;
+    ExtractionLimits limits = WithinText(request.type, request.limits);
     limits.memory_bytes_max = MemoryWithinCap(jails_, policy_, limits.memory_bytes_max);
     FrameDecoder decoder({.pages_max = limits.pages_max,
                           .words_per_page_max = limits.words_per_page_max,
@@ -50,8 +90,9 @@ class JailedExtractor final : public Extractor {
     const auto take = [&](std::string_view bytes, bool& done) {
       absl::Status status = decoder.Feed(bytes);
       const RawDocument& seen = decoder.document();
-      if (seen.pages.size() != pages_reported && request.on_page) {
-        pages_reported = seen.pages.size();
+      const size_t pages = seen.pages.size() + seen.parts.size();
+      if (pages != pages_reported && request.on_page) {
+        pages_reported = pages;
         request.on_page(static_cast<uint32_t>(pages_reported), seen.pages_in_all);
       }
       done = seen.verdict.has_value();
@@ -103,6 +144,18 @@ std::optional<DocumentType> DocumentTypeOf(std::string_view file_name) {
     if (name.size() > extension.name.size() && name.ends_with(extension.name)) return extension.type;
   }
   return std::nullopt;
+}
+
+std::string UnreadableMessage(std::string_view file_name) {
+  const size_t dot = file_name.rfind('.');
+  const std::string extension =
+      dot == std::string_view::npos ? "" : absl::AsciiStrToLower(std::string(file_name.substr(dot)));
+  for (const Advice& advice : kAdvice) {
+    if (extension != advice.extension) continue;
+    return absl::StrCat("Files of the type \"", extension, "\" are not read; save it as ", advice.save_as, ".");
+  }
+  return absl::StrCat("Files of the type \"", extension,
+                      "\" are not read; these are: ", absl::StrJoin(ReadableExtensions(), ", "), ".");
 }
 
 std::vector<std::string> ReadableExtensions() {

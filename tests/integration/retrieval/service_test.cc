@@ -49,8 +49,13 @@ class ServiceTest : public ::testing::Test {
     directory_ = path;
     jails_ = carrel::testing::MakeProcessJailMaker("extract", {CARREL_BIN "/carrel-extract"});
     extractor_ = MakeJailedExtractor(*jails_);
+    OpenLibrary({});
+  }
+  void OpenLibrary(LibraryOptions options) {
+    TearDownServer();
+    options.directory = directory_ + "/data";
     absl::StatusOr<std::unique_ptr<Library>> library =
-        Library::Open({.directory = directory_ + "/data"}, {&SharedEmbedder()}, *extractor_);
+        Library::Open(std::move(options), {&SharedEmbedder()}, *extractor_);
     ASSERT_TRUE(library.ok()) << library.status();
     library_ = *std::move(library);
     painter_ = MakeJailedPainter(*jails_);
@@ -67,10 +72,13 @@ class ServiceTest : public ::testing::Test {
     ASSERT_TRUE(channel.ok());
     stub_ = v1::Retrieval::NewStub(*channel);
   }
-  void TearDown() override {
+  void TearDownServer() {
     if (server_ != nullptr) server_->Shutdown();
     server_.reset();
     library_.reset();
+  }
+  void TearDown() override {
+    TearDownServer();
     std::filesystem::remove_all(directory_);
   }
 
@@ -288,6 +296,26 @@ TEST_F(ServiceTest, QuotesOfPdfsStandWhereTheySay) {
   }
 }
 
+TEST_F(ServiceTest, SlidesAndSheetsAreCitedByTheirLabel) {
+  const std::string store = MakeStore();
+  for (const char* name : {"report.docx", "talk.pptx", "budget.xlsx"}) {
+    const v1::Document document = Add(store, name, ReadFile(std::string(CARREL_TESTDATA "/office/") + name));
+    ASSERT_EQ(document.status(), v1::COMPLETED) << name << ": " << document.message();
+  }
+  const std::pair<const char*, const char*> cases[] = {
+      {"when does the library open on Monday", "sheet Opening hours"},
+      {"joints are cheap to mend", "slide 3"},
+      {"when was the old bridge built", "1"},
+  };
+  for (const auto& [query, label] : cases) {
+    const v1::SearchResponse answer = Search(store, query, 1);
+    ASSERT_EQ(answer.hits_size(), 1);
+    EXPECT_EQ(answer.hits(0).citations(0).first_page_label(), label) << answer.hits(0).citations(0).quote();
+    CheckCitations(store, answer.hits(0), false);
+  }
+  EXPECT_EQ(Add(store, "old.doc", "x").message(), "Files of the type \".doc\" are not read; save it as .docx.");
+}
+
 TEST_F(ServiceTest, RefusalsNameFieldValueAndWhatIsExpected) {
   const std::string store = MakeStore();
   absl::Status status;
@@ -477,6 +505,62 @@ TEST_F(ServiceTest, ListsGoOnAfterADocument) {
   remove.set_store_id(store);
   EXPECT_TRUE(Call(&v1::Retrieval::Stub::DeleteStore, remove).existed());
   EXPECT_FALSE(Call(&v1::Retrieval::Stub::DeleteStore, remove).existed());
+}
+
+// Bombs and broken files among good ones, all at once: the good ones are there, each of the others ends with its own
+// sentence, and the workers go on.
+TEST_F(ServiceTest, HostileDocumentsKeepNobodyWaiting) {
+  LibraryOptions options{.ingest_workers = 2, .ingest_slice = absl::Milliseconds(200)};
+  options.extraction.cpu_seconds_max = 2;
+  options.extraction.memory_bytes_max = 2ull << 30;
+  OpenLibrary(std::move(options));
+  const std::string store = MakeStore();
+  const std::string bomb = carrel::testing::Bomb(9), good = ReadFile(CARREL_TESTDATA "/pdf/prose/plain.pdf");
+  struct Wanted {
+    std::string id;
+    v1::DocumentStatus status;
+    v1::Verdict verdict;
+    std::string message;
+  };
+  std::vector<Wanted> wanted;
+  const auto add = [&](const std::string& name, const std::string& bytes, v1::DocumentStatus status,
+                       v1::Verdict verdict, const std::string& message) {
+    wanted.push_back({Add(store, name, bytes, false).document_id(), status, verdict, message});
+  };
+  for (int i = 0; i < 3; ++i) {
+    add("bomb.pdf", absl::StrCat(bomb, "% ", i, "\n"), v1::FAILED, v1::LIMIT, "processor time");
+    add("broken.pdf", absl::StrCat("%PDF-1.4\nnot much more ", i), v1::FAILED, v1::DAMAGED, "");
+    add("latin.txt", absl::StrCat("caf\xE9 ", i), v1::FAILED, v1::UNSUPPORTED, "");
+    add("picture.png", absl::StrCat("\x89PNG", i), v1::FAILED, v1::UNSUPPORTED, "not read");
+    for (int j = 0; j < 4; ++j) {
+      add("note.md", absl::StrCat(kManual, "\nNote ", i, " of ", j, "."), v1::COMPLETED, v1::READ, "");
+    }
+    add("good.pdf", absl::StrCat(good, "% ", i, "\n"), v1::COMPLETED, v1::READ, "");
+  }
+  add("empty.txt", "", v1::FAILED, v1::EMPTY, "");
+  const auto await = [&](const Wanted& one) {
+    v1::GetDocumentRequest request;
+    request.set_owner(kOwner);
+    request.set_store_id(store);
+    request.set_document_id(one.id);
+    v1::Document document;
+    for (const absl::Time end = absl::Now() + absl::Seconds(120); absl::Now() < end;
+         absl::SleepFor(absl::Milliseconds(10))) {
+      document = Call(&v1::Retrieval::Stub::GetDocument, request);
+      if (document.status() != v1::IN_PROGRESS) break;
+    }
+    EXPECT_EQ(document.status(), one.status) << document.file_name() << ": " << document.message();
+    EXPECT_EQ(document.verdict(), one.verdict) << document.file_name() << ": " << document.message();
+    EXPECT_THAT(document.message(), HasSubstr(one.message)) << document.file_name();
+    if (one.status == v1::FAILED) {
+      EXPECT_THAT(document.message(), Not(IsEmpty())) << document.file_name();
+    }
+  };
+  for (const Wanted& one : wanted) {
+    if (one.status == v1::COMPLETED) await(one);
+  }
+  for (const Wanted& one : wanted) await(one);
+  EXPECT_EQ(Add(store, "last.md", kManual).status(), v1::COMPLETED) << "the workers are there";
 }
 
 TEST_F(ServiceTest, AStreamThatIsCutOffAddsNothing) {

@@ -48,8 +48,36 @@ class FakeLibrary {
     if (below == "/files" && request.method == "POST") return Add(request);
     if (below == "/files") return Page(files_, "");
     if (below.starts_with("/files/")) return OneFile(request, below.substr(7));
-    if (request.method == "DELETE") stores_.erase(store);
+    if (request.method == "POST") {
+      const Json body = Json::parse(request.body);
+      if (body["x_carrel"]["model"] == "none") return Error(400, "there is no model none");
+      model_ = body["x_carrel"]["model"];
+      embedding_ = 3;
+    }
+    if (request.method == "DELETE")
+      stores_.erase(store);
+    else
+      (*store)["x_carrel"] = ModelOf();
     return request.method == "DELETE" ? Ok({{"id", id}, {"deleted", true}}) : Ok(*store);
+  }
+  // Comes to its end after it was asked for a few times, unless it is to fail.
+  Json ModelOf() {
+    if (embedding_ > 0 && (--embedding_ > 0 || reembedding_fails_)) {
+      return {{"model", "small"},
+              {"reembedding",
+               {{"model", model_},
+                {"documents_done", 1},
+                {"documents", 2},
+                {"embedded", 7},
+                {"to_embed", 9},
+                {"documents_failed", embedding_ == 0 ? 1 : 0},
+                {"message", embedding_ == 0 ? "b.pdf: the endpoint refused" : ""}}}};
+    }
+    return {{"model", model_}, {"reembedding", nullptr}};
+  }
+  void set_reembedding_fails() {
+    const std::lock_guard lock(mutex_);
+    reembedding_fails_ = true;
   }
   static FakeApi::Reply Ok(const Json& value) { return {.body = value.dump()}; }
   static FakeApi::Reply Error(int status, const std::string& message) {
@@ -144,6 +172,9 @@ class FakeLibrary {
   std::vector<std::string> names_;
   std::vector<std::string> deleted_files_;
   size_t page_size_ = 100;
+  std::string model_ = "small";
+  int embedding_ = 0;
+  bool reembedding_fails_ = false;
 };
 
 class ApiCommandTest : public CarrelProcess {
@@ -197,6 +228,25 @@ TEST_F(ApiCommandTest, WhatStoreAddUploadedGoesWithItsPlaceInTheStore) {
   EXPECT_EQ(library_.deleted_files(), std::vector<std::string>{"file-1"});
   Carrel({"store", "delete", "manual"});
   EXPECT_EQ(library_.deleted_files(), (std::vector<std::string>{"file-1", "file-2"}));
+}
+
+TEST_F(ApiCommandTest, AStoreIsEmbeddedAnew) {
+  Carrel({"store", "create", "manual"});
+  const Result result = Carrel({"store", "reembed", "manual", "--model", "large"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "vs_1  is embedded with large\n");
+  EXPECT_EQ(Carrel({"store", "reembed", "manual", "--model", "fast", "--no-wait"}).out,
+            "vs_1  is being embedded with fast\n");
+  const Result unknown = Carrel({"store", "reembed", "manual", "--model", "none"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("there is no model none"));
+  EXPECT_EQ(Carrel({"store", "reembed", "manual"}).exit_code, 2);
+  library_.set_reembedding_fails();
+  const Result failed = Carrel({"store", "reembed", "manual", "--model", "large", "--json"});
+  EXPECT_EQ(failed.exit_code, 6);
+  EXPECT_THAT(failed.err, HasSubstr("1 document could not be embedded anew, so the store keeps its model. b.pdf: the "
+                                    "endpoint refused"));
+  EXPECT_EQ(Json::parse(failed.out)["x_carrel"]["reembedding"]["documents_failed"], 1);
 }
 
 TEST_F(ApiCommandTest, ADirectoryGivesItsDocumentsAndNothingBehindItsLinks) {

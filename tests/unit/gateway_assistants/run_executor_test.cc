@@ -189,6 +189,10 @@ class FakeSearch final : public SearchTool {
  public:
   absl::Status EnsureStore(const ProjectId&, const StoreId&, const Chunking&) override { return absl::OkStatus(); }
   absl::Status DeleteStore(const ProjectId&, const StoreId&) override { return absl::OkStatus(); }
+  absl::StatusOr<StoreModel> Model(const ProjectId&, const StoreId&) override { return StoreModel{.name = "fake"}; }
+  absl::StatusOr<StoreModel> SetModel(const ProjectId&, const StoreId&, const std::string& model) override {
+    return StoreModel{.name = model};
+  }
   absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile&, const FileObject&) override {
     return StoreFileState{.status = slow ? StoreFileStatus::kInProgress : StoreFileStatus::kCompleted};
   }

@@ -140,11 +140,51 @@ TEST(Conclude, EachVerdictKeepsItsNumber) {
   }
 }
 
+TEST(DocumentTypes, WhatIsNotReadSaysWhatWouldBe) {
+  EXPECT_EQ(UnreadableMessage("old.DOC"), "Files of the type \".doc\" are not read; save it as .docx.");
+  EXPECT_THAT(UnreadableMessage("picture.png"), ::testing::HasSubstr(".pdf, "));
+  const std::vector<std::string> readable = ReadableExtensions();
+  EXPECT_TRUE(std::is_sorted(readable.begin(), readable.end()));
+}
+
+TEST(Conclude, AReadersOwnLimitIsSaidInItsWords) {
+  RawDocument raw;
+  raw.begun = true;
+  raw.type = wire::DocumentType::kCsv;
+  raw.text = U"a row";
+  raw.blocks = {{.chars = {0, 5}, .kind = wire::BlockKind::kRow}};
+  raw.verdict = RawVerdict{
+      .verdict = ExtractVerdict::kLimit, .limit = wire::ExtractLimit::kShape, .sentence = "at most 3 columns are read"};
+  const Extraction result = Conclude(std::move(raw), kFine, kLimits);
+  EXPECT_EQ(result.verdict, Verdict::kPartial);
+  EXPECT_EQ(result.message, "Not all of it was read: at most 3 columns are read.");
+}
+
+TEST(Conclude, SlidesAndSheetsAreCalledSo) {
+  RawDocument raw;
+  raw.begun = true;
+  raw.type = wire::DocumentType::kPptx;
+  raw.pages_in_all = 3;
+  raw.text = U"x";
+  raw.parts = {{.number = 1}, {.number = 3}};
+  raw.blocks = {{.chars = {0, 1}}};
+  raw.parts[1].first_block = 1;
+  raw.verdict = RawVerdict{.verdict = ExtractVerdict::kRead};
+  EXPECT_EQ(Conclude(raw, kFine, kLimits).message, "1 of 3 slides are damaged and were left out.");
+  raw.text.clear();
+  raw.blocks.clear();
+  raw.parts[1].first_block = 0;
+  EXPECT_EQ(Conclude(std::move(raw), kFine, kLimits).message, "The presentation has slides but no text on them.");
+}
+
 TEST(DocumentTypes, ByExtension) {
   EXPECT_EQ(DocumentTypeOf("A manual.PDF"), DocumentType::kPdf);
   EXPECT_EQ(DocumentTypeOf("notes.txt"), DocumentType::kText);
   EXPECT_EQ(DocumentTypeOf("readme.md"), DocumentType::kMarkdown);
-  EXPECT_FALSE(DocumentTypeOf("page.html").has_value());
+  EXPECT_EQ(DocumentTypeOf("page.HTML"), DocumentType::kHtml);
+  EXPECT_EQ(DocumentTypeOf("table.tsv"), DocumentType::kTsv);
+  EXPECT_EQ(DocumentTypeOf("main.cpp"), DocumentType::kSource);
+  EXPECT_FALSE(DocumentTypeOf("picture.png").has_value());
   EXPECT_FALSE(DocumentTypeOf(".pdf").has_value());
   EXPECT_FALSE(DocumentTypeOf("pdf").has_value());
 }

@@ -39,13 +39,16 @@ struct StoreOptions {
   std::string store;                   // a name or an id
   std::vector<std::string> paths;      // add: files, and directories of them
   std::vector<std::string> documents;  // remove: ids, file names or paths
-  bool no_wait = false;                // add: do not wait until they can be searched
+  bool no_wait = false;                // add, reembed: do not wait until it is done
+  std::string model;                   // reembed: an embedding model of the server, by name or alias
 };
 [[nodiscard]] ExitCode StoreCreate(const CommonOptions& common, const StoreOptions& options, Console& console);
 [[nodiscard]] ExitCode StoreList(const CommonOptions& common, Console& console);
 [[nodiscard]] ExitCode StoreShow(const CommonOptions& common, const StoreOptions& options, Console& console);
 [[nodiscard]] ExitCode StoreAdd(const CommonOptions& common, const StoreOptions& options, Console& console);
 [[nodiscard]] ExitCode StoreRemove(const CommonOptions& common, const StoreOptions& options, Console& console);
+// Embeds a store anew with another model, which it has until all is done.
+[[nodiscard]] ExitCode StoreReembed(const CommonOptions& common, const StoreOptions& options, Console& console);
 [[nodiscard]] ExitCode StoreDelete(const CommonOptions& common, const StoreOptions& options, Console& console);
 
 struct SearchOptions {

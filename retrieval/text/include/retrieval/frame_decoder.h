@@ -41,6 +41,19 @@ struct RawOutlineItem {
   std::string title;
 };
 
+// A slide or a sheet.
+struct RawPart {
+  uint32_t number = 0;
+  std::string name;
+  size_t first_block = 0;  // index into RawDocument::blocks; often of no block at all
+};
+
+struct RawBlock {
+  Span chars;  // in RawDocument::text
+  wire::BlockKind kind = wire::BlockKind::kParagraph;
+  uint8_t level = 0;
+};
+
 struct RawVerdict {
   wire::ExtractVerdict verdict = wire::ExtractVerdict::kInternal;
   wire::ExtractLimit limit = wire::ExtractLimit::kNone;
@@ -55,7 +68,9 @@ struct RawDocument {
   std::string title;
   std::vector<RawPage> pages;
   std::vector<RawOutlineItem> outline;
-  std::u32string text;      // of a text file
+  std::u32string text;  // of a text file or of blocks
+  std::vector<RawPart> parts;
+  std::vector<RawBlock> blocks;
   std::string picture;      // of DecoderLimits::picture
   uint32_t page_begun = 0;  // the last BEGIN
   std::optional<RawVerdict> verdict;

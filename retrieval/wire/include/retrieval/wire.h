@@ -16,6 +16,10 @@
 //   OUTLINE   0..n, in the outline's order: u8 level (1 is the top); str16 title. After the pages, so that a broken
 //             outline costs no text.
 //   TEXT      of a text file: str32 text, in order, each frame whole code points
+//   PART      of a document of blocks that has parts (slides, sheets): u32 number (rising, at most DOCUMENT's pages);
+//             str16 name, of a sheet. The blocks after it stand there. Such a document may lack a damaged part.
+//   BLOCKS    of a document of blocks, in order: u32 count; the blocks: u8 BlockKind; u8 level; str32 text, whole code
+//             points
 //   IMAGE     the only frames of a picture (Task::kPicture): str32 bytes of one PNG file, in order
 //   VERDICT   once, last: u8 ExtractVerdict; u8 ExtractLimit; u64 detail; str16 sentence. An end without it means that
 //             the extractor was killed or died.
@@ -47,10 +51,56 @@ enum class FrameType : uint8_t {
   kPage = 4,
   kText = 5,
   kVerdict = 6,
-  kImage = 32
+  kPart = 16,
+  kBlocks = 17,
+  kImage = 32,
 };
 
-enum class DocumentType : uint8_t { kPdf = 1, kText = 2, kMarkdown = 3 };
+// Stored with what was read: a number keeps its meaning for ever. Source code is text to the extractor; the languages
+// differ in how their definitions are found outside.
+enum class DocumentType : uint8_t {
+  kPdf = 1,
+  kText = 2,
+  kMarkdown = 3,
+  kHtml = 4,
+  kCsv = 5,
+  kTsv = 6,
+  kJson = 7,
+  kJsonLines = 8,
+  kDocx = 9,
+  kPptx = 10,
+  kXlsx = 11,
+  kSource = 12,  // of which no definitions are looked for
+  kPython = 13,
+  kRuby = 14,
+  kGo = 15,
+  kRust = 16,
+  kTex = 17,
+  kBraces = 18,  // Java, C#, JavaScript, PHP and their like
+};
+inline constexpr uint8_t kDocumentTypeMax = 18;
+
+// How the text of a document comes: as words with their places, as it stands, or as blocks.
+enum class Shape : uint8_t { kPages, kText, kBlocks };
+constexpr Shape ShapeOf(DocumentType type) {
+  if (type == DocumentType::kPdf) return Shape::kPages;
+  const bool blocks = type >= DocumentType::kHtml && type <= DocumentType::kXlsx;
+  return blocks ? Shape::kBlocks : Shape::kText;
+}
+constexpr bool HasParts(DocumentType type) { return type == DocumentType::kPptx || type == DocumentType::kXlsx; }
+
+enum class BlockKind : uint8_t {
+  kParagraph = 1,
+  kHeading = 2,   // level 1 (the top) to 9
+  kItem = 3,      // of a list, with its bullet or number; level 1 is the outermost
+  kRow = 4,       // of a table: one line
+  kVerbatim = 5,  // lines as they are
+  kMore = 6,      // goes on where the block before ended: long blocks come in pieces
+};
+inline constexpr uint32_t kBlockBytesMax = 64u << 10;
+inline constexpr uint8_t kBlockLevelMax = 9;
+// Some ten books of prose, or a table of as many rows.
+inline constexpr uint32_t kBlocksMax = 4'000'000;
 
 enum class Task : uint8_t {
   kRead = 0,
@@ -77,6 +127,7 @@ enum class ExtractLimit : uint8_t {
   kInput = 4,   // bytes
   kMemory = 5,
   kCpu = 6,
+  kShape = 7,  // a reader's own: the sentence says which, as a clause ("at most 100 columns of a row are read")
   kPixels = 16,  // of a picture
 };
 

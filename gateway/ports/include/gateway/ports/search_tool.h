@@ -43,6 +43,7 @@ struct StoreFileState {
   std::optional<StoreFileError> error;
   uint64_t usage_bytes = 0;
   DocumentFacts facts;
+  FileProgress progress;
 };
 
 struct PictureRequest {
@@ -60,13 +61,18 @@ struct PagePicture {
   int page = 0;
 };
 
-// Thread-safe. UNAVAILABLE: no retrieval service can be reached.
+// Thread-safe. UNAVAILABLE: no retrieval service can be reached; RESOURCE_EXHAUSTED: its queue or its disk is full.
 class SearchTool {
  public:
   virtual ~SearchTool() = default;
 
   virtual absl::Status EnsureStore(const ProjectId& project, const StoreId& store, const Chunking& chunking) = 0;
   virtual absl::Status DeleteStore(const ProjectId& project, const StoreId& store) = 0;
+  // NOT_FOUND: there is no such store over there (yet).
+  virtual absl::StatusOr<StoreModel> Model(const ProjectId& project, const StoreId& store) = 0;
+  // Begins to embed everything in it anew; `model` by name or alias. INVALID_ARGUMENT: there is no such model.
+  virtual absl::StatusOr<StoreModel> SetModel(const ProjectId& project, const StoreId& store,
+                                              const std::string& model) = 0;
   // Hands the bytes over; OK: they will be read, also after a restart. Ask FileState for the outcome.
   virtual absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile& file, const FileObject& object) = 0;
   // NOT_FOUND: the store does not have it (any more): add it again.
@@ -74,6 +80,7 @@ class SearchTool {
                                                    const FileId& file) = 0;
   virtual absl::Status SetAttributes(const ProjectId& project, const StoreId& store, const FileId& file,
                                      const Attributes& attributes) = 0;
+  // None there is fine.
   virtual absl::Status DeleteFile(const ProjectId& project, const StoreId& store, const FileId& file) = 0;
   // The extracted text.
   virtual absl::StatusOr<std::string> FileText(const ProjectId& project, const StoreId& store, const FileId& file) = 0;
