@@ -67,7 +67,7 @@ uint32_t Overlap(const Span& a, const Span& b) {
 class CitationQuality : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string path = testing::TempDir() + "/citations-XXXXXX";
+    std::string path = ::testing::TempDir() + "/citations-XXXXXX";
     ASSERT_NE(::mkdtemp(path.data()), nullptr);
     directory_ = path;
     jails_ = carrel::testing::MakeProcessJailMaker("extract", {CARREL_BIN "/carrel-extract"});
