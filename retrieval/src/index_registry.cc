@@ -171,14 +171,18 @@ absl::StatusOr<std::shared_ptr<StoreIndex>> IndexRegistry::Get(int64_t store, bo
 // change nothing. On return the entry is whole, or gone.
 absl::StatusOr<std::shared_ptr<StoreIndex>> IndexRegistry::LoadEntry(int64_t store,
                                                                      std::unique_lock<std::mutex>& lock) {
-  stores_[store].loading = true;
-  stores_[store].pending.clear();
+  Entry& begun = stores_[store];
+  begun.loading = true;
+  begun.pending.clear();
+  if (begun.number == 0) begun.number = ++entries_;
+  const uint64_t number = begun.number;
   lock.unlock();
   absl::StatusOr<std::shared_ptr<StoreIndex>> loaded = Load(store);
   lock.lock();
   while (true) {
     const auto found = stores_.find(store);
-    if (found == stores_.end()) break;  // the store was deleted; what is loaded serves this once
+    // The store was deleted, or got another model, and may be on its way once more: what is loaded serves this once.
+    if (found == stores_.end() || found->second.number != number) break;
     Entry& entry = found->second;
     if (!loaded.ok()) {
       entry.loading = false;

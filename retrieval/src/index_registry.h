@@ -51,6 +51,7 @@ class IndexRegistry final {
   void ContentRemoved(int64_t store, int64_t content);
   void DocumentChanged(int64_t store, int64_t document, int64_t content, const Attributes& attributes);
   void DocumentRemoved(int64_t store, int64_t document);
+  // Also when its contents were all replaced.
   void StoreRemoved(int64_t store);
 
   // Until there is nothing left to do in the background. For tests and benchmarks.
@@ -75,6 +76,7 @@ class IndexRegistry final {
     bool loading = false;               // by a search, or anew by the background
     std::vector<Change> pending;        // since the loading began
     uint64_t used = 0;                  // when, in searches
+    uint64_t number = 0;                // tells it from one that the store had before; 0: not loaded yet
   };
 
   [[nodiscard]] absl::StatusOr<std::shared_ptr<StoreIndex>> LoadEntry(int64_t store,
@@ -109,6 +111,7 @@ class IndexRegistry final {
   absl::flat_hash_map<int64_t, uint64_t> grown_;  // stores that are not here, and the positions that they got meanwhile
   std::vector<int64_t> wanted_;                   // by the background
   uint64_t searches_ = 0;
+  uint64_t entries_ = 0;
   uint64_t wakes_ = 1;
   uint64_t seen_ = 0;  // of wakes_, by the background
   bool idle_ = false;

@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "citation.h"
 #include "contents.h"
 #include "retrieval/fusion.h"
 #include "retrieval/terms.h"
@@ -260,21 +261,9 @@ class Run {
 
   // `hit` has the passage; nearly every quote is a part of it.
   absl::StatusOr<Citation> MakeCitation(int64_t content, Span span, const Hit& hit) {
-    Citation out{.span = span};
-    if (hit.passage_span.Contains(span)) {
-      const uint32_t begin = hit.passage_span.begin;
-      out.quote = Characters(hit.passage, span.begin - begin, span.end - begin);
-    } else {
-      ASSIGN_OR_RETURN(out.quote, ReadText(db_, content, span));
-    }
-    ASSIGN_OR_RETURN(const std::vector<Page> pages, ReadPages(db_, content, span));
-    const PageRange range = PagesOf(pages, span);
-    out.first_page = pages[range.first].number;
-    out.first_page_label = pages[range.first].label;
-    out.last_page = pages[range.last].number;
-    out.last_page_label = pages[range.last].label;
-    out.boxes = BoxesOf(pages, span);
-    return out;
+    if (!hit.passage_span.Contains(span)) return retrieval::MakeCitation(db_, content, span);
+    const uint32_t begin = hit.passage_span.begin;
+    return retrieval::MakeCitation(db_, content, span, Characters(hit.passage, span.begin - begin, span.end - begin));
   }
 
   // Passages of one document overlap by design. One that shares half of its text with a better hit is not another

@@ -17,6 +17,7 @@ struct Options {
   ServeOptions serve;
   StoreOptions store;
   SearchOptions search;
+  CiteOptions cite;
   KeyOptions keys;
   AssistantOptions assistants;
   BenchOptions bench;
@@ -73,6 +74,7 @@ struct StoreCommands {
   CLI::App* show;
   CLI::App* add;
   CLI::App* rm;
+  CLI::App* reembed;
   CLI::App* remove;
 };
 
@@ -89,12 +91,20 @@ StoreCommands AddStore(CLI::App& app, Options& options) {
   commands.create = add("create", "Make a store; prints its id", true);
   commands.list = add("list", "All stores", false);
   commands.show = add("show", "A store and its documents", true);
-  commands.add = add("add", "Add documents (pdf, txt, md); the store is made when it is not there", true);
+  commands.add = add("add", "Add documents (pdf, docx, pptx, xlsx, html, md, csv, json, source code, ...); the store is made when it is not there", true);
   commands.add->add_option("paths", options.store.paths, "Files, and directories of them")->required();
   commands.add->add_flag("--no-wait", options.store.no_wait, "Do not wait until they can be searched");
   commands.rm = add("remove", "Remove documents", true);
   commands.rm->alias("rm");
   commands.rm->add_option("documents", options.store.documents, "Their ids or file names")->required();
+  commands.reembed = add("reembed",
+                         "Embed a store anew with another model, from its stored text; it answers with the one it has "
+                         "until all is done. May be repeated; the model that it has calls it off",
+                         true);
+  commands.reembed
+      ->add_option("--model", options.store.model, "An embedding model of the server, by name or alias, such as fast")
+      ->required();
+  commands.reembed->add_flag("--no-wait", options.store.no_wait, "Do not wait until it is done");
   commands.remove = add("delete", "Delete a store and all that is in it", true);
   return commands;
 }
@@ -106,6 +116,23 @@ CLI::App* AddSearch(CLI::App& app, Options& options) {
   command->add_option("question", options.search.question, "The question")->required();
   command->add_option("--max", options.search.results_max, "Hits at most (1 to 50)")->check(CLI::Range(1, 50));
   return command;
+}
+
+void AddCite(CLI::App& app, Options& options) {
+  auto* command = app.add_subcommand("cite", "Say where a quote stands, and draw its pages with the quote highlighted");
+  AddCommon(*command, options.common);
+  command->add_option("store", options.cite.store, "The store's name or id")->required();
+  command->add_option("what", options.cite.what, "A question; with --span a document's name or id")->required();
+  auto* span = command->add_option("--span", options.cite.span,
+                                   "BEGIN:END, the quote in characters of the document's text (as search --json says)");
+  command->add_option("--rank", options.cite.rank, "The best quote of this hit of the question (1 to 50)")
+      ->check(CLI::Range(1, 50))
+      ->excludes(span);
+  auto* png = command->add_option("--png", options.cite.png,
+                                  "Draw the page into this file; a quote's further pages get FILE-page-N.png");
+  command->add_option("--dpi", options.cite.dpi, "Dots per inch, 18 to 600 (default: 144, less for very large pages)")
+      ->check(CLI::Range(18, 600))
+      ->needs(png);
 }
 
 struct KeysCommands {
@@ -262,6 +289,7 @@ ExitCode DispatchStore(const StoreCommands& store, const Options& options, Conso
   if (store.show->parsed()) return StoreShow(options.common, options.store, console);
   if (store.add->parsed()) return StoreAdd(options.common, options.store, console);
   if (store.rm->parsed()) return StoreRemove(options.common, options.store, console);
+  if (store.reembed->parsed()) return StoreReembed(options.common, options.store, console);
   return StoreDelete(options.common, options.store, console);
 }
 
@@ -291,6 +319,7 @@ int Dispatch(CLI::App& app, const Commands& commands, Options& options) {
     return ToInt(BenchSandbox(options.common, options.bench, console));
   }
   if (chosen("search")) return ToInt(Search(options.common, options.search, console));
+  if (chosen("cite")) return ToInt(Cite(options.common, options.cite, console));
   if (chosen("doctor")) return ToInt(Doctor(options.common, console));
   if (chosen("version")) return ToInt(Version(options.common, console));
   if (chosen("keys")) return ToInt(DispatchKeys(commands.keys, options, console));
@@ -310,6 +339,7 @@ int main(int argc, char** argv) {
   Commands commands{};
   commands.store = AddStore(app, options);
   AddSearch(app, options);
+  AddCite(app, options);
   commands.assistants = AddAssistants(app, options);
   commands.keys = AddKeys(app, options);
   AddBench(app, options);

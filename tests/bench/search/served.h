@@ -32,6 +32,7 @@ class CorpusEmbedder final : public retrieval::Embedder {
   const std::string& licence() const override { return real_.licence(); }
   uint32_t dimensions() const override { return Vectors::kDimensions; }
   uint32_t window_tokens() const override { return real_.window_tokens(); }
+  uint32_t batch() const override { return real_.batch(); }
   size_t CountTokens(std::string_view utf8) const override { return utf8.empty() ? 0 : utf8.size() / 6 + 1; }
   absl::StatusOr<std::vector<retrieval::Embedding>> Embed(std::span<const std::string_view> texts,
                                                           retrieval::TextRole role) override;

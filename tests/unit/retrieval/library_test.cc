@@ -521,16 +521,22 @@ TEST_F(LibraryTest, AcknowledgedDocumentsSurviveKill) {
   }
 }
 
-TEST_F(LibraryTest, AddingAndDeletingDoesNotGrowTheDisk) {
+TEST_F(LibraryTest, AThousandAdditionsAndDeletionsDoNotGrowTheDisk) {
   Open();
   const std::string store = MakeStore();
-  std::string text;
-  for (int i = 0; i < 150; ++i) text += absl::StrCat("Sentence number ", i, " speaks of item ", i * 7919 % 1000, ". ");
-  AddAndWait(store, "live.txt", text + "live");
+  const auto text = [](int n, int sentences) {
+    std::string out;
+    for (int i = 0; i < sentences; ++i) {
+      absl::StrAppend(&out, "Sentence ", i, " of document ", n, " speaks of item ", (i + n) * 7919 % 100'000, ". ");
+    }
+    return out;
+  };
+  for (int i = 0; i < 8; ++i) AddAndWait(store, "live.txt", text(100'000 + i, 120));
   ASSERT_TRUE(library_->Maintain().ok());
   const uint64_t before = BytesOnDisk();
-  for (int i = 0; i < 60; ++i) {
-    const DocumentInfo document = AddAndWait(store, "a.txt", absl::StrCat(text, i));
+  for (int i = 0; i < 1000; ++i) {
+    const DocumentInfo document = AddAndWait(store, "a.txt", text(i, 1 + i % 97));
+    ASSERT_EQ(document.status, DocumentStatus::kCompleted) << document.message;
     ASSERT_EQ(library_->DeleteDocument({kOwner, store, document.id}).value(), true);
   }
   ASSERT_TRUE(library_->Maintain().ok());
@@ -747,44 +753,6 @@ TEST_F(LibraryTest, StoresTakeTurnsInMemory) {
     ASSERT_TRUE(library_->DeleteDocument({kOwner, b, "none"}).ok());
   }
   EXPECT_THAT(Search({a, b}, "apples bananas"), SizeIs(testing::Ge(4u)));
-}
-
-// A store remembers its model; embedding it anew with another is one call, and survives the end of the process.
-TEST_F(LibraryTest, AStoreIsEmbeddedAnewWithAnotherModel) {
-  FakeEmbedder other("other", 32);
-  const auto open = [&](std::vector<Embedder*> models) {
-    library_.reset();
-    absl::StatusOr<std::unique_ptr<Library>> opened = Library::Open({.directory = directory_}, models, extractor_);
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    library_ = *std::move(opened);
-  };
-  open({&embedder_});
-  const std::string store = MakeStore(), twin = MakeStore();
-  AddAndWait(store, "a.txt", "the pump needs oil", "a");
-  AddAndWait(twin, "a.txt", "the pump needs oil", "a");
-  EXPECT_EQ(AddAndWait(store, "b.xyz", "of no type", "b").status, DocumentStatus::kFailed);
-  ASSERT_THAT(Search({store}, "pump"), SizeIs(1));
-
-  open({&other});
-  const absl::StatusOr<SearchAnswer> refused =
-      library_->Search({.owner = kOwner, .store_ids = {store}, .queries = {"pump"}});
-  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("made with the model fake"));
-  EXPECT_EQ(library_->UpdateStore(kOwner, store, {.model = "third"}).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  const absl::StatusOr<StoreInfo> changed = library_->UpdateStore(kOwner, store, {.model = "other"});
-  ASSERT_TRUE(changed.ok()) << changed.status();
-  EXPECT_EQ(changed->model, "other");
-  EXPECT_EQ(changed->documents.failed, 1u);
-  open({&other, &embedder_});
-  EXPECT_EQ(Wait(store, "a")->status, DocumentStatus::kCompleted);
-  EXPECT_EQ(Wait(store, "b")->status, DocumentStatus::kFailed);
-  EXPECT_THAT(Wait(store, "b")->message, HasSubstr("not read"));
-  const std::vector<Hit> hits = Search({store}, "pump");
-  ASSERT_THAT(hits, SizeIs(1));
-  EXPECT_EQ(hits[0].vector_rank, 1u);
-  EXPECT_THAT(Search({twin}, "pump"), SizeIs(1)) << "the other store keeps its own";
-  EXPECT_THAT(Search({store, twin}, "pump"), SizeIs(1)) << "the same text with two models is one hit";
 }
 
 TEST_F(LibraryTest, ScriptsWithoutSpacesAreFoundByBothLegs) {
