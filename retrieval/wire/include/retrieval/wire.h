@@ -127,7 +127,7 @@ enum class ExtractLimit : uint8_t {
   kInput = 4,   // bytes
   kMemory = 5,
   kCpu = 6,
-  kShape = 7,  // a reader's own: the sentence says which, as a clause ("at most 100 columns of a row are read")
+  kShape = 7,    // a reader's own: the sentence says which, as a clause ("at most 100 columns of a row are read")
   kPixels = 16,  // of a picture
 };
 
