@@ -36,14 +36,16 @@ class Driver:
         self._channel = None
         self._call = 0
         self._unanswered = False
+        self._unacknowledged = 0  # displays that the engine has not said it took
         self._warming = False
         self._display_bytes_left = 0
         self._save_figures = False
         self._lock = threading.Lock()
         self._pid = 0
+        self._prelude = False   # a call has begun, the user's code has not
         self._armed = False     # an interrupt may be raised: the user's code runs
         self._sending = False   # the main thread is inside a frame, which must not be torn
-        self._pending = False   # an interrupt came meanwhile
+        self._pending = False   # an interrupt came meanwhile, or before the call that it is meant for had begun
         self._shell = None
         self._generators = []
         self._snapshot = None
@@ -67,16 +69,17 @@ class Driver:
         of the zygote that ends after it: which pages it wrote to is what every session will write to."""
         self.reseed()
         self._warming = True
-        self._streams = shell_module.open_streams()
+        self._streams = shell_module.open_streams(self.settle)
         shell_module.touch(self._shell)
         self._snapshot.repair(self._streams)
 
-    def serve(self):
-        """Runs cells until the engine is gone, then ends the process."""
+    def serve(self, prepare=lambda: None):
+        """Runs cells until the engine is gone, then ends the process. `prepare()` is called once, before the first cell
+        and after the engine was told that there is somebody: it has to answer its own client meanwhile."""
         self._pid = _getpid()
         self._channel = frames.Channel(CONTROL_FD)
         _signal(signal.SIGINT, self._on_interrupt)
-        self._streams = shell_module.open_streams()
+        self._streams = shell_module.open_streams(self.settle)
         try:
             os.chdir(shell_module.WORKSPACE)
         except FileNotFoundError:
@@ -89,6 +92,7 @@ class Driver:
             _exit(70)
         use_cpus(cpus)
         self._channel.send_ready()
+        prepare()
         while True:
             try:
                 if self._unanswered:
@@ -117,7 +121,8 @@ class Driver:
 
     # The sink of the shell.
     def display(self, data, is_result):
-        """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code."""
+        """Sends one MIME bundle and waits until the engine took it. Callable from any thread of the user's code. For a
+        result nobody waits until something else is said (`settle`): mostly nothing is, and the call is over."""
         if _getpid() != self._pid:
             return  # a forked child of the code shares the channel, and has nobody at the other end
         bundle = shell_module.bundle_bytes(data)[:frames.BUNDLE_ENTRIES_MAX]
@@ -129,31 +134,60 @@ class Driver:
                 if media_type == "image/png":
                     save_figure(value)
         with _Frame(self):
+            self._await_acks()
             if length > self._display_bytes_left:
                 self._channel.send_dropped(self._call, length)
                 return
             self._display_bytes_left -= length
             self._channel.send_display(self._call, is_result, bundle)
-            while self._channel.receive()[0] != frames.ACK:
-                pass
+            self._unacknowledged += 1
+            if not is_result:
+                self._await_acks()
+
+    def settle(self):
+        """Before anything is written to stdout or stderr: what was shown so far comes first."""
+        if not self._unacknowledged or _getpid() != self._pid:
+            return
+        if self._sending and threading.current_thread() is threading.main_thread():
+            return  # in a signal handler, inside a frame
+        with _Frame(self):
+            self._await_acks()
+
+    def _await_acks(self):
+        while self._unacknowledged:
+            if self._channel.receive()[0] == frames.ACK:
+                self._unacknowledged -= 1
 
     def _on_interrupt(self, signum, frame):
         if self._sending:
             self._pending = True
-        elif self._armed:
+        elif self._armed or self._prelude and self._pending:  # asked twice: the code's own hooks hang before it
+            raise KeyboardInterrupt
+        else:
+            self._pending = True
+
+    def begin(self):
+        """The shell's word that the user's code comes next."""
+        if not self._prelude:
+            return  # a cell within a cell, or nobody's
+        self._armed, self._prelude = True, False
+        if self._pending:
+            self._pending = False
             raise KeyboardInterrupt
 
     def _run(self, call, display_bytes_max, flags, code):
         self._call = call
         self._unanswered = True
+        self._unacknowledged = 0  # the engine took everything before it sent this
         self._display_bytes_left = display_bytes_max
         self._save_figures = bool(flags & frames.SAVE_FIGURES)
-        self._pending = False
+        if flags & frames.FORGET_INTERRUPTS:
+            self._pending = False
         _signal(signal.SIGINT, self._on_interrupt)
         try:
             error = self._run_cell(code)
         except BaseException as escaped:  # an interrupt on the way in or out of the shell
-            self._armed = False
+            self._armed = self._prelude = False
             error = escaped
         self._snapshot.repair(self._streams, everything=is_of_the_shell(error))
         if _getpid() != self._pid:
@@ -171,16 +205,17 @@ class Driver:
 
     def _answer(self, report):
         self._unanswered = False  # before: half an answer must not be followed by another
+        self._pending = False  # it came too late for this call; what comes from here on, the engine says for which
         self._channel.send_done(self._call, **report)
 
     def _run_cell(self, code):
         shell = self._shell
         shell.shown_exception = None
         try:
-            self._armed = True
+            self._prelude = True
             result = shell.run_cell(code, store_history=True)
         finally:
-            self._armed = False
+            self._armed = self._prelude = False
         error = result.error_before_exec or result.error_in_exec
         shown = shell.shown_exception
         if shown is not None and error is None:
@@ -214,10 +249,9 @@ class _Frame:
         driver._lock.release()
         if self._main:
             driver._sending = False
-            if driver._pending:
+            if driver._pending and driver._armed:
                 driver._pending = False
-                if driver._armed:
-                    raise KeyboardInterrupt
+                raise KeyboardInterrupt
         if exc and isinstance(exc[1], frames.Closed):
             _exit(0)
 
@@ -299,5 +333,4 @@ def loaded_openblas():
 if __name__ == "__main__":
     driver = Driver()
     driver.prepare()
-    driver.reseed()
-    driver.serve()
+    driver.serve(driver.reseed)

@@ -7,7 +7,8 @@ Numbers are little-endian. A frame is a u32 (the bytes that follow), a u8 (the t
       RUN   0x02  u64 call, u64 display_bytes_max, u8 flags, u32 n, n bytes of UTF-8 code
       WARM  0x04                                   before the first RUN, perhaps: touch what a cell will touch; a READY
                                                    answers it
-      ACK   0x03  u64 call                         one DISPLAY was taken (this keeps the order with stdout and stderr)
+      ACK   0x03  u64 call                         one DISPLAY was taken (this keeps the order with stdout and stderr:
+                                                   until then nothing else is said, but that the cell is done)
     driver -> engine
       READY   0x81  u16 version                    answers HELLO, and WARM
       DISPLAY 0x82  u64 call, u8 is_result, u16 n, n times (u16, media type, u32, data)
@@ -32,6 +33,7 @@ READY, DISPLAY, DROPPED, DONE = 0x81, 0x82, 0x83, 0x84
 
 # RUN.flags
 SAVE_FIGURES = 1  # a PNG that is shown is also written to the workspace
+FORGET_INTERRUPTS = 2  # a SIGINT since the last DONE was meant for the call before; without it, for this one
 
 # DONE.status
 COMPLETED, RAISED, EXITED = 0, 1, 2
@@ -40,6 +42,7 @@ NAME_BYTES_MAX = 256
 VALUE_BYTES_MAX = 16 << 10
 TRACEBACK_BYTES_MAX = 64 << 10
 BUNDLE_ENTRIES_MAX = 64
+READ_BYTES_MIN = 4096  # asked for at once: most frames are shorter
 
 
 class Closed(Exception):
@@ -101,7 +104,7 @@ class Channel:
 
     def _fill(self, length):
         while len(self._received) < length:
-            part = read(self._fd, min(length - len(self._received), 1 << 20))
+            part = read(self._fd, min(max(length - len(self._received), READ_BYTES_MIN), 1 << 20))
             if not part:
                 raise Closed()
             self._received += part

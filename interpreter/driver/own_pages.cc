@@ -19,7 +19,7 @@ constexpr uint64_t kPresent = uint64_t{1} << 63;
 constexpr uint64_t kExclusive = uint64_t{1} << 56;
 constexpr size_t kPageBytes = 4096;
 // Two runs with so few pages between them are one: a call costs as much as a page.
-constexpr size_t kGapPages = 1;
+constexpr size_t kGapPages = 0;
 
 // Calls `found` for every page of a private writable mapping in which all bits of `wanted` are set, in order. false:
 // /proc cannot be read.

@@ -32,8 +32,9 @@ WORKSPACE = "/mnt/data"
 class Stream(io.RawIOBase):
     """stdout or stderr without a buffer: what was written before a kill is never lost, and forks repeat nothing."""
 
-    def __init__(self, fd, name):
+    def __init__(self, fd, name, before_write):
         self._fd = fd
+        self._before_write = before_write
         self.name = name
         self.mode = "wb"
 
@@ -47,6 +48,7 @@ class Stream(io.RawIOBase):
         return False
 
     def write(self, data):
+        self._before_write()
         view = memoryview(data).cast("B")
         length = len(view)
         while view:
@@ -83,11 +85,11 @@ _print.__name__ = _print.__qualname__ = "print"
 _print.__module__ = "builtins"  # as which it is pickled
 
 
-def open_streams():
-    """Gives sys the session's stdout and stderr, and returns them."""
+def open_streams(before_write):
+    """Gives sys the session's stdout and stderr, and returns them. `before_write()` is called before each write."""
     streams = []
     for fd, name in ((1, "stdout"), (2, "stderr")):
-        stream = io.TextIOWrapper(Stream(fd, f"<{name}>"), encoding="utf-8", errors="backslashreplace",
+        stream = io.TextIOWrapper(Stream(fd, f"<{name}>", before_write), encoding="utf-8", errors="backslashreplace",
                                   write_through=True)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
@@ -130,6 +132,11 @@ class CarrelShell(InteractiveShell):
     def init_profile_dir(self, profile_dir):
         # A profile nowhere on disk: there is nothing to read from it, and nothing may be written.
         self.profile_dir = ProfileDir(parent=self)
+
+    async def run_ast_nodes(self, *args, **kwargs):
+        # Before here IPython's own steps run, some of which swallow an interrupt.
+        self.sink.begin()
+        return await super().run_ast_nodes(*args, **kwargs)
 
     def init_history(self):
         super().init_history()

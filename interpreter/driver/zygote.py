@@ -28,8 +28,13 @@ def main():
         sys.exit("zygote: a library started a thread; a forked child would have only half of it")
     gc.collect()
     gc.freeze()
-    if _carrel_zygote.serve(driver.reseed, driver.rehearse):
-        driver.serve()
+
+    def become_a_session():
+        _carrel_zygote.own_pages()
+        driver.reseed()
+
+    if _carrel_zygote.serve(driver.rehearse):
+        driver.serve(become_a_session)
     os._exit(0)
 
 

@@ -2,10 +2,10 @@
 // interpreter forks without breaking (what os.fork does around fork).
 //
 //   connect()             takes the jailer's socket; once, before anything else
-//   serve(prepare, rehearse)
-//                         says that all is imported, then forks a child for every session. Returns True in each child,
-//                         in its jail; False in the zygote, when the jailer is gone. `prepare()` is called in the child
-//                         before it enters, while the jailer still makes the jail: no user code has been seen then.
+//   serve(rehearse)       says that all is imported, then forks a child for every session. Returns True in each child,
+//                         in its jail; False in the zygote, when the jailer is gone. `rehearse()` is called once, in a
+//                         child that ends after it.
+//   own_pages()           in a child of serve, once: makes copies of the pages that the rehearsal wrote to
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <fcntl.h>
@@ -36,6 +36,9 @@ using carrel::sandbox::Zygote;
 // Lives as long as the process: a child must not close descriptors whose numbers are the session's by then.
 Zygote* zygote = nullptr;
 
+// The pages that every session writes to.
+std::vector<PageRange> rehearsed;
+
 PyObject* Raise(const absl::Status& status) {
   PyErr_SetString(PyExc_RuntimeError, status.ToString().c_str());
   return nullptr;
@@ -48,14 +51,16 @@ PyObject* Connect(PyObject* /*module*/, PyObject* /*none*/) {
   Py_RETURN_NONE;
 }
 
-// In the child. Null with an exception set if `prepare` raised: the process then ends with its traceback.
-PyObject* BecomeSession(ForkOrder* order, PyObject* prepare) {
+// In the child.
+PyObject* BecomeSession(ForkOrder* order) {
   PyOS_AfterFork_Child();
-  PyObject* prepared = PyObject_CallNoArgs(prepare);
-  if (prepared == nullptr) return nullptr;
-  Py_DECREF(prepared);
   zygote->EnterChild(*order);
   Py_RETURN_TRUE;
+}
+
+PyObject* OwnPages(PyObject* /*module*/, PyObject* /*none*/) {
+  CopyPages(rehearsed);
+  Py_RETURN_NONE;
 }
 
 // What a zygote frees stays in malloc's bins as it came; the first larger request puts them in order and writes to
@@ -114,13 +119,10 @@ std::vector<PageRange> Rehearse(PyObject* rehearse) {
   return pages;
 }
 
-PyObject* Serve(PyObject* /*module*/, PyObject* arguments) {
-  PyObject* prepare = nullptr;
-  PyObject* rehearse = nullptr;
-  if (PyArg_ParseTuple(arguments, "OO", &prepare, &rehearse) == 0) return nullptr;
+PyObject* Serve(PyObject* /*module*/, PyObject* rehearse) {
   if (zygote == nullptr) return Raise(absl::FailedPreconditionError("connect() first"));
   FillHoles();
-  const std::vector<PageRange> pages = Rehearse(rehearse);
+  rehearsed = Rehearse(rehearse);
   if (absl::Status ready = zygote->Ready(); !ready.ok()) return Raise(ready);
   while (true) {
     std::optional<ForkOrder> order = zygote->Next();
@@ -129,10 +131,7 @@ PyObject* Serve(PyObject* /*module*/, PyObject* arguments) {
     auto* kept = new ForkOrder(*std::move(order));
     SettleHeap();
     PyOS_BeforeFork();
-    if (zygote->Fork(*kept) == 0) {
-      CopyPages(pages);
-      return BecomeSession(kept, prepare);
-    }
+    if (zygote->Fork(*kept) == 0) return BecomeSession(kept);
     PyOS_AfterFork_Parent();
     delete kept;
   }
@@ -140,8 +139,8 @@ PyObject* Serve(PyObject* /*module*/, PyObject* arguments) {
 
 PyMethodDef methods[] = {
     {"connect", Connect, METH_NOARGS, "Takes the jailer's socket."},
-    {"serve", Serve, METH_VARARGS,
-     "Forks a child for every session; True in the child, False when the jailer is gone."},
+    {"own_pages", OwnPages, METH_NOARGS, "Copies the pages that every session writes to."},
+    {"serve", Serve, METH_O, "Forks a child for every session; True in the child, False when the jailer is gone."},
     {nullptr, nullptr, 0, nullptr},
 };
 

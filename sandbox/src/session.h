@@ -38,7 +38,8 @@ struct Session {
   SetupTimes times;
 
   std::optional<Cgroup> cgroup;
-  std::vector<UniqueFd> entrances;  // of it, while the session starts
+  std::optional<CgroupCounters> counters;  // of it, for the server; until CREATED
+  std::vector<UniqueFd> entrances;         // of it, while the session starts
   UniqueFd init_socket;
   UniqueFd init_pidfd;
   pid_t init_pid = -1;  // as the host sees it
@@ -59,12 +60,15 @@ struct Session {
   pid_t main_pid = -1;
   pid_t main_pid_in_nursery = -1;
 
+  UniqueFd workspace;  // O_PATH, for the server; until CREATED
   // Without a cgroup: what the watchdog measures.
   std::array<UniqueFd, 3> tmpfs;
   uint64_t memory_bytes = 0;
   uint64_t memory_peak_bytes = 0;
   std::set<pid_t> dying;  // ended by the watchdog, and perhaps still there
   uint64_t watchdog_kills = 0;
+  bool asked_again = false;           // a second zygote, after the first had ended
+  bool watchdog_killed_main = false;  // the first process was among them
   pid_t nursery = -1;  // the tier `confined`: below it is all that is jailed, and all of it is this session's
 
   bool is_swept = false;  // the tier `confined`: its init is gone, and now the rest of it has to go

@@ -11,10 +11,12 @@
 
 namespace carrel::sandbox {
 
-// Thread-safe: every request has a socket of its own for its answer.
+// Thread-safe: every request has a socket of its own for its answer. DEADLINE_EXCEEDED: the porter leaves it
+// unanswered.
 class WorkspaceClient final : public Workspace {
  public:
-  explicit WorkspaceClient(UniqueFd porter) : porter_(std::move(porter)) {}
+  // `workspace` (O_PATH, may be unset) tells without the porter that nothing is in it.
+  explicit WorkspaceClient(UniqueFd porter, UniqueFd workspace = {});
 
   [[nodiscard]] absl::StatusOr<WorkspaceListing> List(const ListOptions& options) override;
   [[nodiscard]] absl::StatusOr<OpenedFile> OpenRead(const std::string& path) override;
@@ -32,6 +34,7 @@ class WorkspaceClient final : public Workspace {
   [[nodiscard]] absl::StatusOr<UniqueFd> Ask(PorterRequest request, const std::string& path, int source = -1);
 
   UniqueFd porter_;
+  UniqueFd workspace_;
 };
 
 }  // namespace carrel::sandbox

@@ -30,6 +30,8 @@ namespace fs = std::filesystem;
 namespace v1 = carrel::interpreter::v1;
 
 constexpr uint32_t kAtOnce = 4;
+// Looks at the memory while it soaks.
+constexpr uint32_t kLooks = 10;
 // What allocators and thread pools take until they have seen everything once.
 constexpr uint64_t kGrowthMax = 48ull << 20;
 
@@ -130,6 +132,36 @@ uint64_t MemoryOf(pid_t pid) {
   return 0;
 }
 
+// Resident, in bytes.
+uint64_t ResidentOf(pid_t pid) {
+  std::ifstream file(StrCat("/proc/", pid, "/statm"));
+  uint64_t pages = 0;
+  uint64_t resident = 0;
+  file >> pages >> resident;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// Resident memory of what lasts, by name: of the zygotes the largest, for each is replaced after a while.
+std::map<std::string, uint64_t> TakeMemory(pid_t jailer) {
+  std::map<std::string, uint64_t> memory;
+  const auto children = Children();
+  const auto add = [&memory](const std::string& name, pid_t pid) {
+    memory[name] = std::max(memory[name], ResidentOf(pid));
+  };
+  for (const pid_t pid : FamilyOf(jailer)) {
+    const std::string name = NameOfProcess(pid);
+    if (name == "carrel-jailer" || name == "carrel-interpre") add(name, pid);
+    if (name != "carrel-nursery") continue;
+    add(name, pid);
+    const auto below = children.find(pid);
+    if (below == children.end()) continue;
+    for (const pid_t child : below->second) {
+      if (NameOfProcess(child) == "python3") add("zygote", child);
+    }
+  }
+  return memory;
+}
+
 uint64_t CountGroups(pid_t jailer) {
   uint64_t count = 0;
   std::error_code error;
@@ -203,7 +235,13 @@ class Soaking final {
         }
       });
     }
+    uint32_t looked = 0;
     while (next < total) {
+      const uint32_t now = std::min(next.load(), total);
+      if (now >= uint64_t{total} * looked / kLooks) {
+        ++looked;
+        memory_.push_back({std::string(name), now, TakeMemory(target_.jailer_pid())});
+      }
       {
         const std::lock_guard lock(mutex_);
         console_.Progress(StrCat(name, ": ", std::min(next.load(), total), " of ", total));
@@ -263,12 +301,24 @@ class Soaking final {
       comma = ",";
       if (count(after) > count(before)) Wrong(StrCat(name, " grew from ", count(before), " to ", count(after)));
     }
+    console_.Print("resident memory, by what had been executed");
+    std::string looks;
+    for (const Look& look : memory_) {
+      std::string line = StrCat("  ", look.phase, ", ", look.executed, ":");
+      looks += StrCat(looks.empty() ? "" : ",", "{\"phase\":\"", look.phase, "\",\"executed\":", look.executed);
+      for (const auto& [name, bytes] : look.memory) {
+        line += StrCat("  ", name, " ", HumanBytes(bytes));
+        looks += StrCat(",\"", name, "\":", bytes);
+      }
+      looks += "}";
+      console_.Print(line);
+    }
     console_.Print(StrCat("memory of the service: ", HumanBytes(before.memory_bytes), " before, ",
                           HumanBytes(after.memory_bytes), " after"));
     if (after.memory_bytes > before.memory_bytes + kGrowthMax) Wrong("the service's memory grew");
     for (const std::string& wrong : wrong_) console_.Say(wrong);
     console_.PrintJsonText(StrCat(json, "},\"memory_bytes\":[", before.memory_bytes, ",", after.memory_bytes,
-                                  "],\"wrong\":", wrong_.size(), "}"));
+                                  "],\"resident\":[", looks, "],\"wrong\":", wrong_.size(), "}"));
   }
 
   void Wrong(std::string what) {
@@ -281,6 +331,12 @@ class Soaking final {
   Console& console_;
   std::mutex mutex_;
   std::vector<std::string> wrong_;
+  struct Look {
+    std::string phase;
+    uint32_t executed = 0;
+    std::map<std::string, uint64_t> memory;
+  };
+  std::vector<Look> memory_;
 };
 
 }  // namespace

@@ -24,6 +24,8 @@ namespace {
 constexpr size_t kChunkBytes = 16 << 10;
 // Small writes within this time travel together.
 constexpr absl::Duration kGather = absl::Milliseconds(4);
+// The events of a call that ends sooner travel together.
+constexpr absl::Duration kShortCall = absl::Milliseconds(3);
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(25);
 constexpr absl::Duration kCpuSampleMin = absl::Milliseconds(10);
 // Code may catch one interrupt in a loop; it seldom is inside the same `try` each time.
@@ -112,17 +114,20 @@ class Call final {
         stderr_(pipes.standard_error.get(), [this](std::string text) { sink_.OnStderr(std::move(text)); }),
         reader_(options.limits.display_bytes + kFrameOverhead),
         started_(absl::Now()),
+        lasting_at_(started_ + kShortCall),
         wall_deadline_(started_ + absl::Milliseconds(options.limits.wall_ms)),
         output_left_(options.limits.output_bytes),
         display_left_(options.limits.display_bytes) {}
 
   CallResult Run() {
-    if (options_.cpu_ns_before) cpu_sample_at_ = started_ + SoonestUseOf(absl::Milliseconds(options_.limits.cpu_ms));
+    if (options_.cpu_ns_before) cpu_sample_at_ = started_ + SoonestUseOf(CpuLeft(absl::ZeroDuration()));
     outbox_ = EncodeRun({.call = options_.call,
                          .display_bytes_max = options_.limits.display_bytes,
                          .save_figures = options_.save_figures,
+                         .forget_interrupts = options_.forget_interrupts,
                          .code = options_.code});
     SendOutbox();
+    sink_.OnHandedOver();
     while (!over_) {
       Wait();
       if (!over_) Judge(absl::Now());
@@ -140,7 +145,7 @@ class Call final {
 
  private:
   // Who ended the call, when it was not the code itself. The first stays.
-  enum class Cause : uint8_t { kNone, kWall, kCpu, kOutput, kCancelled, kBrokenChannel };
+  enum class Cause : uint8_t { kNone, kWall, kCpu, kSessionCpu, kOutput, kCancelled, kBrokenChannel };
 
   [[nodiscard]] bool OutputCut() const { return stdout_.cut() || stderr_.cut(); }
 
@@ -171,7 +176,7 @@ class Call final {
   }
 
   [[nodiscard]] absl::Time NextDeadline() const {
-    absl::Time next = absl::Now() + kCancelPoll;
+    absl::Time next = std::min(absl::Now() + kCancelPoll, lasting_at_);
     if (stdout_.waiting() || stderr_.waiting()) next = std::min(next, gather_until_);
     if (cause_ == Cause::kNone) return std::min({next, wall_deadline_, cpu_sample_at_});
     return std::min({next, interrupt_again_at_, kill_at_});
@@ -179,6 +184,10 @@ class Call final {
 
   // Looks at the clock, the CPU and the caller.
   void Judge(absl::Time now) {
+    if (now >= lasting_at_) {
+      sink_.OnLasting();
+      lasting_at_ = absl::InfiniteFuture();
+    }
     if (now >= gather_until_) {
       stdout_.Flush();
       stderr_.Flush();
@@ -210,6 +219,7 @@ class Call final {
 
   void Interrupt(Cause cause, absl::Time now) {
     cause_ = cause;
+    result_.interrupted = true;
     kill_at_ = now + options_.interrupt_grace;
     interrupt_again_at_ = now + kInterruptAgain;
     if (!jail_.Interrupt().ok()) kill_at_ = now;
@@ -235,12 +245,20 @@ class Call final {
       return;
     }
     const absl::Duration used = absl::Nanoseconds(static_cast<int64_t>(stats->cpu_ns - *options_.cpu_ns_before));
-    const absl::Duration left = absl::Milliseconds(options_.limits.cpu_ms) - used;
+    const absl::Duration left = CpuLeft(used);
     if (left <= absl::ZeroDuration()) {
-      Interrupt(Cause::kCpu, now);
+      Interrupt(left == SessionCpuLeft(used) ? Cause::kSessionCpu : Cause::kCpu, now);
     } else {
       cpu_sample_at_ = now + std::max(SoonestUseOf(left), kCpuSampleMin);
     }
+  }
+
+  [[nodiscard]] absl::Duration SessionCpuLeft(absl::Duration used) const {
+    return absl::Milliseconds(options_.limits.session_cpu_ms) - options_.session_cpu_before - used;
+  }
+  // Of the call's limit or the session's, whichever is nearer.
+  [[nodiscard]] absl::Duration CpuLeft(absl::Duration used) const {
+    return std::min(absl::Milliseconds(options_.limits.cpu_ms) - used, SessionCpuLeft(used));
   }
 
   // CPU time cannot be used up any sooner.
@@ -320,6 +338,11 @@ class Call final {
     outcome.exception = std::move(frame.exception);
     outcome.state_kept = true;
     if (NameCause(outcome)) {
+      if (cause_ == Cause::kSessionCpu) {
+        (void)jail_.KillAll();  // what it left running would go on using
+        outcome.message += ", so the session was ended";
+        return Die(outcome.message);
+      }
       outcome.message += "; the code was interrupted, the session's state is kept";
       return;
     }
@@ -390,6 +413,12 @@ class Call final {
         outcome.limit_value = options_.limits.cpu_ms;
         outcome.message = StrCat("over the CPU time limit of ", options_.limits.cpu_ms, " ms");
         return true;
+      case Cause::kSessionCpu:
+        outcome.kind = OutcomeKind::kCpuLimit;
+        outcome.limit = LimitName::kSessionCpu;
+        outcome.limit_value = options_.limits.session_cpu_ms;
+        outcome.message = StrCat("over the session's CPU time limit of ", options_.limits.session_cpu_ms, " ms");
+        return true;
       case Cause::kOutput:
         outcome.kind = OutcomeKind::kOutputLimit;
         outcome.limit = LimitName::kOutput;
@@ -405,7 +434,10 @@ class Call final {
   }
 
   void NameExit(const sandbox::JailExit& exit, Outcome& outcome) const {
-    if (exit.memory_limit) {
+    // The jail knows that its first process was killed and that memory once was short; only a kill for memory during
+    // this call can have been this one.
+    const bool by_memory = exit.memory_limit && OomKilledSince();
+    if (by_memory) {
       outcome.kind = OutcomeKind::kMemoryLimit;
       outcome.limit = LimitName::kMemory;
       outcome.limit_value = options_.limits.memory_bytes;
@@ -432,6 +464,12 @@ class Call final {
     }
   }
 
+  [[nodiscard]] bool OomKilledSince() const {
+    if (!options_.oom_kills_before) return true;
+    const absl::StatusOr<sandbox::JailStats> stats = jail_.Stats();
+    return !stats.ok() || stats->oom_kills > *options_.oom_kills_before;
+  }
+
   void Die(const std::string& reason) {
     over_ = true;
     result_.outcome.state_kept = false;
@@ -456,6 +494,7 @@ class Call final {
   bool display_dropped_ = false;
   Cause cause_ = Cause::kNone;
   const absl::Time started_;
+  absl::Time lasting_at_;
   const absl::Time wall_deadline_;
   absl::Time cpu_sample_at_ = absl::InfiniteFuture();
   absl::Time gather_until_ = absl::InfiniteFuture();

@@ -14,8 +14,11 @@ namespace {
 constexpr std::chrono::milliseconds kLookPeriod(250);
 // After a failure: what is wrong with the jail will not be better at once.
 constexpr absl::Duration kFailurePause = absl::Seconds(1);
-// Who takes one is about to run code; the next is made a moment later, unless there is none left.
-constexpr absl::Duration kTakenPause = absl::Milliseconds(5);
+// From an answer to when its receiver will not go on at once; for one who will not, until the answer is on its way.
+constexpr absl::Duration kPause = absl::Milliseconds(3);
+constexpr absl::Duration kPauseAfterLast = absl::Microseconds(200);
+// Where no pause comes, a member is made this long after the one before was made or taken.
+constexpr absl::Duration kPatience = absl::Milliseconds(50);
 // What a member is taken to hold before one was measured.
 constexpr uint64_t kMemberBytesGuess = 16ull << 20;
 
@@ -53,10 +56,20 @@ std::optional<InterpreterProcess> Pool::Take(const std::string& runtime, const s
   Member member = std::move(found->second.front());
   found->second.pop_front();
   memory_bytes_ -= member.memory_bytes;
-  taken_at_ = absl::Now();
-  changed_.notify_all();
+  if (!std::exchange(is_short_, true)) patience_at_ = absl::Now() + kPatience;
+  // Else the filler is told at the request's end: nobody shall be woken while it begins.
+  if (requests_.load() == 0) changed_.notify_all();
   return std::move(member.process);
 }
+
+void Pool::EndRequest(bool goes_on) {
+  if (requests_.fetch_sub(1) > 1) return;
+  const std::lock_guard lock(mutex_);
+  pause_at_ = absl::Now() + (goes_on ? kPause : kPauseAfterLast);
+  if (is_short_) changed_.notify_all();
+}
+
+absl::Time Pool::NextPause() const { return requests_.load() > 0 ? patience_at_ : std::min(pause_at_, patience_at_); }
 
 std::vector<Pool::Member> Pool::Spoiled() {
   std::vector<Member> spoiled;
@@ -91,12 +104,11 @@ std::optional<sandbox::PolicyInfo> Pool::NextToMake() {
     if (!wanted || !policy.ready || members_[policy.name].size() >= options_.size) continue;
     if (!next || members_[policy.name].size() < members_[next->name].size()) next = std::move(policy);
   }
-  if (next && !members_[next->name].empty() && absl::Now() < taken_at_ + kTakenPause) return std::nullopt;
   return next;
 }
 
 bool Pool::Make(const sandbox::PolicyInfo& policy) {
-  const sandbox::JailLimits limits = ToJailLimits(DefaultLimits(policy));
+  const sandbox::JailLimits limits = ToJailLimits(DefaultLimits(policy, options_.default_limits));
   absl::StatusOr<InterpreterProcess> process =
       StartInterpreter({.runtime = policy.name, .limits = limits, .warm = true}, jails_, statistics_);
   if (!process.ok()) {
@@ -120,16 +132,22 @@ void Pool::FillLoop() {
   absl::Time not_before = absl::InfinitePast();
   while (!stopping_) {
     std::vector<Member> spoiled = Spoiled();
-    const std::optional<sandbox::PolicyInfo> next = absl::Now() < not_before ? std::nullopt : NextToMake();
-    if (spoiled.empty() && !next) {
-      const bool soon = absl::Now() < taken_at_ + kTakenPause;
-      changed_.wait_for(lock, soon ? absl::ToChronoMilliseconds(kTakenPause) : kLookPeriod);
+    const absl::Time now = absl::Now();
+    const std::optional<sandbox::PolicyInfo> next = now < not_before ? std::nullopt : NextToMake();
+    if (!next && now >= not_before) is_short_ = false;
+    const absl::Duration to_pause = next ? NextPause() - now : absl::InfiniteDuration();
+    if (spoiled.empty() && to_pause > absl::ZeroDuration()) {
+      const auto period = absl::FromChrono(kLookPeriod);
+      changed_.wait_for(lock,
+                        absl::ToChronoMicroseconds(absl::Ceil(std::min(to_pause, period), absl::Microseconds(1))));
       continue;
     }
     lock.unlock();
     spoiled.clear();
-    if (next && !Make(*next)) not_before = absl::Now() + kFailurePause;
+    const bool make = next && to_pause <= absl::ZeroDuration();
+    if (make && !Make(*next)) not_before = absl::Now() + kFailurePause;
     lock.lock();
+    if (make && requests_.load() > 0) patience_at_ = absl::Now() + kPatience;
   }
 }
 

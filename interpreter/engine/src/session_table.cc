@@ -64,6 +64,8 @@ class CountingSink final : public EventSink {
     ++artifacts_;
     sink_.OnArtifact(std::move(artifact));
   }
+  void OnHandedOver() override { sink_.OnHandedOver(); }
+  void OnLasting() override { sink_.OnLasting(); }
   [[nodiscard]] bool Cancelled() const override { return sink_.Cancelled(); }
   [[nodiscard]] uint64_t artifacts() const { return artifacts_; }
 
@@ -76,6 +78,7 @@ class CountingSink final : public EventSink {
 
 SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledger* ledger)
     : options_([&] {
+        options.pool.default_limits = options.default_limits;
         if (options.memory_bytes_total_max == 0) options.memory_bytes_total_max = MachineMemory() / 4 * 3;
         return options;
       }()),
@@ -145,7 +148,8 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
                                       "\"; there are: ", absl::StrJoin(names, ", ")));
   }
   const Limits maxima = MaximumLimits(*policy);
-  absl::StatusOr<Limits> limits = ResolveSessionLimits(options.limits, DefaultLimits(*policy), maxima);
+  absl::StatusOr<Limits> limits =
+      ResolveSessionLimits(options.limits, DefaultLimits(*policy, options_.default_limits), maxima);
   if (!limits.ok()) return limits.status();
   return SessionOptions{.session_id = options.session_id.empty() ? MakeId() : options.session_id,
                         .owner = options.owner,
@@ -159,6 +163,7 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const CreateOptions& create) {
+  const Pool::Request request(pool_);
   absl::StatusOr<SessionOptions> prepared = Prepare(create);
   if (!prepared.ok()) return prepared.status();
   const std::string id = prepared->session_id;
@@ -174,6 +179,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const CreateOption
     }
     starting_.insert(id);
   }
+  prepared->predecessor = ledger_.Fate(prepared->owner, id).value_or("");
   absl::StatusOr<std::shared_ptr<Session>> session = Make(*std::move(prepared), create.cancelled);
   const std::lock_guard lock(mutex_);
   starting_.erase(id);
@@ -273,7 +279,11 @@ absl::StatusOr<Outcome> SessionTable::Execute(const ExecuteOptions& options, Eve
   if (options.code.size() > kCodeBytesMax) {
     return InvalidField("code", StrCat(options.code.size(), " bytes long"), "at most 1048576 bytes");
   }
-  if (options.session_id.empty()) return ExecuteOnce(options, sink);
+  Pool::Request request(pool_);
+  if (options.session_id.empty()) {
+    request.IsLast();
+    return ExecuteOnce(options, sink);
+  }
   if (!options.runtime.empty()) {
     return InvalidField("runtime", options.runtime, "nothing, for the session has its runtime already");
   }
@@ -345,7 +355,6 @@ void SessionTable::ExpireLoop() {
 }
 
 void SessionTable::Bury(std::shared_ptr<Session> session) {
-  session->Delete("it has ended");
   const std::lock_guard lock(mutex_);
   dying_.push_back(std::move(session));
   dying_changed_.notify_one();
@@ -358,7 +367,9 @@ void SessionTable::BuryLoop() {
     if (dying_.empty()) return;
     std::vector<std::shared_ptr<Session>> dead = std::exchange(dying_, {});
     lock.unlock();
-    dead.clear();  // their jails were told to end already: together they take as long as one
+    // All are told before one is waited for: together they take as long as one.
+    for (const std::shared_ptr<Session>& session : dead) session->Delete("it has ended");
+    dead.clear();
     lock.lock();
   }
 }

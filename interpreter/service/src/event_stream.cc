@@ -9,11 +9,10 @@ namespace {
 
 // An artifact is pushed only when less waits: files may be much larger than output.
 constexpr size_t kArtifactRoomBytes = 4 << 20;
+// No call that has said more is a short one.
+constexpr size_t kTogetherBytesMax = 64 << 10;
 
 }  // namespace
-
-EventStream::EventStream(grpc::ServerContext& context, grpc::ServerWriter<v1::ExecuteEvent>& writer)
-    : context_(context), writer_(writer), thread_([this] { WriteLoop(); }) {}
 
 EventStream::~EventStream() { Join(); }
 
@@ -27,11 +26,23 @@ void EventStream::Join() {
 }
 
 void EventStream::Push(v1::ExecuteEvent event) {
-  const std::lock_guard lock(mutex_);
-  if (broken_) return;
-  queue_bytes_ += event.ByteSizeLong();
-  queue_.push_back(std::move(event));
-  changed_.notify_all();
+  size_t waiting = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (broken_) return;
+    queue_bytes_ += event.ByteSizeLong();
+    waiting = queue_bytes_;
+    queue_.push_back(std::move(event));
+    changed_.notify_all();
+  }
+  if (waiting > kTogetherBytesMax) OnLasting();
+}
+
+// Headers do not wait for the client to read, and gRPC holds no message back before they are on their way.
+void EventStream::OnHandedOver() { writer_.SendInitialMetadata(); }
+
+void EventStream::OnLasting() {
+  if (!thread_.joinable()) thread_ = std::thread([this] { WriteLoop(); });
 }
 
 void EventStream::OnStarted(const std::string& session_id, absl::Duration queued, absl::Duration linger) {
@@ -65,6 +76,7 @@ void EventStream::OnArtifact(Artifact artifact) {
   v1::ExecuteEvent event;
   *event.mutable_artifact() = ToProto(std::move(artifact));
   {
+    // Over the room a writer is there.
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return broken_ || queue_bytes_ < kArtifactRoomBytes; });
   }
@@ -77,7 +89,21 @@ void EventStream::Finish(Outcome outcome) {
   v1::ExecuteEvent event;
   *event.mutable_finished() = ToProto(std::move(outcome));
   Push(std::move(event));
-  Join();
+  if (thread_.joinable()) return Join();
+  while (!queue_.empty()) {
+    if (!Write(queue_.front(), queue_.size() > 1)) return;
+    queue_.pop_front();
+  }
+}
+
+bool EventStream::Write(const v1::ExecuteEvent& event, bool more_follow) {
+  if (event.has_finished()) {
+    writer_.WriteLast(event, grpc::WriteOptions());  // travels with the call's status
+    return true;
+  }
+  grpc::WriteOptions options;
+  if (more_follow) options.set_buffer_hint();
+  return writer_.Write(event, options);
 }
 
 void EventStream::WriteLoop() {
@@ -87,10 +113,9 @@ void EventStream::WriteLoop() {
     if (queue_.empty()) return;
     const v1::ExecuteEvent event = std::move(queue_.front());
     queue_.pop_front();
+    const bool more_follow = !queue_.empty();
     lock.unlock();
-    // Blocks while the client does not read; fails once it is gone. The last event travels with the call's status.
-    const bool written =
-        event.has_finished() ? (writer_.WriteLast(event, grpc::WriteOptions()), true) : writer_.Write(event);
+    const bool written = Write(event, more_follow);
     lock.lock();
     queue_bytes_ -= event.ByteSizeLong();
     if (!written) {

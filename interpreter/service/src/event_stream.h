@@ -1,5 +1,6 @@
-// A call's events on their way to the client, through a queue and a thread of their own, so that a client that does not
-// read cannot hold up the clock of the call's limits.
+// A call's events on their way to the client. Those of a short call are written together, by the thread that ran it;
+// from when the call is known to last, by a thread of their own, so that a client that does not read cannot hold up the
+// clock of the call's limits.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -11,7 +12,7 @@
 #include <string>
 #include <thread>
 
-#include "carrel/interpreter/v1/code_interpreter.pb.h"
+#include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
 #include "interpreter/engine/call.h"
 
 namespace carrel::interpreter {
@@ -19,7 +20,8 @@ namespace carrel::interpreter {
 // What may wait is bounded by the call's own limits (output and displays); artifacts wait for room.
 class EventStream final : public EventSink {
  public:
-  EventStream(grpc::ServerContext& context, grpc::ServerWriter<v1::ExecuteEvent>& writer);
+  EventStream(grpc::ServerContext& context, grpc::ServerWriter<v1::ExecuteEvent>& writer)
+      : context_(context), writer_(writer) {}
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
   ~EventStream() override;
@@ -29,6 +31,8 @@ class EventStream final : public EventSink {
   void OnStderr(std::string text) override;
   void OnDisplay(Display display) override;
   void OnArtifact(Artifact artifact) override;
+  void OnHandedOver() override;
+  void OnLasting() override;
   [[nodiscard]] bool Cancelled() const override;
 
   // Sends the rest and then the outcome. Nothing may follow.
@@ -37,6 +41,8 @@ class EventStream final : public EventSink {
  private:
   void Push(v1::ExecuteEvent event);
   void WriteLoop();
+  // Blocks while the client does not read. false: it is gone.
+  [[nodiscard]] bool Write(const v1::ExecuteEvent& event, bool more_follow);
   void Join();
 
   grpc::ServerContext& context_;
@@ -47,7 +53,7 @@ class EventStream final : public EventSink {
   size_t queue_bytes_ = 0;
   bool closed_ = false;  // nothing more comes
   bool broken_ = false;  // the client is gone
-  std::thread thread_;
+  std::thread thread_;   // started and joined by the call's own
 };
 
 }  // namespace carrel::interpreter

@@ -3,6 +3,12 @@
 #include "absl/time/clock.h"
 
 namespace carrel::rpc {
+namespace {
+
+// Without a call it looks so often whether there is one: it need not be woken for each that begins.
+constexpr absl::Duration kIdleWake = absl::Minutes(1);
+
+}  // namespace
 
 CallDeadlines::CallDeadlines() : thread_([this] { Run(); }) {}
 
@@ -19,7 +25,7 @@ CallDeadlines::Ticket CallDeadlines::Add(absl::Time deadline, grpc::ServerContex
   const std::lock_guard lock(mutex_);
   Ticket ticket(deadline, next_++);
   calls_.emplace(ticket, context);
-  if (calls_.begin()->first == ticket) changed_.notify_all();
+  if (deadline < wakes_at_) changed_.notify_all();
   return ticket;
 }
 
@@ -31,14 +37,11 @@ void CallDeadlines::Remove(const Ticket& ticket) {
 void CallDeadlines::Run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    if (calls_.empty()) {
-      changed_.wait(lock);
-      continue;
-    }
+    const absl::Time now = absl::Now();
     const auto first = calls_.begin();
-    const absl::Time deadline = first->first.first;
-    if (absl::Now() < deadline) {
-      changed_.wait_until(lock, absl::ToChronoTime(deadline));
+    wakes_at_ = first == calls_.end() ? now + kIdleWake : first->first.first;
+    if (now < wakes_at_) {
+      changed_.wait_until(lock, absl::ToChronoTime(wakes_at_));
       continue;
     }
     // Under the lock, so that Remove (and with it the end of the context) waits.

@@ -36,6 +36,7 @@ class CallDeadlines final {
   std::condition_variable changed_;
   std::map<Ticket, grpc::ServerContextBase*> calls_;
   uint64_t next_ = 0;
+  absl::Time wakes_at_ = absl::InfinitePast();  // the thread, by itself
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -95,6 +95,8 @@ class ServerImpl final : public Server {
     grpc::EnableDefaultHealthCheckService(true);
     for (const ServedService& service : services_) builder.RegisterService(service.service);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options_.message_bytes_max));
+    // With several queues a call that was read by the poller of one is mostly handed to the thread of another.
+    builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
     grpc::ResourceQuota quota("carrel");
     quota.SetMaxThreads(static_cast<int>(options_.threads_max));
     builder.SetResourceQuota(quota);

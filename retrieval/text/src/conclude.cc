@@ -5,10 +5,12 @@
 #include <string_view>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "characters.h"
+#include "page_list.h"
 #include "retrieval/document_builder.h"
 
 namespace carrel::retrieval {
@@ -62,6 +64,7 @@ Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits,
     case ExtractLimit::kShape:
       if (!verdict.sentence.empty()) return {true, Printable(verdict.sentence)};
       break;
+    case ExtractLimit::kPixels:
     case ExtractLimit::kNone:
       break;
   }
@@ -85,6 +88,51 @@ bool HasText(const ExtractedDocument& document) {
   return std::any_of(document.text.begin(), end, [](char32_t c) { return !IsSpace(c); });
 }
 
+void AddSentence(std::string sentence, std::string& message) {
+  if (sentence.empty()) return;
+  if (sentence[0] == 'p') sentence[0] = 'P';
+  absl::StrAppend(&message, message.empty() ? "" : " ", sentence);
+}
+
+// What character recognition could not do, of a document of which it was asked.
+std::string RecognitionSentence(const RawDocument& raw) {
+  std::string sentence;
+  if (!raw.recognition_failure.empty()) {
+    absl::StrAppend(&sentence, "Character recognition failed on ", Printable(raw.recognition_failure), ".");
+  }
+  if (raw.not_recognised > 0) {
+    absl::StrAppend(&sentence, sentence.empty() ? "" : " ", "Character recognition did not come to ",
+                    raw.not_recognised, " more pages without text.");
+  }
+  return sentence;
+}
+
+bool RecognitionWasTried(const RawDocument& raw) {
+  return !raw.recognition_failure.empty() || raw.not_recognised > 0 ||
+         std::any_of(raw.pages.begin(), raw.pages.end(), [](const RawPage& page) { return page.recognised; });
+}
+
+// The pages of a document with text that have none (blank, or scans), and those whose text is not the document's own.
+void AddPagesApart(const ExtractedDocument& document, const std::string& recognition, std::string& message) {
+  std::vector<uint32_t> empty;
+  std::vector<uint32_t> recognised;
+  for (const Page& page : document.pages) {
+    if (page.width > 0 && page.words.empty()) empty.push_back(page.number);
+    if (page.recognised) recognised.push_back(page.number);
+  }
+  if (!recognised.empty()) {
+    AddSentence(absl::StrCat(PageList(recognised), recognised.size() == 1 ? " was" : " were",
+                             " read by character recognition, which errs now and then."),
+                message);
+  }
+  if (!empty.empty()) {
+    AddSentence(absl::StrCat(PageList(empty), empty.size() == 1 ? " has" : " have",
+                             " no text: blank, or a picture of text, which needs character recognition."),
+                message);
+  }
+  AddSentence(recognition, message);
+}
+
 // Stopped before the end: what was read counts, if there is any.
 Extraction Stopped(RawDocument raw, const Stop& stop) {
   Extraction result;
@@ -92,6 +140,7 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
   const size_t pages_read = raw.pages.size() + raw.parts.size();
   const char* const pages = Pages(raw.type);
   const uint32_t page_begun = raw.page_begun;
+  const std::string recognition = RecognitionSentence(raw);
   result.document = BuildDocument(std::move(raw));
   if (HasText(result.document)) {
     result.verdict = Verdict::kPartial;
@@ -99,6 +148,7 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
         result.pages > 0 && pages_read < result.pages
             ? absl::StrCat("Only ", pages_read, " of ", result.pages, " ", pages, " were read: ", stop.clause, ".")
             : absl::StrCat("Not all of it was read: ", stop.clause, ".");
+    AddPagesApart(result.document, recognition, result.message);
     return result;
   }
   result.document = {};
@@ -125,11 +175,13 @@ Extraction Whole(RawDocument raw) {
   const wire::DocumentType type = raw.type;
   const bool paged = type == wire::DocumentType::kPdf || wire::HasParts(type);
   const size_t pages_read = raw.pages.size() + raw.parts.size();
+  const std::string recognition = RecognitionSentence(raw);
   result.document = BuildDocument(std::move(raw));
   if (!paged) result.pages = 1;
   if (!HasText(result.document)) {
     result.document = {};
     std::tie(result.verdict, result.message) = WithoutText(type);
+    AddSentence(recognition, result.message);
     return result;
   }
   result.verdict = Verdict::kRead;
@@ -138,6 +190,7 @@ Extraction Whole(RawDocument raw) {
     result.message = absl::StrCat(result.pages - pages_read, " of ", result.pages, " ", Pages(type),
                                   " are damaged and were left out.");
   }
+  AddPagesApart(result.document, recognition, result.message);
   return result;
 }
 
@@ -169,7 +222,8 @@ Extraction Conclude(RawDocument raw, const ExtractorEnd& end, const ExtractionLi
   if (!raw.verdict || !end.wire.ok()) return Stopped(std::move(raw), EndClause(end, limits));
   const RawVerdict verdict = *raw.verdict;
   if (verdict.verdict == ExtractVerdict::kLimit) return Stopped(std::move(raw), LimitClause(verdict, limits, raw.type));
-  if (verdict.verdict == ExtractVerdict::kRead && raw.begun) return Whole(std::move(raw));
+  const bool recognised = verdict.verdict == ExtractVerdict::kNoText && RecognitionWasTried(raw);
+  if ((verdict.verdict == ExtractVerdict::kRead || recognised) && raw.begun) return Whole(std::move(raw));
   Extraction result;
   result.pages = raw.pages_in_all;
   result.verdict = verdict.verdict == ExtractVerdict::kRead ? Verdict::kInternal : VerdictOf(verdict.verdict);

@@ -65,6 +65,7 @@ class PagedBuilder final {
     page.label = raw.label.empty() ? absl::StrCat(raw.number) : raw.label;
     page.width = raw.width;
     page.height = raw.height;
+    page.recognised = raw.recognised;
     page.body = {Here(), Here()};
     document_.pages.push_back(std::move(page));
   }

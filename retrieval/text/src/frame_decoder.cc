@@ -123,6 +123,13 @@ absl::Status DecodeText(ByteReader in, RawDocument& document) {
   return absl::OkStatus();
 }
 
+absl::Status DecodeImage(ByteReader in, RawDocument& document) {
+  const std::string_view piece = in.Str32();
+  if (!in.done()) return Bad("an IMAGE frame of the wrong size");
+  document.picture += piece;
+  return absl::OkStatus();
+}
+
 absl::Status DecodePart(ByteReader in, const DecoderLimits& limits, RawDocument& document) {
   RawPart part{.number = in.U32(), .name = std::string(in.Str16()), .first_block = document.blocks.size()};
   if (!in.done()) return Bad("a PART frame of the wrong size");
@@ -161,11 +168,16 @@ absl::Status DecodeBlocks(ByteReader in, RawDocument& document) {
   return in.done() ? absl::OkStatus() : Bad("a BLOCKS frame with something behind it");
 }
 
+bool IsLimit(uint8_t limit) {
+  return limit <= static_cast<uint8_t>(wire::ExtractLimit::kShape) ||
+         limit == static_cast<uint8_t>(wire::ExtractLimit::kPixels);
+}
+
 absl::Status DecodeVerdict(ByteReader in, RawDocument& document) {
   const uint8_t verdict = in.U8();
   const uint8_t limit = in.U8();
   RawVerdict result{.detail = in.U64(), .sentence = std::string(in.Str16())};
-  if (!in.done() || verdict < 1 || verdict > 8 || limit > 7) return Bad("a malformed VERDICT frame");
+  if (!in.done() || verdict < 1 || verdict > 8 || !IsLimit(limit)) return Bad("a malformed VERDICT frame");
   if (result.sentence.size() > 1024 || !IsUtf8(result.sentence)) return Bad("a verdict that is no text");
   result.verdict = static_cast<wire::ExtractVerdict>(verdict);
   result.limit = static_cast<wire::ExtractLimit>(limit);
@@ -178,6 +190,8 @@ absl::Status DecodeVerdict(ByteReader in, RawDocument& document) {
 absl::Status FrameDecoder::DecodeFrame(FrameType type, std::string_view payload) {
   if (document_.verdict) return Bad("something after the verdict");
   if (type == FrameType::kVerdict) return DecodeVerdict(ByteReader(payload), document_);
+  if (limits_.picture != (type == FrameType::kImage)) return Bad("a frame that was not asked for");
+  if (type == FrameType::kImage) return DecodeImage(ByteReader(payload), document_);
   if (type == FrameType::kDocument) return DecodeDocument(ByteReader(payload), document_);
   if (!document_.begun) return Bad("a frame before DOCUMENT");
   switch (type) {

@@ -8,10 +8,12 @@
 //   POLICY{policy, text=name, limits=defaults, caps, status=ready, generation} ->    one for each, and again when it
 //                                            became ready or is made anew
 //                                   <-       CREATE{request, policy, limits} [porter, stdin, stdout, stderr, control?]
-//   CREATED{request, session, limits, times, cpu_is_unified} [6 counters]?  ->   or FAILED{request, error, text};
-//   without
+//   CREATED{request, session, limits, times, cpu_is_unified} [O_PATH of the workspace, 6 counters]  ->
+//                                            or FAILED{request, error, text}. Descriptors can be missing: without
 //                                            counters (no cgroup) STATS tells
-//                                   <-       INTERRUPT{session}    SIGINT to the first process
+//                                   <-       INTERRUPT{request?, session}    SIGINT to the first process; with a
+//                                   request,
+//                                            an empty STATS answers it when the signal was sent
 //                                   <-       STATS{request, session}
 //   STATS{request, session, stats}  ->       or FAILED
 //                                   <-       DESTROY{session}      kills, frees; also while it is being created

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -109,6 +110,30 @@ TEST_P(TrapsTest, NoTwoSessionsDrawTheSame) {
     EXPECT_TRUE(client_->Delete(session));
   }
   for (size_t at = 0; at < std::size(kDrawn); ++at) EXPECT_EQ(drawn[at].size(), size_t{kSessions}) << kDrawn[at];
+}
+
+// Whatever a loaded module keeps, under whichever name: one of them that was forgotten would draw the same.
+TEST_P(TrapsTest, NoGeneratorOfALoadedModuleDrawsTheSame) {
+  constexpr char kAll[] =
+      "kinds = (random.Random, np.random.RandomState, np.random.Generator)\n"
+      "found = {id(g): (m.__name__, n, g) for m in list(sys.modules.values()) if m is not sys.modules['__main__']\n"
+      "         for n, g in list(getattr(m, '__dict__', {}).items())\n"
+      "         if isinstance(g, kinds) and not isinstance(g, random.SystemRandom)}\n"
+      "print(*[f'{m}.{n} {g.random()}' for m, n, g in found.values()], sep='\\n')";
+  constexpr int kSessions = 3;
+  std::set<std::string> drawn;
+  size_t generators = 0;
+  for (int i = 0; i < kSessions; ++i) {
+    const std::string session = NewSession();
+    const Ran ran = client_->Run(session, std::string(kImports) + "\n" + kAll);
+    ASSERT_EQ(ran.outcome.kind(), v1::COMPLETED) << ran.outcome.exception().traceback();
+    std::istringstream lines(ran.out);
+    std::string line;
+    generators = 0;
+    for (; std::getline(lines, line); ++generators) EXPECT_TRUE(drawn.insert(line).second) << line;
+    EXPECT_TRUE(client_->Delete(session));
+  }
+  EXPECT_GE(generators, 2u) << "Python's and numpy's own at least";
 }
 
 TEST_P(TrapsTest, ASeedStillMakesThemTheSame) {

@@ -50,6 +50,28 @@ TEST_F(PoolTest, NobodyGetsOneThatSomebodyHad) {
   EXPECT_EQ(jails.size(), 20u);
 }
 
+TEST_F(PoolTest, ARequestThatLastsDoesNotStarveIt) {
+  Pool pool({.size = 2}, jails_, statistics_);
+  Await([&] { return pool.ready() == 2; });
+  const Pool::Request lasts(pool);
+  EXPECT_TRUE(pool.Take("python", defaults_).has_value());
+  EXPECT_TRUE(pool.Take("python", defaults_).has_value());
+  Await([&] { return pool.ready() == 2; });
+}
+
+TEST_F(PoolTest, IsFilledAfterTheLastRequest) {
+  Pool pool({.size = 2}, jails_, statistics_);
+  Await([&] { return pool.ready() == 2; });
+  for (const bool goes_on : {true, false}) {
+    {
+      Pool::Request request(pool);
+      if (!goes_on) request.IsLast();
+      EXPECT_TRUE(pool.Take("python", defaults_).has_value());
+    }
+    Await([&] { return pool.ready() == 2; });
+  }
+}
+
 TEST_F(PoolTest, OtherLimitsAndRuntimesAreNotItsAffair) {
   Pool pool({.size = 1}, jails_, statistics_);
   Await([&] { return pool.ready() == 1; });

@@ -6,6 +6,8 @@
 
 #include <csignal>
 
+#include "page_list.h"
+
 namespace carrel::retrieval {
 namespace {
 
@@ -46,6 +48,30 @@ TEST(Conclude, PagesThatFellOutMakeItPartial) {
   const Extraction result = Conclude(With(Raw(2, 5), {.verdict = ExtractVerdict::kRead}), kFine, kLimits);
   EXPECT_EQ(result.verdict, Verdict::kPartial);
   EXPECT_EQ(result.message, "3 of 5 pages are damaged and were left out.");
+}
+
+TEST(Conclude, PagesWithoutTextAreNamed) {
+  RawDocument raw = Raw(12, 12);
+  for (const size_t page : {3, 7, 8, 9}) raw.pages[page - 1].words.clear();
+  const Extraction read = Conclude(With(raw, {.verdict = ExtractVerdict::kRead}), kFine, kLimits);
+  EXPECT_EQ(read.verdict, Verdict::kRead);
+  EXPECT_EQ(read.message,
+            "Pages 3 and 7-9 have no text: blank, or a picture of text, which needs character recognition.");
+  raw.pages_in_all = 20;
+  const Extraction partial =
+      Conclude(With(raw, {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kPages}), kFine, {.pages_max = 12});
+  EXPECT_EQ(partial.verdict, Verdict::kPartial);
+  EXPECT_EQ(partial.message,
+            "Only 12 of 20 pages were read: at most 12 pages of a document are read. Pages 3 and 7-9 have no text: "
+            "blank, or a picture of text, which needs character recognition.");
+}
+
+TEST(PageList, NamesPagesAsPeopleDo) {
+  const auto list = [](std::vector<uint32_t> pages) { return PageList(pages); };
+  EXPECT_EQ(list({3}), "page 3");
+  EXPECT_EQ(list({3, 4}), "pages 3 and 4");
+  EXPECT_EQ(list({1, 3, 4, 5, 9}), "pages 1, 3-5 and 9");
+  EXPECT_EQ(list({1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23}), "pages 1, 3, 5, 7, 9, 11, 13, 15, 17, 19 and 2 more");
 }
 
 TEST(Conclude, ALimitAfterSomePagesIsPartialBeforeAnyItIsALimit) {

@@ -54,6 +54,7 @@ struct Page {
   Span body;                // in the text before body_end; pages' bodies follow each other
   Span margin;              // its running heads and page numbers, in the text after body_end; often empty
   std::vector<Word> words;  // by span.begin, those of the body before those of the margin
+  bool recognised = false;  // its text was read by character recognition: it is not the document's own
 };
 
 struct Heading {

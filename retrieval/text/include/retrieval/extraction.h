@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "retrieval/document_text.h"
+#include "retrieval/recognition.h"
 #include "retrieval/wire.h"
 #include "sandbox/base/unique_fd.h"
 #include "sandbox/jail.h"
@@ -68,7 +69,7 @@ struct ExtractionRequest {
 
 struct Extraction {
   Verdict verdict = Verdict::kInternal;
-  std::string message;         // one sentence for people; "" when kRead
+  std::string message;         // one or two sentences for people; when kRead "", or which pages have no text
   uint32_t pages = 0;          // of the whole document, read or not
   ExtractedDocument document;  // when kRead or kPartial
 };
@@ -80,6 +81,7 @@ class Extractor {
 };
 
 // The real one: one jail of `policy` per document. `jails` must outlive it.
-[[nodiscard]] std::unique_ptr<Extractor> MakeJailedExtractor(sandbox::JailMaker& jails, std::string policy = "extract");
+[[nodiscard]] std::unique_ptr<Extractor> MakeJailedExtractor(sandbox::JailMaker& jails, std::string policy = "extract",
+                                                             RecognitionOptions recognition = {});
 
 }  // namespace carrel::retrieval

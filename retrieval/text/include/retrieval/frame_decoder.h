@@ -33,6 +33,7 @@ struct RawPage {
   std::string label;
   std::u32string chars;
   std::vector<RawWord> words;
+  bool recognised = false;  // not the extractor's: character recognition put the words there
 };
 
 struct RawOutlineItem {
@@ -70,14 +71,19 @@ struct RawDocument {
   std::u32string text;  // of a text file or of blocks
   std::vector<RawPart> parts;
   std::vector<RawBlock> blocks;
+  std::string picture;      // of DecoderLimits::picture
   uint32_t page_begun = 0;  // the last BEGIN
   std::optional<RawVerdict> verdict;
+  // Of character recognition: "page 3: why", the first; and pages that it did not come to.
+  std::string recognition_failure;
+  uint32_t not_recognised = 0;
 };
 
 struct DecoderLimits {
   uint32_t pages_max = 5'000;
   uint32_t words_per_page_max = 100'000;
   uint64_t output_bytes_max = 512u << 20;
+  bool picture = false;  // a picture was asked for: IMAGE frames, and no others but the verdict
 };
 
 class FrameDecoder final {
