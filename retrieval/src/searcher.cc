@@ -263,7 +263,8 @@ class Run {
   absl::StatusOr<Citation> MakeCitation(int64_t content, Span span, const Hit& hit) {
     if (!hit.passage_span.Contains(span)) return retrieval::MakeCitation(db_, content, span);
     const uint32_t begin = hit.passage_span.begin;
-    return retrieval::MakeCitation(db_, content, span, Characters(hit.passage, span.begin - begin, span.end - begin));
+    return retrieval::MakeCitation(db_, content, span,
+                                   std::string(Characters(hit.passage, span.begin - begin, span.end - begin)));
   }
 
   // Passages of one document overlap by design. One that shares half of its text with a better hit is not another
