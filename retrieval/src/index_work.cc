@@ -318,6 +318,9 @@ void IndexRegistry::WritePostings(int64_t store, const StoreIndex& index) {
   absl::StatusOr<CacheWriter> out = write();
   if (!out.ok()) return;  // missed at the next start only
   const Database::Writer writer = database_.Write();
+  // Of a store that was deleted meanwhile no word must come back.
+  Statement q(*writer, "SELECT 1 FROM stores WHERE row = ?1", store);
+  if (!q.Step()) return;
   const std::shared_lock lock(index.mutex);
   if (index.dead_since_base == 0 && index.base == base) out->Commit().IgnoreError();
 }
