@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import frames
 
@@ -19,7 +20,13 @@ PLACE = "/tmp/.carrel"  # also in loop.bash
 CELL = f"{PLACE}/cell"
 STATE = f"{PLACE}/state"
 STATE_END = b"# whole\n"
+START = b"start"
+# A bash that is interrupted while it reads `$(...)` loses its trap's command (it says "unexpected EOF"). A cell is read in
+# milliseconds; who interrupts it within the first does so twice.
+EARLY_SECONDS = 0.05
+AGAIN_SECONDS = 0.1
 HERE = os.path.dirname(os.path.abspath(__file__))
+INTERRUPTED = {"status": frames.RAISED, "name": "KeyboardInterrupt", "value": "interrupted"}
 
 
 class Shell:
@@ -57,33 +64,43 @@ class Shell:
         except ProcessLookupError:
             pass
 
-    def run(self):
-        """Has the cell run. Returns its status, or None when the shell has ended."""
+    def run(self, started):
+        """Has the cell run; calls `started` when an interrupt reaches it, just before. Returns its status, or None when
+        the shell has ended."""
         try:
             os.write(self.orders, b"run\n")
         except BrokenPipeError:
             return None
-        return self._listen()
+        while (line := self._listen()) != START:
+            if line is None:
+                return None  # else somebody's whom an earlier cell left behind
+        started()
+        try:
+            os.write(self.orders, b"go\n")
+        except BrokenPipeError:
+            return None
+        line = self._listen()
+        return None if line is None else status_of(line)
 
     def _listen(self):
-        """The number that the shell says next, or None when it has ended."""
+        """The line that the shell says next, or None when it has ended."""
         # What the code starts inherits descriptor 9: only the process itself tells that it is gone.
         waiting = select.poll()
         waiting.register(self.answers, select.POLLIN)
         waiting.register(self.ended, select.POLLIN)
         while True:
+            line, newline, rest = self._heard.partition(b"\n")
+            if newline:
+                self._heard = rest
+                return line
             ready = [fd for fd, _ in waiting.poll()]
             if self.answers in ready:
                 part = os.read(self.answers, 4096)
-                self._heard = (self._heard + part)[-4096:]
-                line, newline, rest = self._heard.partition(b"\n")
-                if newline:
-                    self._heard = b""
-                    return status_of(line)
+                self._heard = (self._heard + part)[-8192:]
                 if not part:
                     waiting.unregister(self.answers)
-            if self.ended in ready:
-                return None
+            elif self.ended in ready:
+                return None  # and all that it said is read
 
 
 def status_of(line):
@@ -96,10 +113,13 @@ class Driver:
         self._channel = frames.Channel(CONTROL_FD)
         self._shell = None
         self._interrupted = False
+        self._running = False  # a cell, that an interrupt is to end
+        self._started_at = 0.0
 
     def serve(self):
         os.makedirs(PLACE, mode=0o700, exist_ok=True)
         signal.signal(signal.SIGINT, self._on_interrupt)
+        signal.signal(signal.SIGALRM, self._interrupt_again)
         kind, body = self._channel.receive()
         version, _ = frames.parse_hello(body)
         if kind != frames.HELLO or version != frames.VERSION:
@@ -109,15 +129,31 @@ class Driver:
         while True:
             kind, body = self._channel.receive()
             if kind == frames.RUN:
-                call, _, _, code = frames.parse_run(body)
-                self._channel.send_done(call, **self._run(code))
+                call, _, flags, code = frames.parse_run(body)
+                if flags & frames.FORGET_INTERRUPTS:
+                    self._interrupted = False
+                report = self._run(code)
+                self._interrupted = False  # what comes from here on, the engine says for which call
+                self._channel.send_done(call, **report)
             elif kind != frames.ACK:
                 self._channel.send_ready()  # an order to get ready: it is
 
     def _on_interrupt(self, signum, frame):
         self._interrupted = True
-        if self._shell:
+        if self._running:
             self._shell.interrupt()
+            if time.monotonic() - self._started_at < EARLY_SECONDS:
+                signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
+    def _interrupt_again(self, signum, frame):
+        if self._running:
+            self._shell.interrupt()
+
+    def _started(self):
+        self._started_at = time.monotonic()
+        self._running = True
+        if self._interrupted:
+            self._shell.interrupt()  # it came before
 
     def _run(self, code):
         """The fields of the DONE frame."""
@@ -132,15 +168,15 @@ class Driver:
         except OSError as error:
             return {"status": frames.RAISED, "errno": error.errno or 0, "name": "OSError",
                     "value": f"the cell could not be stored in {PLACE}: {error.strerror}"}
-        self._interrupted = False
-        status = self._shell.run()
+        status = self._shell.run(self._started)
+        self._running = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if status is not None:
             return {"status": frames.COMPLETED} if status == 0 else {"status": frames.EXITED, "exit_code": status}
         code = self._replace_shell()
         if self._interrupted:
-            return {"status": frames.RAISED, "name": "KeyboardInterrupt", "value": "interrupted"}
+            return INTERRUPTED
         return {"status": frames.EXITED, "exit_code": code}
-
 
     def _replace_shell(self):
         """Starts a shell with the state of the one that has ended, whose exit code is returned; or ends like it."""

@@ -42,9 +42,10 @@ class Driver:
         self._save_figures = False
         self._lock = threading.Lock()
         self._pid = 0
+        self._prelude = False   # a call has begun, the user's code has not
         self._armed = False     # an interrupt may be raised: the user's code runs
         self._sending = False   # the main thread is inside a frame, which must not be torn
-        self._pending = False   # an interrupt came meanwhile
+        self._pending = False   # an interrupt came meanwhile, or before the call that it is meant for had begun
         self._shell = None
         self._generators = []
         self._snapshot = None
@@ -160,7 +161,18 @@ class Driver:
     def _on_interrupt(self, signum, frame):
         if self._sending:
             self._pending = True
-        elif self._armed:
+        elif self._armed or self._prelude and self._pending:  # asked twice: the code's own hooks hang before it
+            raise KeyboardInterrupt
+        else:
+            self._pending = True
+
+    def begin(self):
+        """The shell's word that the user's code comes next."""
+        if not self._prelude:
+            return  # a cell within a cell, or nobody's
+        self._armed, self._prelude = True, False
+        if self._pending:
+            self._pending = False
             raise KeyboardInterrupt
 
     def _run(self, call, display_bytes_max, flags, code):
@@ -169,12 +181,13 @@ class Driver:
         self._unacknowledged = 0  # the engine took everything before it sent this
         self._display_bytes_left = display_bytes_max
         self._save_figures = bool(flags & frames.SAVE_FIGURES)
-        self._pending = False
+        if flags & frames.FORGET_INTERRUPTS:
+            self._pending = False
         _signal(signal.SIGINT, self._on_interrupt)
         try:
             error = self._run_cell(code)
         except BaseException as escaped:  # an interrupt on the way in or out of the shell
-            self._armed = False
+            self._armed = self._prelude = False
             error = escaped
         self._snapshot.repair(self._streams, everything=is_of_the_shell(error))
         if _getpid() != self._pid:
@@ -192,16 +205,17 @@ class Driver:
 
     def _answer(self, report):
         self._unanswered = False  # before: half an answer must not be followed by another
+        self._pending = False  # it came too late for this call; what comes from here on, the engine says for which
         self._channel.send_done(self._call, **report)
 
     def _run_cell(self, code):
         shell = self._shell
         shell.shown_exception = None
         try:
-            self._armed = True
+            self._prelude = True
             result = shell.run_cell(code, store_history=True)
         finally:
-            self._armed = False
+            self._armed = self._prelude = False
         error = result.error_before_exec or result.error_in_exec
         shown = shell.shown_exception
         if shown is not None and error is None:
@@ -235,10 +249,9 @@ class _Frame:
         driver._lock.release()
         if self._main:
             driver._sending = False
-            if driver._pending:
+            if driver._pending and driver._armed:
                 driver._pending = False
-                if driver._armed:
-                    raise KeyboardInterrupt
+                raise KeyboardInterrupt
         if exc and isinstance(exc[1], frames.Closed):
             _exit(0)
 

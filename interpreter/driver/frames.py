@@ -33,6 +33,7 @@ READY, DISPLAY, DROPPED, DONE = 0x81, 0x82, 0x83, 0x84
 
 # RUN.flags
 SAVE_FIGURES = 1  # a PNG that is shown is also written to the workspace
+FORGET_INTERRUPTS = 2  # a SIGINT since the last DONE was meant for the call before; without it, for this one
 
 # DONE.status
 COMPLETED, RAISED, EXITED = 0, 1, 2

@@ -35,10 +35,21 @@ fi 2>/dev/null
 trap __carrel_save EXIT
 echo 0 >&10
 
+# An interrupt ends a cell, and nothing else: between two cells none is meant for us, and one that comes before "start" is
+# sent again by who hears that, before he lets the cell run.
 while {
-  trap 'exit 130' INT
+  trap '' INT
   IFS= read -r -u 9 __carrel_order
 } 2>/dev/null; do
+  {
+    trap 'exit 130' INT
+    echo start >&10
+    IFS= read -r -u 9 __carrel_order
+  } 2>/dev/null
   . /tmp/.carrel/cell
-  { echo "$?" >&10; } 2>/dev/null
+  {
+    __carrel_status=$?
+    trap '' INT
+    echo "$__carrel_status" >&10
+  } 2>/dev/null
 done

@@ -133,6 +133,11 @@ class CarrelShell(InteractiveShell):
         # A profile nowhere on disk: there is nothing to read from it, and nothing may be written.
         self.profile_dir = ProfileDir(parent=self)
 
+    async def run_ast_nodes(self, *args, **kwargs):
+        # Before here IPython's own steps run, some of which swallow an interrupt.
+        self.sink.begin()
+        return await super().run_ast_nodes(*args, **kwargs)
+
     def init_history(self):
         super().init_history()
         self.history_manager.enabled = False

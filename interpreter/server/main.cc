@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "config/server_flags.h"
 #include "interpreter/engine/ledger.h"
 #include "interpreter/engine/session_table.h"
@@ -18,6 +19,7 @@
 #include "rpc/log.h"
 #include "rpc/server.h"
 #include "rpc/signals.h"
+#include "rpc/watched_serving.h"
 #include "sandbox/jailer_client.h"
 #include "sandbox/policy.h"
 
@@ -26,6 +28,7 @@ namespace {
 
 constexpr int kUsageError = 2;
 constexpr int kInternalError = 6;
+constexpr absl::Duration kJailerAnswerMax = absl::Seconds(2);
 
 int Fail(int exit_code, std::string_view what, const absl::Status& status) {
   std::cerr << "carrel-interpreter: " << what << ": " << status.message() << '\n';
@@ -145,12 +148,15 @@ int Main(int argc, char** argv) {
                                                        : "";
   absl::StatusOr<rpc::Address> address = rpc::ParseAddress(listen);
   if (!address.ok()) return Fail(kUsageError, "--listen", address.status());
+  const absl::StatusOr<Limits> limits = ParseLimits(flags.config.interpreter.limits);
+  if (!limits.ok()) return Fail(kUsageError, "interpreter.limits", limits.status());
   absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
   if (!jails.ok()) return Fail(kUsageError, "the jailer (start me with carrel-jailer --server)", jails.status());
 
   Ledger ledger;
   OpenLedger(flags.data_dir, ledger);
   TableOptions options = ToTableOptions(flags.config.interpreter);
+  options.default_limits = *limits;
   if ((*jails)->report().tier == "confined") {
     // One jail at a time: whoever comes next waits for room, and none is made that nobody asked for.
     options.sessions_max = 1;
@@ -166,9 +172,9 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::unique_ptr<rpc::Server>> server =
       rpc::Server::Start(std::move(server_options), {{service.get(), v1::CodeInterpreter::service_full_name()}});
   if (!server.ok()) return Fail(kInternalError, "listening", server.status());
-  (*server)->SetServing(true);
   rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
-  const int signal = signals->Wait();
+  const int signal = rpc::ServeWhileItAnswers(**server, *signals,
+                                              [&jails] { return (*jails)->Check(absl::Now() + kJailerAnswerMax); });
   rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
   (*server)->Shutdown();
   table.Stop();

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "status_macros.h"
@@ -16,9 +17,13 @@
 namespace carrel::retrieval {
 namespace {
 
+constexpr size_t kReadBytes = 256u << 10;
+
 absl::Status Errno(const std::string& what) {
   const int error = errno;
-  if (error == ENOSPC || error == EDQUOT) return absl::ResourceExhaustedError(absl::StrCat(what, ": the disk is full"));
+  if (error == ENOSPC || error == EDQUOT) {
+    return absl::ResourceExhaustedError(absl::StrCat("the disk is full; free some of it and try again (", what, ")"));
+  }
   return absl::ErrnoToStatus(error, what);
 }
 
@@ -81,7 +86,6 @@ absl::StatusOr<std::string> Blobs::Seal(IncomingFile& file) const {
 absl::Status Blobs::Place(IncomingFile& file, const std::string& sha256) const {
   const std::string folder = FolderOf(sha256);
   const std::string path = absl::StrCat(folder, "/", sha256);
-  if (::access(path.c_str(), F_OK) == 0) return absl::OkStatus();
   RETURN_IF_ERROR(MakeFolder(folder));
   if (::rename(file.path_.c_str(), path.c_str()) != 0) return Errno(absl::StrCat("rename to ", path));
   file.path_.clear();
@@ -92,7 +96,19 @@ absl::Status Blobs::Place(IncomingFile& file, const std::string& sha256) const {
 absl::StatusOr<UniqueFd> Blobs::OpenRead(const std::string& sha256) const {
   const std::string path = absl::StrCat(FolderOf(sha256), "/", sha256);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return absl::DataLossError("its stored bytes are gone; add it again");
   if (!fd) return Errno(absl::StrCat("open ", path));
+  Sha256 hash;
+  std::vector<char> buffer(kReadBytes);
+  while (true) {
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Errno(absl::StrCat("read ", path));
+    if (n == 0) break;
+    hash.Update({buffer.data(), static_cast<size_t>(n)});
+  }
+  if (hash.FinishHex() != sha256) return absl::DataLossError("its stored bytes are damaged; add it again");
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return Errno(absl::StrCat("lseek ", path));
   return fd;
 }
 

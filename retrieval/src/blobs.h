@@ -40,8 +40,9 @@ class Blobs final {
   [[nodiscard]] absl::StatusOr<std::unique_ptr<IncomingFile>> NewFile() const;
   // Its bytes to the disk (fsync), and its sha256. Slow, and needs no lock.
   [[nodiscard]] absl::StatusOr<std::string> Seal(IncomingFile& file) const;
-  // Under its name, durably; bytes that are there already are left.
+  // Under its name, durably. In the place of what is there already, which may have been damaged since.
   [[nodiscard]] absl::Status Place(IncomingFile& file, const std::string& sha256) const;
+  // At its beginning, its bytes compared with their name. DATA_LOSS: they are not there, or not those that were placed.
   [[nodiscard]] absl::StatusOr<UniqueFd> OpenRead(const std::string& sha256) const;
   // None there is fine.
   [[nodiscard]] absl::Status Remove(const std::string& sha256) const;

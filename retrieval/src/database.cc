@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "absl/strings/str_cat.h"
 #include "schema.h"
@@ -16,13 +17,20 @@ constexpr int kBusyMillis = 10'000;  // another process (a backup, the sqlite3 s
 constexpr size_t kIdleReadersMax = 8;
 constexpr char kRowSetType[] = "carrel_row_set";
 
+bool IsFull(int sqlite_code, sqlite3* db) {
+  const int code = sqlite_code & 0xff;
+  if (code == SQLITE_FULL) return true;
+  // Where SQLite has no word of its own for it: the file that readers share, a directory.
+  const bool io = code == SQLITE_IOERR || code == SQLITE_CANTOPEN;
+  const int error = io ? sqlite3_system_errno(db) : 0;
+  return error == ENOSPC || error == EDQUOT;
+}
+
 absl::StatusCode CodeOf(int sqlite_code) {
   switch (sqlite_code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::StatusCode::kUnavailable;
-    case SQLITE_FULL:
-      return absl::StatusCode::kResourceExhausted;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return absl::StatusCode::kDataLoss;
@@ -62,6 +70,10 @@ Connection::~Connection() {
 }
 
 absl::Status Connection::Error(int code, std::string_view what) const {
+  if (IsFull(code, db_)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the disk is full; free some of it and try again (database: ", Sv(what), ")"));
+  }
   return {CodeOf(code), absl::StrCat("database: ", Sv(what), ": ", sqlite3_errmsg(db_))};
 }
 
@@ -72,6 +84,17 @@ absl::Status Connection::Execute(const std::string& sql) {
 
 int64_t Connection::last_row() const { return sqlite3_last_insert_rowid(db_); }
 int64_t Connection::changed_rows() const { return sqlite3_changes64(db_); }
+int64_t Connection::total_changed_rows() const { return sqlite3_total_changes64(db_); }
+
+absl::StatusOr<bool> Connection::Checkpoint() {
+  // Waiting for a reader would be waiting with the writer held.
+  sqlite3_busy_timeout(db_, 0);
+  const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(db_, kBusyMillis);
+  if ((code & 0xff) == SQLITE_BUSY) return false;
+  if (code != SQLITE_OK) return Error(code, "checkpoint");
+  return true;
+}
 
 Statement::Statement(Connection& connection, std::string sql, Tag) : connection_(connection), sql_(std::move(sql)) {
   auto& idle = connection_.idle_[sql_];

@@ -37,6 +37,10 @@ class Connection final {
   [[nodiscard]] absl::Status Execute(const std::string& sql);
   [[nodiscard]] int64_t last_row() const;
   [[nodiscard]] int64_t changed_rows() const;
+  [[nodiscard]] int64_t total_changed_rows() const;  // since it was opened
+  // Brings the log into the database file and cuts it to nothing; does not wait for a reader that is still in an older
+  // state. False: there is one.
+  [[nodiscard]] absl::StatusOr<bool> Checkpoint();
 
  private:
   friend class Statement;

@@ -17,7 +17,7 @@
 namespace carrel::retrieval {
 namespace {
 
-constexpr char kMagic[8] = {'c', 'a', 'r', 'r', 'e', 'l', 'i', '1'};  // the last is the version
+constexpr char kMagic[8] = {'c', 'a', 'r', 'r', 'e', 'l', 'i', '2'};  // the last is the version
 constexpr size_t kBufferBytes = 1u << 20;
 constexpr uint64_t kMultiplier = 0x9fb21c651e98df25;
 

@@ -18,12 +18,12 @@
 #include "records.h"
 #include "retrieval/index_cache.h"
 #include "status_macros.h"
+#include "vector_file.h"
 
 namespace carrel::retrieval {
 namespace {
 
-constexpr char kCells[] = "cells";
-constexpr char kTerms[] = "terms";
+constexpr std::string_view kEndings[] = {".cells", ".terms", ".vectors"};
 
 // The contents that a store's searches may find.
 absl::StatusOr<absl::flat_hash_set<int64_t>> IndexedContents(Connection& db, int64_t store) {
@@ -44,12 +44,6 @@ struct CachedTerms {
   std::shared_ptr<const Postings> postings;
 };
 
-uint64_t Positions(const std::vector<CachedPlace>& places) {
-  uint64_t sum = 0;
-  for (const CachedPlace& place : places) sum += place.count;
-  return sum;
-}
-
 absl::StatusOr<CachedCells> ReadCells(const std::string& path) {
   ASSIGN_OR_RETURN(CacheReader in, CacheReader::Open(path));
   CachedCells out;
@@ -57,6 +51,7 @@ absl::StatusOr<CachedCells> ReadCells(const std::string& path) {
   RETURN_IF_ERROR(in.Array(out.places));
   RETURN_IF_ERROR(in.Value(parts.dimensions));
   RETURN_IF_ERROR(in.Value(parts.probes));
+  RETURN_IF_ERROR(in.Value(parts.probed));
   RETURN_IF_ERROR(in.Array(parts.centroids));
   RETURN_IF_ERROR(in.Array(parts.cell_of));
   if (parts.cell_of.size() != Positions(out.places)) return absl::DataLossError("cells of other places");
@@ -99,9 +94,8 @@ std::string IndexRegistry::Path(int64_t store, const char* what) const {
   return absl::StrCat(options_.directory, "/", store, ".", what);
 }
 
-void IndexRegistry::RemoveFiles(int64_t store, bool cells) {
-  ::unlink(Path(store, kTerms).c_str());
-  if (cells) ::unlink(Path(store, kCells).c_str());
+void IndexRegistry::RemoveFiles(int64_t store) {
+  for (const char* what : {kTerms, kCells, kVectors}) ::unlink(Path(store, what).c_str());
 }
 
 absl::Status IndexRegistry::Sweep() {
@@ -118,8 +112,9 @@ absl::Status IndexRegistry::Sweep() {
   for (const std::filesystem::path& file : files) {
     const std::string stem = file.stem().string();
     int64_t store = 0;
-    const bool named = std::from_chars(stem.data(), stem.data() + stem.size(), store).ec == std::errc() &&
-                       (file.extension() == ".cells" || file.extension() == ".terms");
+    const bool named =
+        std::from_chars(stem.data(), stem.data() + stem.size(), store).ec == std::errc() &&
+        std::find(std::begin(kEndings), std::end(kEndings), file.extension().string()) != std::end(kEndings);
     bool keep = false;
     if (named) {
       Statement q(*db, "SELECT 1 FROM stores WHERE row = ?1", store);
@@ -133,6 +128,10 @@ absl::Status IndexRegistry::Sweep() {
       keep = in.ok() && in->Array(places).ok() && std::all_of(places.begin(), places.end(), [&](auto& place) {
                return place.content == 0 || indexed.contains(place.content);
              });
+    }
+    if (keep && file.extension() == ".vectors") {
+      ASSIGN_OR_RETURN(const auto indexed, IndexedContents(*db, store));
+      keep = ForgetInVectorFile(file.string(), [&](int64_t content) { return !indexed.contains(content); }).ok();
     }
     if (!keep) std::filesystem::remove(file, error);
   }
@@ -172,14 +171,18 @@ absl::StatusOr<std::shared_ptr<StoreIndex>> IndexRegistry::Get(int64_t store, bo
 // change nothing. On return the entry is whole, or gone.
 absl::StatusOr<std::shared_ptr<StoreIndex>> IndexRegistry::LoadEntry(int64_t store,
                                                                      std::unique_lock<std::mutex>& lock) {
-  stores_[store].loading = true;
-  stores_[store].pending.clear();
+  Entry& begun = stores_[store];
+  begun.loading = true;
+  begun.pending.clear();
+  if (begun.number == 0) begun.number = ++entries_;
+  const uint64_t number = begun.number;
   lock.unlock();
   absl::StatusOr<std::shared_ptr<StoreIndex>> loaded = Load(store);
   lock.lock();
   while (true) {
     const auto found = stores_.find(store);
-    if (found == stores_.end()) break;  // the store was deleted; what is loaded serves this once
+    // The store was deleted, or got another model, and may be on its way once more: what is loaded serves this once.
+    if (found == stores_.end() || found->second.number != number) break;
     Entry& entry = found->second;
     if (!loaded.ok()) {
       entry.loading = false;
@@ -219,56 +222,52 @@ absl::StatusOr<std::shared_ptr<StoreIndex>> IndexRegistry::Load(int64_t store) {
   }
   auto index = std::make_shared<StoreIndex>();
   // A cache that is missing, damaged or of other contents is no error: what it saves is worked out again.
+  const absl::flat_hash_set<int64_t> wanted(contents.begin(), contents.end());
+  uint32_t dimensions = 0;
+  {
+    Statement q(*db, "SELECT length(vector) FROM sub_passages WHERE content = ?1 AND vector IS NOT NULL LIMIT 1",
+                contents.empty() ? int64_t{0} : contents.front());
+    if (q.Step()) dimensions = static_cast<uint32_t>(q.Int(0)) / sizeof(float);
+    if (!q.ok()) return q.status();
+  }
+  if (dimensions == 0) return index;  // nothing in it yet
+  LoadVectorFile(Path(store, kVectors), dimensions, wanted, *index);
   absl::StatusOr<CachedCells> cells = ReadCells(Path(store, kCells));
   absl::StatusOr<CachedTerms> terms = ReadPostings(Path(store, kTerms));
   if (absl::IsDataLoss(cells.status())) ::unlink(Path(store, kCells).c_str());
   if (absl::IsDataLoss(terms.status())) ::unlink(Path(store, kTerms).c_str());
-  if (cells.ok() && terms.ok() && !BeginsWith(cells->places, terms->places) &&
-      !BeginsWith(terms->places, cells->places)) {
-    terms = absl::NotFoundError("of another order");
-  }
-  std::vector<CachedPlace> places;
-  if (cells.ok()) places = cells->places;
-  if (terms.ok() && terms->places.size() > places.size()) places = terms->places;
 
-  const absl::flat_hash_set<int64_t> wanted(contents.begin(), contents.end());
-  if (!places.empty()) {
-    // Dead places need vectors to stand between; what the first living content has says how long they are.
-    Statement q(*db, "SELECT length(vector) FROM sub_passages WHERE content = ?1 AND vector IS NOT NULL LIMIT 1",
-                contents.empty() ? int64_t{0} : contents.front());
-    if (q.Step()) index->vectors = std::make_unique<VectorIndex>(static_cast<uint32_t>(q.Int(0)) / sizeof(float));
-    if (!q.ok()) return q.status();
-    if (index->vectors == nullptr) places.clear();
-  }
-  bool fits = true;
-  for (const CachedPlace& place : places) {
-    const uint32_t begin = index->size();
-    if (wanted.contains(place.content)) {
-      RETURN_IF_ERROR(index->AddContent(*db, place.content));
-    } else {
-      index->AddDead(place.content, place.count);
+  // The order in which contents stand: that of the vectors, and beyond them that of the longest other cache. Those that
+  // contradict it are not used.
+  std::vector<CachedPlace> places = PlacesOf(*index, index->size());
+  const auto fit = [&places](auto& cache) {
+    if (!cache.ok()) return;
+    if (BeginsWith(cache->places, places)) {
+      places = cache->places;
+    } else if (!BeginsWith(places, cache->places)) {
+      cache = absl::NotFoundError("of another order");
     }
-    fits = fits && index->size() == begin + place.count;
+  };
+  fit(cells);
+  fit(terms);
+  if (index->vectors == nullptr && !places.empty()) index->vectors = std::make_unique<VectorIndex>(dimensions);
+  bool whole = true;
+  for (size_t i = index->slots.size(); i < places.size(); ++i) {
+    const uint32_t begin = index->size();
+    if (wanted.contains(places[i].content)) {
+      RETURN_IF_ERROR(index->AddContent(*db, places[i].content));
+    } else {
+      index->AddDead(places[i].content, places[i].count);
+    }
+    whole = whole && index->size() == begin + places[i].count;
   }
-  if (fits && cells.ok() && index->vectors != nullptr &&
-      cells->lists->parts().dimensions == index->vectors->dimensions() && cells->lists->listed() <= index->size()) {
+  if (whole && cells.ok() && index->size() >= options_.thresholds.lists_min &&
+      cells->lists->parts().dimensions == dimensions && cells->lists->listed() <= index->size()) {
     index->vectors->Install(cells->lists);
   }
-  if (fits && terms.ok() && !places.empty() && terms->postings->positions() <= index->size()) {
+  if (whole && terms.ok() && !places.empty() && terms->postings->positions() <= index->size()) {
     index->base = terms->postings;
-    index->tail = std::make_unique<PostingsTail>(index->base.get());
-    // Places between the end of the postings and that of the cells.
-    for (const StoreIndex::Slot& slot : index->slots) {
-      if (slot.begin < index->base->positions()) continue;
-      uint32_t added = 0;
-      if (slot.alive) {
-        RETURN_IF_ERROR(ReadTerms(*db, slot.content, [&](std::string_view heading, std::string_view body) {
-          index->tail->Add(heading, body);
-          ++added;
-        }));
-      }
-      for (; added < slot.end - slot.begin; ++added) index->tail->Add("", "");
-    }
+    RETURN_IF_ERROR(index->FillTail(*db));
   }
   for (const int64_t content : contents) RETURN_IF_ERROR(index->AddContent(*db, content));
   index->dead_since_base = 0;
@@ -289,11 +288,13 @@ absl::Status IndexRegistry::LoadAttributes(int64_t store, StoreIndex& index) {
   }));
   const std::unique_lock lock(index.mutex);
   index.attributes = std::move(attributes);
+  ++index.version;
   return absl::OkStatus();
 }
 
 absl::Status IndexRegistry::Apply(Connection* db, const Change& change, StoreIndex& index) {
   const std::unique_lock lock(index.mutex);
+  ++index.version;
   switch (change.kind) {
     case Change::Kind::kContentAdded:
       return index.AddContent(*db, change.content);
@@ -331,10 +332,30 @@ void IndexRegistry::Tell(Connection* writer, int64_t store, Change change) {
 
 void IndexRegistry::ContentAdded(Connection& writer, int64_t store, int64_t content) {
   Tell(&writer, store, {.kind = Change::Kind::kContentAdded, .content = content});
+  {
+    const std::lock_guard lock(mutex_);
+    if (stores_.contains(store)) return;
+  }
+  // A store that grows large is made ready in the background, so that its first search does not wait for all of it.
+  Statement q(writer, "SELECT count(*) FROM sub_passages WHERE content = ?1", content);
+  if (!q.Step()) return;
+  const std::lock_guard lock(mutex_);
+  uint64_t& grown = grown_[store];
+  grown += static_cast<uint64_t>(q.Int(0));
+  if (grown < options_.thresholds.postings_min) return;
+  grown_.erase(store);
+  wanted_.push_back(store);
+  ++wakes_;
+  changed_.notify_all();
 }
 
 void IndexRegistry::ContentRemoved(int64_t store, int64_t content) {
-  RemoveFiles(store, false);
+  ::unlink(Path(store, kTerms).c_str());
+  // What cannot be overwritten must not stay.
+  const std::string vectors = Path(store, kVectors);
+  if (!ForgetInVectorFile(vectors, [content](int64_t other) { return other == content; }).ok()) {
+    ::unlink(vectors.c_str());
+  }
   Tell(nullptr, store, {.kind = Change::Kind::kContentRemoved, .content = content});
 }
 
@@ -348,9 +369,10 @@ void IndexRegistry::DocumentRemoved(int64_t store, int64_t document) {
 }
 
 void IndexRegistry::StoreRemoved(int64_t store) {
-  RemoveFiles(store, true);
+  RemoveFiles(store);
   const std::lock_guard lock(mutex_);
   stores_.erase(store);
+  grown_.erase(store);
 }
 
 // The least recently searched go first; whoever searches one still holds it.
@@ -398,215 +420,6 @@ void IndexRegistry::WaitForBackground() {
 bool IndexRegistry::stopping() {
   const std::lock_guard lock(mutex_);
   return stopping_;
-}
-
-// --- the background ---
-
-void IndexRegistry::Work() {
-  // Searches and ingest go first.
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 10);
-  while (true) {
-    std::vector<std::pair<int64_t, std::shared_ptr<StoreIndex>>> indexes;
-    {
-      std::unique_lock lock(mutex_);
-      if (seen_ == wakes_) {
-        idle_ = true;
-        changed_.notify_all();
-      }
-      changed_.wait(lock, [&] { return stopping_ || wakes_ != seen_; });
-      if (stopping_) return;
-      idle_ = false;
-      seen_ = wakes_;
-      for (const auto& [store, entry] : stores_) {
-        if (entry.index != nullptr && !entry.loading) indexes.emplace_back(store, entry.index);
-      }
-    }
-    for (auto& [store, index] : indexes) {
-      while (!stopping() && WorkOn(store, index)) {
-      }
-      index.reset();
-    }
-  }
-}
-
-bool IndexRegistry::WorkOn(int64_t store, const std::shared_ptr<StoreIndex>& index) {
-  const IndexThresholds& t = options_.thresholds;
-  enum class Todo { kNothing, kLoadAnew, kLists, kMoreLists, kPostings } todo = Todo::kNothing;
-  {
-    const std::shared_lock lock(index->mutex);
-    const uint32_t size = index->size();
-    const uint32_t tail_max = std::max(t.tail_max, size / 10);
-    const auto& lists = index->vectors == nullptr ? nullptr : index->vectors->lists();
-    if (index->dead() >= t.dead_min && index->dead() > size / 3) {
-      todo = Todo::kLoadAnew;
-    } else if (index->vectors != nullptr && size >= t.lists_min &&
-               (lists == nullptr || VectorLists::CellsFor(size) >= 4 * lists->cells())) {
-      todo = Todo::kLists;
-    } else if (lists != nullptr && size - lists->listed() > t.tail_max) {
-      todo = Todo::kMoreLists;
-    } else if (size >= t.postings_min &&
-               (index->base == nullptr || index->tail->size() + index->dead_since_base > tail_max)) {
-      todo = Todo::kPostings;
-    }
-  }
-  switch (todo) {
-    case Todo::kNothing:
-      return false;
-    case Todo::kLoadAnew:
-      LoadAnew(store);
-      return false;  // this index has been replaced; the new one has its turn
-    case Todo::kLists:
-      return MakeLists(store, *index, true);
-    case Todo::kMoreLists:
-      return MakeLists(store, *index, false);
-    case Todo::kPostings:
-      return MakePostings(store, *index);
-  }
-  return false;
-}
-
-void IndexRegistry::LoadAnew(int64_t store) {
-  RemoveFiles(store, true);  // their places are those of the old one
-  std::unique_lock lock(mutex_);
-  const auto found = stores_.find(store);
-  if (found == stores_.end() || found->second.loading) return;
-  // A failure leaves the old one, which is slower but right.
-  LoadEntry(store, lock).status().IgnoreError();
-  ++wakes_;
-}
-
-namespace {
-
-constexpr uint32_t kSamplePerCell = 48;   // vectors that k-means sees
-constexpr uint32_t kReadAtOnce = 65'536;  // vectors, with the index's lock held
-
-// Vectors spread evenly over the index.
-std::vector<float> SampleOf(const StoreIndex& index, uint32_t size, uint32_t wanted) {
-  std::vector<float> out;
-  const uint32_t step = std::max(1u, size / std::max(1u, wanted));
-  for (uint32_t p = 0; p < size; p += step) {
-    const std::shared_lock lock(index.mutex);
-    if (!index.live.Has(p)) continue;
-    const std::vector<float> one = index.vectors->Read(p, p + 1);
-    out.insert(out.end(), one.begin(), one.end());
-  }
-  return out;
-}
-
-}  // namespace
-
-bool IndexRegistry::MakeLists(int64_t store, StoreIndex& index, bool anew) {
-  uint32_t size = 0;
-  std::shared_ptr<const VectorLists> lists;
-  {
-    const std::shared_lock lock(index.mutex);
-    size = index.size();
-    lists = index.vectors->lists();
-  }
-  if (anew) {
-    const uint32_t cells = VectorLists::CellsFor(size);
-    const std::vector<float> sample = SampleOf(index, size, cells * kSamplePerCell);
-    if (stopping() || sample.empty()) return false;
-    lists = VectorLists::Train(sample, index.vectors->dimensions(), cells, options_.threads_max);
-  }
-  while (lists->listed() < size) {
-    if (stopping()) return false;
-    std::vector<float> more;
-    {
-      const std::shared_lock lock(index.mutex);
-      more = index.vectors->Read(lists->listed(), std::min(size, lists->listed() + kReadAtOnce));
-    }
-    lists = lists->With(more);
-  }
-  if (anew) lists = lists->WithProbes(ProbesFor(*index.vectors, *lists, &index.mutex));
-  {
-    const std::unique_lock lock(index.mutex);
-    index.vectors->Install(lists);
-  }
-  // A cache that cannot be written is missed at the next start only.
-  WriteLists(store, index, *lists).IgnoreError();
-  return true;
-}
-
-absl::Status IndexRegistry::WriteLists(int64_t store, const StoreIndex& index, const VectorLists& lists) {
-  std::vector<CachedPlace> places;
-  {
-    const std::shared_lock lock(index.mutex);
-    places = PlacesOf(index, lists.listed());
-  }
-  if (Positions(places) != lists.listed()) return absl::OkStatus();  // it ends within a content: not this time
-  ASSIGN_OR_RETURN(CacheWriter out, CacheWriter::Create(Path(store, kCells)));
-  RETURN_IF_ERROR(out.Array(places));
-  RETURN_IF_ERROR(out.Value(lists.parts().dimensions));
-  RETURN_IF_ERROR(out.Value(lists.parts().probes));
-  RETURN_IF_ERROR(out.Array(lists.parts().centroids));
-  RETURN_IF_ERROR(out.Array(lists.parts().cell_of));
-  return out.Commit();
-}
-
-bool IndexRegistry::MakePostings(int64_t store, StoreIndex& index) {
-  std::vector<StoreIndex::Slot> slots;
-  {
-    const std::unique_lock lock(index.mutex);
-    slots = index.slots;
-    index.dead_since_base = 0;
-  }
-  Postings::Builder builder;
-  const absl::StatusOr<Database::Reader> db = database_.Read();
-  if (!db.ok()) return false;
-  const auto add = [&](const StoreIndex::Slot& slot, Connection& from, auto take) {
-    uint32_t added = 0;
-    if (slot.alive) {
-      const absl::Status read = ReadTerms(from, slot.content, [&](std::string_view heading, std::string_view body) {
-        if (added++ < slot.end - slot.begin) take(heading, body);
-      });
-      if (!read.ok()) return false;
-    }
-    // Deleted meanwhile: its places stay, empty.
-    for (; added < slot.end - slot.begin; ++added) take(std::string_view(), std::string_view());
-    return true;
-  };
-  for (const StoreIndex::Slot& slot : slots) {
-    if (stopping()) return false;
-    if (!add(slot, **db, [&](auto heading, auto body) { builder.Add(heading, body); })) return false;
-  }
-  const std::shared_ptr<const Postings> base = builder.Finish();
-  {
-    // What came meanwhile is little; the writer is held so that it gets no more.
-    const Database::Writer writer = database_.Write();
-    const std::unique_lock lock(index.mutex);
-    auto tail = std::make_unique<PostingsTail>(base.get());
-    for (size_t i = slots.size(); i < index.slots.size(); ++i) {
-      if (!add(index.slots[i], *writer, [&](auto heading, auto body) { tail->Add(heading, body); })) return false;
-    }
-    index.base = base;
-    index.tail = std::move(tail);
-  }
-  WritePostings(store, index);
-  return true;
-}
-
-// Only while nothing in them has been deleted: a deletion removes the file, and must not find it come back.
-void IndexRegistry::WritePostings(int64_t store, const StoreIndex& index) {
-  std::shared_ptr<const Postings> base;
-  std::vector<CachedPlace> places;
-  {
-    const std::shared_lock lock(index.mutex);
-    base = index.base;
-    places = PlacesOf(index, base->positions());
-    if (index.dead_since_base > 0) return;
-  }
-  const auto write = [&]() -> absl::StatusOr<CacheWriter> {
-    ASSIGN_OR_RETURN(CacheWriter out, CacheWriter::Create(Path(store, kTerms)));
-    RETURN_IF_ERROR(out.Array(places));
-    RETURN_IF_ERROR(base->Write(out));
-    return out;
-  };
-  absl::StatusOr<CacheWriter> out = write();
-  if (!out.ok()) return;  // missed at the next start only
-  const Database::Writer writer = database_.Write();
-  const std::shared_lock lock(index.mutex);
-  if (index.dead_since_base == 0 && index.base == base) out->Commit().IgnoreError();
 }
 
 }  // namespace carrel::retrieval

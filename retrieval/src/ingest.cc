@@ -12,14 +12,15 @@
 namespace carrel::retrieval {
 namespace {
 
-constexpr uint64_t kLargeBytes = 8u << 20;  // a document that may keep a worker for minutes
-constexpr uint32_t kEmbedAtOnce = 64;       // sub-passages per transaction
+constexpr int64_t kLargeBytes = 8 << 20;  // a document that may keep a worker for minutes
+constexpr uint32_t kEmbedAtOnce = 64;     // sub-passages per transaction
 // Of each passage's window, what title and headings may take; the rest is the text's.
 constexpr uint32_t kHeadingTokensMax = 30;
 constexpr int64_t kAttemptsMax = 5;  // that ended with an error of ours
 constexpr int64_t kStartsMax = 20;   // that were begun, by processes which died at it
 constexpr int64_t kBackoffMillis = 500;
 constexpr int64_t kBackoffMillisMax = 60'000;
+constexpr size_t kTurnsMax = 100'000;                      // that are remembered
 constexpr absl::Duration kIdle = absl::Milliseconds(500);  // until it is looked again for what was postponed
 
 // As much of the end of `heading` as fits: the innermost heading says the most.
@@ -62,6 +63,7 @@ Ingest::Ingest(IngestOptions options, Database& database, Blobs& blobs, IndexReg
   for (uint32_t i = 0; i < std::max(1u, options_.workers); ++i) {
     threads_.emplace_back([this] { Work(stopping_.get_token()); });
   }
+  threads_.emplace_back([this] { WatchReading(stopping_.get_token()); });
 }
 
 Ingest::~Ingest() {
@@ -128,11 +130,24 @@ void Ingest::Work(const std::stop_token& stop) {
       // Between the claim and here it may have been the end.
       if (stop.stop_requested()) active_[(*job)->content].stop.request_stop();
     }
-    absl::Status status = Process(**job, job_stop);
-    if (!status.ok() && !job_stop.stop_requested()) status = Postpone(**job, status);
+    absl::StatusOr<Step> step = Process(**job, job_stop);
+    bool gives_way = step.ok() && *step == Step::kGivesWay;
+    if (!step.ok()) {
+      const std::lock_guard lock(mutex_);
+      // Also at the end: what was not finished is not what ended the process.
+      gives_way = active_[(*job)->content].gives_way || stop.stop_requested();
+    }
+    if (gives_way) {
+      GiveWay(**job);
+    } else if (!step.ok() && !job_stop.stop_requested()) {
+      step = Postpone(**job, step.status());
+    }
+    const bool finished = step.ok() && (*step == Step::kFinished || *step == Step::kFailed);
+    if (finished && options_.finished) options_.finished((*job)->content);
     {
       const std::lock_guard lock(mutex_);
       active_.erase((*job)->content);
+      if (finished) slow_.erase((*job)->content);
       ++changes_;
       ++wakes_;  // another worker may have passed a large document by
     }
@@ -141,13 +156,18 @@ void Ingest::Work(const std::stop_token& stop) {
   }
 }
 
-// The store that was served least recently, of those with something due; its oldest content.
-absl::StatusOr<std::optional<Ingest::Job>> Ingest::PickJob(Connection& db, const RowSet& taken, bool large_allowed) {
+// The turn that was served least recently, of those with something due; of it what waits longest.
+absl::StatusOr<std::optional<Ingest::Job>> Ingest::PickJob(Connection& db, const RowSet& taken, const RowSet& slow,
+                                                           bool large_allowed) {
   Statement q(db,
-              "SELECT d.store, min(c.row) FROM contents c JOIN documents d ON d.content = c.row WHERE c.state < 2 AND "
-              "c.next_try_ms <= ?1 AND c.size_bytes <= ?2 AND NOT carrel_in(c.row, ?3) GROUP BY d.store",
-              options_.now_ms(),
-              large_allowed ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(kLargeBytes), &taken);
+              "WITH due AS (SELECT row, next_try_ms FROM contents WHERE state < 2 AND next_try_ms <= ?1 AND NOT "
+              "carrel_in(row, ?2) AND (?3 OR state = 1 OR (size_bytes <= ?4 AND NOT carrel_in(row, ?5)))) "
+              "SELECT turn, row, min(next_try_ms) FROM ("
+              "SELECT d.store AS turn, due.row, due.next_try_ms FROM due JOIN documents d ON d.content = due.row "
+              "UNION ALL "
+              "SELECT -d.store, due.row, due.next_try_ms FROM due JOIN documents d ON d.next_content = due.row) "
+              "GROUP BY turn",
+              options_.now_ms(), &taken, static_cast<int64_t>(large_allowed), kLargeBytes, &slow);
   std::optional<Job> best;
   uint64_t best_turn = std::numeric_limits<uint64_t>::max();
   while (q.Step()) {
@@ -155,7 +175,7 @@ absl::StatusOr<std::optional<Ingest::Job>> Ingest::PickJob(Connection& db, const
     const uint64_t turn = served == last_served_.end() ? 0 : served->second;
     if (turn < best_turn) {
       best_turn = turn;
-      best = Job{.content = q.Int(1), .store = q.Int(0)};
+      best = Job{.content = q.Int(1), .turn = q.Int(0)};
     }
   }
   if (!q.ok()) return q.status();
@@ -171,10 +191,13 @@ absl::StatusOr<std::optional<Ingest::Job>> Ingest::Claim() {
     uint32_t large = 0;
     for (const auto& [content, active] : active_) {
       taken.insert(content);
-      large += active.large;
+      large += active.reading && active.large;
+    }
+    for (const auto& [content, held] : held_) {
+      if (held.next_try_ms > options_.now_ms()) taken.insert(content);
     }
     const bool large_allowed = options_.workers <= 1 || large + 1 < options_.workers;
-    ASSIGN_OR_RETURN(job, PickJob(*writer, taken, large_allowed));
+    ASSIGN_OR_RETURN(job, PickJob(*writer, taken, slow_, large_allowed));
     if (!job) return job;
     Statement q(
         *writer,
@@ -188,46 +211,110 @@ absl::StatusOr<std::optional<Ingest::Job>> Ingest::Claim() {
     job->type = static_cast<DocumentType>(q.Int(3));
     job->chunking = {static_cast<uint32_t>(q.Int(4)), static_cast<uint32_t>(q.Int(5))};
     job->model = q.Text(6);
-    job->attempts = q.Int(7) + 1;
-    active_[job->content] = Active{.store = job->store, .large = job->size_bytes > kLargeBytes};
-    last_served_[job->store] = ++turn_;
+    const auto held = held_.find(job->content);
+    job->attempts = 1 + (held == held_.end() ? q.Int(7) : held->second.attempts);
+    active_[job->content] =
+        Active{.reading = job->state == ContentState::kQueued,
+               .large = static_cast<int64_t>(job->size_bytes) > kLargeBytes || slow_.contains(job->content),
+               .since = absl::Now()};
+    last_served_[job->turn] = ++turn_;
+    if (last_served_.size() > kTurnsMax) last_served_.clear();
   }
   // Written down before the work: a document that ends the process is not tried for ever.
-  absl::Status status = RunSql(*writer, "UPDATE contents SET attempts = attempts + 1 WHERE row = ?1", job->content);
+  absl::Status status =
+      RunSql(*writer, "UPDATE contents SET attempts = ?2 WHERE row = ?1", job->content, job->attempts);
+  const std::lock_guard lock(mutex_);
   if (!status.ok()) {
-    const std::lock_guard lock(mutex_);
     active_.erase(job->content);
     return status;
   }
+  held_.erase(job->content);
   return job;
 }
 
-absl::Status Ingest::Process(const Job& job, const std::stop_token& stop) {
+// Whether something is due that no worker is at, and could be begun if one were free.
+bool Ingest::OthersWait() {
+  const absl::StatusOr<Database::Reader> db = database_.Read();
+  if (!db.ok()) return false;
+  const std::lock_guard lock(mutex_);
+  RowSet taken;
+  for (const auto& [content, active] : active_) taken.insert(content);
+  for (const auto& [content, held] : held_) taken.insert(content);
+  const absl::StatusOr<std::optional<Job>> job = PickJob(**db, taken, slow_, false);
+  return job.ok() && job->has_value();
+}
+
+// Stops what has been read for longer than a slice, one at a time, when somebody waits for its worker.
+void Ingest::WatchReading(const std::stop_token& stop) {
+  while (true) {
+    bool late = false;
+    {
+      std::unique_lock lock(mutex_);
+      watch_.wait_for(lock, stop, absl::ToChronoNanoseconds(options_.slice / 4), [] { return false; });
+      if (stop.stop_requested()) return;
+      for (const auto& [content, active] : active_) late = late || IsLate(active);
+    }
+    if (!late || !OthersWait()) continue;
+    const std::lock_guard lock(mutex_);
+    for (auto& [content, active] : active_) {
+      if (!IsLate(active)) continue;
+      active.gives_way = true;
+      active.stop.request_stop();
+      slow_.insert(content);
+      break;
+    }
+  }
+}
+
+bool Ingest::IsLate(const Active& active) const {
+  return active.reading && !active.large && !active.gives_way && absl::Now() - active.since > options_.slice;
+}
+
+absl::StatusOr<Ingest::Step> Ingest::Process(const Job& job, const std::stop_token& stop) {
   if (job.attempts > kStartsMax) {
     return Fail(job, Verdict::kCrashed, absl::StrCat("Reading it ended the server ", kStartsMax, " times."));
   }
   Embedder* const embedder = FindEmbedder(embedders_, job.model);
   if (embedder == nullptr) return absl::UnavailableError(absl::StrCat("the model ", job.model, " is not loaded"));
   if (job.state == ContentState::kQueued) {
-    ASSIGN_OR_RETURN(const bool read, ExtractStep(job, stop));
-    if (!read) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const Step read, ReadStep(job, stop));
+    if (read == Step::kFailed) return read;
   }
-  RETURN_IF_ERROR(EmbedStep(job, *embedder, stop));
-  return FinishStep(job);
+  ASSIGN_OR_RETURN(const Step embedded, EmbedStep(job, *embedder, stop));
+  if (embedded == Step::kGivesWay) return embedded;
+  RETURN_IF_ERROR(FinishStep(job));
+  return Step::kFinished;
 }
 
-absl::StatusOr<bool> Ingest::ExtractStep(const Job& job, const std::stop_token& stop) {
-  const Embedder& embedder = *FindEmbedder(embedders_, job.model);
-  SetProgress(job.content, {.phase = Phase::kExtracting});
+absl::StatusOr<Extraction> Ingest::Extract(const Job& job, const std::stop_token& stop) {
   ASSIGN_OR_RETURN(UniqueFd bytes, blobs_.OpenRead(job.sha256));
   ExtractionRequest request{.bytes = std::move(bytes), .type = job.type, .limits = options_.limits, .stop = stop};
   request.on_page = [&](uint32_t done, uint32_t pages) {
     SetProgress(job.content, {.phase = Phase::kExtracting, .pages_done = done, .pages = pages});
   };
-  ASSIGN_OR_RETURN(const Extraction extraction, extractor_.Extract(std::move(request)));
+  absl::StatusOr<Extraction> extraction = extractor_.Extract(std::move(request));
+  // What was stopped may look like a crash.
+  if (stop.stop_requested()) return absl::CancelledError("stopped");
+  return extraction;
+}
+
+// The text, from the bytes or from where it was stored for another model, cut for this one.
+absl::StatusOr<Ingest::Step> Ingest::ReadStep(const Job& job, const std::stop_token& stop) {
+  const Embedder& embedder = *FindEmbedder(embedders_, job.model);
+  SetProgress(job.content, {.phase = Phase::kExtracting});
+  std::optional<StoredText> stored;
+  {
+    ASSIGN_OR_RETURN(const Database::Reader db, database_.Read());
+    ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::Begin(*db));
+    ASSIGN_OR_RETURN(stored, FindStoredText(*db, job.content));
+  }
+  Extraction read;
+  if (!stored) {
+    ASSIGN_OR_RETURN(read, Extract(job, stop));
+  }
+  const Extraction& extraction = stored ? stored->extraction : read;
   if (extraction.verdict != Verdict::kRead && extraction.verdict != Verdict::kPartial) {
-    RETURN_IF_ERROR(Fail(job, extraction.verdict, extraction.message));
-    return false;
+    return Fail(job, extraction.verdict, extraction.message);
   }
   const ExtractedDocument& document = extraction.document;
   const ChunkingOptions chunking{.max_tokens = job.chunking.max_tokens,
@@ -236,28 +323,33 @@ absl::StatusOr<bool> Ingest::ExtractStep(const Job& job, const std::stop_token& 
   ASSIGN_OR_RETURN(const Chunks chunks, Chunk(document, chunking, [&](std::string_view text) {
                      return static_cast<uint32_t>(embedder.CountTokens(text));
                    }));
-  if (chunks.sub_passages.empty()) {
-    RETURN_IF_ERROR(Fail(job, Verdict::kNoText, "There is no text in it."));
-    return false;
-  }
+  if (chunks.sub_passages.empty()) return Fail(job, Verdict::kNoText, "There is no text in it.");
   std::vector<SubPassageText> texts;
   for (const SubPassage& sub : chunks.sub_passages) {
-    if (stop.stop_requested()) return absl::CancelledError("the document was deleted");
+    if (stop.stop_requested()) return absl::CancelledError("stopped");
     SubPassageText text{.heading = HeadingOf(document, sub)};
     text.heading_terms = JoinTerms(Terms(WithTitle(document.title, text.heading)));
     const std::u32string_view body = std::u32string_view(document.text).substr(sub.span.begin, sub.span.size());
     text.body_terms = JoinTerms(Terms(ToUtf8(body)));
     texts.push_back(std::move(text));
   }
-  const Database::Writer writer = database_.Write();
-  if (stop.stop_requested()) return absl::CancelledError("the document was deleted");
-  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
-  RETURN_IF_ERROR(StoreExtraction(*writer, job.content, extraction, chunks, texts));
-  RETURN_IF_ERROR(transaction.Commit());
-  return true;
+  {
+    const Database::Writer writer = database_.Write();
+    if (stop.stop_requested()) return absl::CancelledError("stopped");
+    ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
+    RETURN_IF_ERROR(StoreExtraction(*writer, job.content, extraction, chunks, texts,
+                                    stored ? std::optional(stored->content) : std::nullopt));
+    RETURN_IF_ERROR(transaction.Commit());
+  }
+  const std::lock_guard lock(mutex_);
+  active_[job.content].reading = false;
+  slow_.erase(job.content);
+  ++wakes_;
+  wake_.notify_all();
+  return Step::kFinished;
 }
 
-absl::Status Ingest::EmbedStep(const Job& job, Embedder& embedder, const std::stop_token& stop) {
+absl::StatusOr<Ingest::Step> Ingest::EmbedStep(const Job& job, Embedder& embedder, const std::stop_token& stop) {
   DocumentProgress progress{.phase = Phase::kEmbedding};
   std::string title;
   while (true) {
@@ -282,71 +374,94 @@ absl::Status Ingest::EmbedStep(const Job& job, Embedder& embedder, const std::st
         texts.push_back(heading.empty() ? std::move(text) : absl::StrCat(heading, "\n", text));
       }
     }
-    if (subs.empty()) return absl::OkStatus();
-    // Eight at a time, so that a deletion, and another document, need not wait long.
+    if (subs.empty()) return Step::kFinished;
+    // A batch at a time, so that a deletion, and another document, need not wait long.
     std::vector<Embedding> vectors;
-    for (size_t begin = 0; begin < texts.size(); begin += 8) {
+    for (size_t begin = 0; begin < texts.size(); begin += embedder.batch()) {
       if (stop.stop_requested()) return absl::CancelledError("stopped");
       const std::vector<std::string_view> views(
           texts.begin() + static_cast<ptrdiff_t>(begin),
-          texts.begin() + static_cast<ptrdiff_t>(std::min(begin + 8, texts.size())));
+          texts.begin() + static_cast<ptrdiff_t>(std::min<size_t>(begin + embedder.batch(), texts.size())));
       ASSIGN_OR_RETURN(std::vector<Embedding> batch, embedder.Embed(views, TextRole::kPassage));
       std::move(batch.begin(), batch.end(), std::back_inserter(vectors));
       progress.embedded = std::min(progress.to_embed, progress.embedded + static_cast<uint32_t>(views.size()));
       SetProgress(job.content, progress);
     }
-    const Database::Writer writer = database_.Write();
-    if (stop.stop_requested()) return absl::CancelledError("stopped");
-    ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
     {
+      const Database::Writer writer = database_.Write();
+      if (stop.stop_requested()) return absl::CancelledError("stopped");
+      ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
+      // It gets on: if the process is ended again, it was not by this document.
+      RETURN_IF_ERROR(RunSql(*writer, "UPDATE contents SET attempts = 0 WHERE row = ?1", job.content));
       Statement update(*writer, "UPDATE sub_passages SET vector = ?2 WHERE row = ?1");
       for (size_t i = 0; i < subs.size(); ++i) {
         RETURN_IF_ERROR(update.Again(subs[i].row, Statement::Blob(VectorBytes(vectors[i].values))));
       }
+      RETURN_IF_ERROR(transaction.Commit());
     }
-    RETURN_IF_ERROR(transaction.Commit());
+    if (progress.embedded < progress.to_embed && OthersWait()) return Step::kGivesWay;
   }
 }
 
 absl::Status Ingest::FinishStep(const Job& job) {
   const Database::Writer writer = database_.Write();
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
-  std::vector<int64_t> stores;
+  RETURN_IF_ERROR(RunSql(*writer,
+                         "UPDATE contents SET state = 2, attempts = 0, stored_bytes = stored_bytes + (SELECT "
+                         "coalesce(sum(length(vector)), 0) FROM sub_passages WHERE content = ?1) WHERE row = ?1",
+                         job.content));
+  std::vector<int64_t> stores;  // none: it was deleted meanwhile, or is for a model that no store has yet
   {
     Statement q(*writer, "SELECT DISTINCT store FROM documents WHERE content = ?1", job.content);
     while (q.Step()) stores.push_back(q.Int(0));
     if (!q.ok()) return q.status();
   }
-  if (stores.empty()) return absl::OkStatus();  // deleted while it was read
-  RETURN_IF_ERROR(RunSql(*writer,
-                         "UPDATE contents SET state = 2, attempts = 0, stored_bytes = stored_bytes + (SELECT "
-                         "coalesce(sum(length(vector)), 0) FROM sub_passages WHERE content = ?1) WHERE row = ?1",
-                         job.content));
   for (const int64_t store : stores) RETURN_IF_ERROR(IndexContent(*writer, store, job.content));
   RETURN_IF_ERROR(transaction.Commit());
   for (const int64_t store : stores) indexes_.ContentAdded(*writer, store, job.content);
   return absl::OkStatus();
 }
 
-absl::Status Ingest::Fail(const Job& job, Verdict verdict, const std::string& message) {
+absl::StatusOr<Ingest::Step> Ingest::Fail(const Job& job, Verdict verdict, const std::string& message) {
   const Database::Writer writer = database_.Write();
-  return FailContent(*writer, job.content, verdict, message);
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
+  RETURN_IF_ERROR(FailContent(*writer, job.content, verdict, message));
+  RETURN_IF_ERROR(transaction.Commit());
+  return Step::kFailed;
 }
 
-// UNAVAILABLE (no jail, no model) may last and is not the document's fault; other errors are tried a few times.
-absl::Status Ingest::Postpone(const Job& job, const absl::Status& why) {
-  if (why.code() == absl::StatusCode::kCancelled) return absl::OkStatus();
-  if (why.code() != absl::StatusCode::kUnavailable && job.attempts >= kAttemptsMax) {
-    return Fail(job, Verdict::kInternal,
-                absl::StrCat("It could not be read in, at ", kAttemptsMax, " attempts; at last: ", why.message()));
+// UNAVAILABLE (no jail, no model) and RESOURCE_EXHAUSTED (no disk, no memory for a jail) may last and are not the
+// document's fault, DATA_LOSS does not pass; other errors are tried a few times.
+absl::StatusOr<Ingest::Step> Ingest::Postpone(const Job& job, const absl::Status& why) {
+  if (why.code() == absl::StatusCode::kCancelled) return Step::kGivesWay;
+  const bool lasts = why.code() == absl::StatusCode::kUnavailable || why.code() == absl::StatusCode::kResourceExhausted;
+  const bool final = why.code() == absl::StatusCode::kDataLoss;
+  if (final || (!lasts && job.attempts >= kAttemptsMax)) {
+    absl::StatusOr<Step> failed =
+        Fail(job, Verdict::kInternal,
+             final ? absl::StrCat("It could not be read in: ", why.message())
+                   : absl::StrCat("It could not be read in, at ", kAttemptsMax, " attempts; at last: ", why.message()));
+    if (failed.ok()) return failed;
   }
-  const int64_t shift = std::min<int64_t>(job.attempts - 1, 10);
-  const int64_t delay = std::min(kBackoffMillisMax, kBackoffMillis << shift);
+  const int64_t shift = std::clamp<int64_t>(job.attempts - 1, 0, 10);
+  NextTry(job, lasts ? std::min<int64_t>(job.attempts, 10) : job.attempts,
+          std::min(kBackoffMillisMax, kBackoffMillis << shift));
+  return Step::kGivesWay;
+}
+
+// At the end of its store's line, and as if it had not been begun.
+void Ingest::GiveWay(const Job& job) { NextTry(job, job.attempts - 1, 0); }
+
+void Ingest::NextTry(const Job& job, int64_t attempts, int64_t delay_ms) {
+  const int64_t next_try_ms = options_.now_ms() + delay_ms;
   const Database::Writer writer = database_.Write();
-  return RunSql(*writer, "UPDATE contents SET next_try_ms = ?2, attempts = ?3, message = ?4 WHERE row = ?1",
-                job.content, options_.now_ms() + delay,
-                why.code() == absl::StatusCode::kUnavailable ? std::min<int64_t>(job.attempts, 10) : job.attempts,
-                std::string(why.message()));
+  if (RunSql(*writer, "UPDATE contents SET next_try_ms = ?2, attempts = ?3 WHERE row = ?1", job.content, next_try_ms,
+             attempts)
+          .ok()) {
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  held_[job.content] = {.attempts = attempts, .next_try_ms = options_.now_ms() + std::max(delay_ms, kBackoffMillis)};
 }
 
 }  // namespace carrel::retrieval

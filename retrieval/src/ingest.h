@@ -1,7 +1,12 @@
 // The work of reading documents in: a bounded number of workers over the queue that the contents table is.
 //
 // Each content goes kQueued -> kExtracted -> kReady, or kFailed; every step is one transaction, so that an ended
-// process goes on at the step where it was. Stores take turns; one worker is always left for small documents.
+// process goes on at the step where it was. Bytes that were read before for another model are not read again.
+//
+// Fairness: stores take turns (and within a store what is new and what is embedded anew); of a store's contents that
+// which waits longest is next. Embedding gives way to who waits after every few passages, and goes on where it was.
+// Reading cannot go on where it was: what takes longer than a slice while others wait is stopped, and begun again among
+// the large documents, which leave one worker to the others (if there are two).
 #pragma once
 
 #include <condition_variable>
@@ -29,8 +34,11 @@ namespace carrel::retrieval {
 
 struct IngestOptions {
   uint32_t workers = 2;
+  absl::Duration slice = absl::Seconds(5);  // of reading, while others wait
   ExtractionLimits limits;
   std::function<int64_t()> now_ms;
+  // A content is ready or has failed; called from a worker, with nothing held.
+  std::function<void(int64_t content)> finished;
 };
 
 // All references must outlive it. Thread-safe.
@@ -54,7 +62,7 @@ class Ingest final {
  private:
   struct Job {
     int64_t content = 0;
-    int64_t store = 0;  // on whose turn it is done
+    int64_t turn = 0;  // whose turn it is done on: a store, negative for what is embedded anew
     uint64_t size_bytes = 0;
     ContentState state = ContentState::kQueued;
     std::string sha256;
@@ -64,21 +72,36 @@ class Ingest final {
     int64_t attempts = 0;
   };
   struct Active {
-    int64_t store = 0;
-    bool large = false;
+    bool reading = false;  // the text is on its way; it cannot go on later where it is now
+    bool large = false;    // and may take long
+    bool gives_way = false;
+    absl::Time since;
     std::stop_source stop;
     DocumentProgress progress;
   };
+  // What could not be written down (the disk is full), until it can.
+  struct Held {
+    int64_t attempts = 0;
+    int64_t next_try_ms = 0;
+  };
+  enum class Step : uint8_t { kFinished, kFailed, kGivesWay };
 
   void Work(const std::stop_token& stop);
   [[nodiscard]] absl::StatusOr<std::optional<Job>> Claim();
-  [[nodiscard]] absl::StatusOr<std::optional<Job>> PickJob(Connection& db, const RowSet& taken, bool large_allowed);
-  [[nodiscard]] absl::Status Process(const Job& job, const std::stop_token& stop);
-  [[nodiscard]] absl::StatusOr<bool> ExtractStep(const Job& job, const std::stop_token& stop);  // false: it failed
-  [[nodiscard]] absl::Status EmbedStep(const Job& job, Embedder& embedder, const std::stop_token& stop);
+  [[nodiscard]] absl::StatusOr<std::optional<Job>> PickJob(Connection& db, const RowSet& taken, const RowSet& slow,
+                                                           bool large_allowed);
+  [[nodiscard]] bool OthersWait();
+  void WatchReading(const std::stop_token& stop);
+  [[nodiscard]] bool IsLate(const Active& active) const;
+  [[nodiscard]] absl::StatusOr<Step> Process(const Job& job, const std::stop_token& stop);
+  [[nodiscard]] absl::StatusOr<Step> ReadStep(const Job& job, const std::stop_token& stop);
+  [[nodiscard]] absl::StatusOr<Extraction> Extract(const Job& job, const std::stop_token& stop);
+  [[nodiscard]] absl::StatusOr<Step> EmbedStep(const Job& job, Embedder& embedder, const std::stop_token& stop);
   [[nodiscard]] absl::Status FinishStep(const Job& job);
-  [[nodiscard]] absl::Status Fail(const Job& job, Verdict verdict, const std::string& message);
-  [[nodiscard]] absl::Status Postpone(const Job& job, const absl::Status& why);
+  [[nodiscard]] absl::StatusOr<Step> Fail(const Job& job, Verdict verdict, const std::string& message);
+  [[nodiscard]] absl::StatusOr<Step> Postpone(const Job& job, const absl::Status& why);
+  void GiveWay(const Job& job);
+  void NextTry(const Job& job, int64_t attempts, int64_t delay_ms);
   void SetProgress(int64_t content, const DocumentProgress& progress);
 
   const IngestOptions options_;
@@ -91,11 +114,14 @@ class Ingest final {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable changed_;
+  std::condition_variable_any watch_;
   uint64_t wakes_ = 0;  // counted, so that none is missed
   uint64_t changes_ = 0;
   uint64_t turn_ = 0;
   absl::flat_hash_map<int64_t, Active> active_;         // by content
-  absl::flat_hash_map<int64_t, uint64_t> last_served_;  // by store: the turn
+  absl::flat_hash_map<int64_t, uint64_t> last_served_;  // by Job::turn
+  absl::flat_hash_map<int64_t, Held> held_;             // by content
+  RowSet slow_;                                         // contents that took longer to read than a slice
   std::stop_source stopping_;
   std::vector<std::jthread> threads_;  // last: they use the rest
 };

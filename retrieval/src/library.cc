@@ -5,10 +5,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
+#include <filesystem>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -16,25 +15,26 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "blobs.h"
+#include "citation.h"
 #include "contents.h"
 #include "database.h"
 #include "index_registry.h"
 #include "ingest.h"
+#include "maintenance.h"
 #include "records.h"
+#include "reembedding.h"
+#include "removal.h"
 #include "searcher.h"
 #include "status_macros.h"
 
 namespace carrel::retrieval {
 namespace {
 
-constexpr absl::Duration kMaintenanceEvery = absl::Minutes(1);
 constexpr int64_t kTouchEveryMillis = 60'000;  // a search is a use, but not worth a write each
 constexpr int kVacuumPages = 2'000;            // given back at once, the writer held
-
-// Verdicts that another try may change.
-bool WorthAnotherTry(std::optional<Verdict> verdict) {
-  return verdict == Verdict::kInternal || verdict == Verdict::kCrashed || verdict == Verdict::kLimit;
-}
+constexpr uint32_t kOrphansAtOnce = 16;        // contents that are removed at once, the writer held
+constexpr int kSearchesMax = 3;                // of a question, while stores change their model under it
+constexpr uint32_t kReadAtOnce = 1u << 20;     // characters of a document's text in memory
 
 class LibraryOnDisk final : public Library {
  public:
@@ -49,20 +49,15 @@ class LibraryOnDisk final : public Library {
                               .bytes_max = options_.index_bytes_max,
                               .thresholds = {.lists_min = options_.indexed_vectors_min,
                                              .postings_min = options_.indexed_terms_min,
-                                             .tail_max = options_.index_tail_max}}),
+                                             .tail_max = options_.index_tail_max,
+                                             .purge_pause = options_.index_purge_pause}}),
         searcher_(*database_, indexes_, embedders_) {}
 
-  ~LibraryOnDisk() override {
-    {
-      const std::lock_guard lock(maintenance_mutex_);
-      ending_ = true;
-    }
-    maintenance_wake_.notify_all();
-    if (maintenance_.joinable()) maintenance_.join();
-  }
+  // Its last round uses the rest.
+  ~LibraryOnDisk() override { maintenance_.End(); }
 
-  // What an ended process left: stores whose deletion was cut short are whole transactions, so only blobs without a
-  // record remain to be swept.
+  // What an ended process left: blobs without a record, and files of indexes, now; contents without a document, and
+  // stores whose last content for another model is ready, with the first maintenance.
   absl::Status Start(Extractor& extractor) {
     absl::flat_hash_set<std::string> known;
     {
@@ -74,10 +69,15 @@ class LibraryOnDisk final : public Library {
     RETURN_IF_ERROR(blobs_.Sweep(known));
     RETURN_IF_ERROR(indexes_.Sweep());
     ingest_ = std::make_unique<Ingest>(
-        IngestOptions{
-            .workers = options_.ingest_workers, .limits = options_.extraction, .now_ms = [this] { return Now(); }},
+        IngestOptions{.workers = options_.ingest_workers,
+                      .slice = options_.ingest_slice,
+                      .limits = options_.extraction,
+                      .now_ms = [this] { return Now(); },
+                      // What fails here is tried again by Maintain.
+                      .finished = [this](int64_t content) { FinishReembeddings(content).IgnoreError(); }},
         *database_, blobs_, indexes_, extractor, embedders_);
-    maintenance_ = std::thread([this] { MaintainNowAndThen(); });
+    maintenance_.Need({.orphans = true});
+    maintenance_.Start();
     return absl::OkStatus();
   }
 
@@ -127,20 +127,23 @@ class LibraryOnDisk final : public Library {
       RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET expires_after_days = ?2 WHERE row = ?1", store.row,
                              *change.expires_after_days));
     }
-    Removal removal;
-    const Embedder* const model = change.model ? FindEmbedder(embedders_, *change.model) : nullptr;
-    if (change.model && model == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat("there is no model ", *change.model));
+    bool switched = false;
+    if (change.model) {
+      const Embedder* const model = FindEmbedder(embedders_, *change.model);
+      if (model == nullptr) return absl::InvalidArgumentError(absl::StrCat("there is no model ", *change.model));
+      if (model->name() == store.model) {
+        if (!store.next_model.empty()) RETURN_IF_ERROR(CallOffReembedding(*writer, store.row));
+      } else {
+        RETURN_IF_ERROR(StartReembedding(*writer, store, model->name(), Now()));
+        // There may be nothing to do: no document, or the same bytes with that model elsewhere.
+        ASSIGN_OR_RETURN(switched, FinishReembedding(*writer, store.row));
+      }
     }
-    const bool reembed = model != nullptr && model->name() != store.model;
-    if (reembed) RETURN_IF_ERROR(Reembed(*writer, store, model->name(), removal));
     RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, Now()));
     ASSIGN_OR_RETURN(StoreInfo info, ReadStore(*writer, store.row));
-    RETURN_IF_ERROR(transaction.Commit());
-    if (reembed) {
-      indexes_.StoreRemoved(store.row);  // its vectors are another model's
-      RETURN_IF_ERROR(FinishRemoval(removal));
-      NeedMaintenance(store.row);
+    RETURN_IF_ERROR(switched ? CommitSwitch(transaction, store.row) : transaction.Commit());
+    if (change.model) {
+      maintenance_.Need({.orphans = true});
       ingest_->Wake();
     }
     return info;
@@ -152,7 +155,7 @@ class LibraryOnDisk final : public Library {
     if (absl::IsNotFound(store.status())) return false;
     if (!store.ok()) return store.status();
     RETURN_IF_ERROR(RemoveStore(*writer, store->row));
-    NeedMaintenance(0);
+    maintenance_.Need({});
     return true;
   }
 
@@ -183,20 +186,23 @@ class LibraryOnDisk final : public Library {
       RETURN_IF_ERROR(CheckQueue(*writer));
       // The bytes stand under their name before the record says so; a crash between leaves them to the sweep.
       RETURN_IF_ERROR(blobs_.Place(*file, sha256));
-      ASSIGN_OR_RETURN(const int64_t row, InsertContent(*writer, key, file->size_bytes()));
+      ASSIGN_OR_RETURN(const int64_t row, InsertContent(*writer, key, file->size_bytes(), Now()));
       content = ContentRow{.row = row};
       if (!type) {
-        RETURN_IF_ERROR(FailContent(*writer, row, Verdict::kUnsupported, UnsupportedMessage(document.file_name)));
+        RETURN_IF_ERROR(FailContent(*writer, row, Verdict::kUnsupported, UnreadableMessage(document.file_name)));
       }
     } else if (content->state == ContentState::kFailed && WorthAnotherTry(content->verdict)) {
-      RETURN_IF_ERROR(
-          RunSql(*writer, "UPDATE contents SET state = 0, attempts = 0, next_try_ms = 0 WHERE row = ?1", content->row));
+      RETURN_IF_ERROR(blobs_.Place(*file, sha256));  // those that are there may be why it failed
+      RETURN_IF_ERROR(RequeueContent(*writer, content->row, Now()));
     }
     RETURN_IF_ERROR(RunSql(*writer,
                            "INSERT INTO documents(store, id, content, file_name, attributes, created_ms) "
                            "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
                            store.row, id, content->row, document.file_name, EncodeAttributes(document.attributes),
                            Now()));
+    if (!store.next_model.empty()) {
+      RETURN_IF_ERROR(AddNextContent(*writer, store, writer->last_row(), key, file->size_bytes(), Now()));
+    }
     RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, Now()));
     ASSIGN_OR_RETURN(const bool indexed, IsIndexed(*writer, store.row, content->row));
     const bool index = content->state == ContentState::kReady && !indexed;
@@ -263,103 +269,99 @@ class LibraryOnDisk final : public Library {
     RETURN_IF_ERROR(RunSql(*writer, "DELETE FROM documents WHERE row = ?1", document->row));
     Removal removal;
     RETURN_IF_ERROR(ReleaseContent(*writer, store.row, document->content, removal));
+    if (document->next_content) {
+      RETURN_IF_ERROR(ReleaseContent(*writer, store.row, *document->next_content, removal));
+    }
     RETURN_IF_ERROR(transaction.Commit());
     indexes_.DocumentRemoved(store.row, document->row);
-    RETURN_IF_ERROR(FinishRemoval(removal));
-    NeedMaintenance(store.row);
+    FinishRemoval(removal);
+    maintenance_.Need({});
     return true;
   }
 
   absl::Status ReadContent(const DocumentName& name, std::optional<Span> span, const TextSink& sink) override {
-    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
-    ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::Begin(*db));
-    ASSIGN_OR_RETURN(const StoreRow store, FindStore(*db, name.owner, name.store_id, Now()));
-    ASSIGN_OR_RETURN(const DocumentRow document, FindDocument(*db, store.row, name.document_id));
-    if (document.state != ContentState::kExtracted && document.state != ContentState::kReady) {
-      return absl::FailedPreconditionError(document.state == ContentState::kQueued
-                                               ? "the document has not been read yet"
-                                               : absl::StrCat("the document has no text: ", document.info.message));
-    }
+    ASSIGN_OR_RETURN(const DocumentRow document, FindReadDocumentNow(name));
     const auto size = static_cast<uint32_t>(document.info.characters);
     const Span wanted = span.value_or(Span{0, size});
     if (wanted.begin > wanted.end || wanted.end > size) {
       return absl::OutOfRangeError(absl::StrCat("the text has ", size, " characters"));
     }
-    return ReadTextPieces(*db, document.content, wanted, sink);
+    // Nothing of the database is held while `sink` waits for a slow reader, or its log could not be cut. A content's
+    // text never changes; it can only go.
+    for (Span part{wanted.begin, wanted.begin}; part.end < wanted.end; part.begin = part.end) {
+      part.end = part.begin + std::min(kReadAtOnce, wanted.end - part.begin);
+      std::vector<std::pair<uint32_t, std::string>> pieces;
+      {
+        ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+        RETURN_IF_ERROR(ReadTextPieces(*db, document.content, part, [&](uint32_t begin, std::string_view utf8) {
+          pieces.emplace_back(begin, utf8);
+          return true;
+        }));
+      }
+      if (pieces.empty()) return absl::AbortedError("the document was deleted while its text was read");
+      for (const auto& [begin, utf8] : pieces) {
+        if (!sink(begin, utf8)) return absl::OkStatus();
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Citation> Cite(const DocumentName& name, Span span) override {
+    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+    ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::Begin(*db));
+    ASSIGN_OR_RETURN(const DocumentRow document, FindReadDocument(*db, name));
+    if (span.empty() || span.end > document.info.characters) {
+      return absl::OutOfRangeError(absl::StrCat("the text has ", document.info.characters, " characters"));
+    }
+    return MakeCitation(*db, document.content, span);
+  }
+
+  absl::StatusOr<OriginalPage> OpenPage(const DocumentName& name, uint32_t number) override {
+    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+    ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::Begin(*db));
+    ASSIGN_OR_RETURN(const DocumentRow document, FindReadDocument(*db, name));
+    ASSIGN_OR_RETURN(const std::optional<Page> page, ReadPage(*db, document.content, number));
+    if (!page) {
+      return absl::OutOfRangeError(absl::StrCat("the document has ", document.info.pages, " pages",
+                                                number >= 1 && number <= document.info.pages
+                                                    ? absl::StrCat(", of which page ", number, " could not be read")
+                                                    : ""));
+    }
+    if (page->width <= 0 || page->height <= 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          document.info.file_name, " has no layout that could be drawn: it is text; only pages of PDFs are"));
+    }
+    ASSIGN_OR_RETURN(UniqueFd bytes, blobs_.OpenRead(document.info.sha256));
+    return OriginalPage{.bytes = std::move(bytes),
+                        .label = page->label,
+                        .pages = document.info.pages,
+                        .width = page->width,
+                        .height = page->height};
   }
 
   absl::StatusOr<SearchAnswer> Search(const SearchQuery& query) override {
-    std::vector<StoreRow> stores;
-    {
-      ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
-      for (const std::string& id : query.store_ids) {
-        ASSIGN_OR_RETURN(StoreRow store, FindStore(*db, query.owner, id, Now()));
-        const bool twice =
-            std::any_of(stores.begin(), stores.end(), [&](const StoreRow& s) { return s.row == store.row; });
-        if (!twice) stores.push_back(std::move(store));
-      }
+    for (int searches = 1;; ++searches) {
+      const uint64_t before = switches_;
+      ASSIGN_OR_RETURN(const std::vector<StoreRow> stores, StoresOf(query));
+      if (searches == 1) Touch(stores);
+      absl::StatusOr<SearchAnswer> answer = searcher_.Search(query, stores);
+      // A store that changed its model meanwhile may have been asked with the one's question in the other's vectors.
+      if (searches == kSearchesMax || (before % 2 == 0 && switches_ == before)) return answer;
+      const Database::Writer until_it_is_done = database_->Write();
     }
-    RETURN_IF_ERROR(Touch(stores));
-    return searcher_.Search(query, stores);
   }
 
   void WaitForIndexes() override { indexes_.WaitForBackground(); }
 
-  absl::Status Maintain() override {
-    absl::flat_hash_set<int64_t> dirty;
-    {
-      const std::lock_guard lock(maintenance_mutex_);
-      dirty.swap(dirty_stores_);
-    }
-    {
-      const Database::Writer writer = database_->Write();
-      ASSIGN_OR_RETURN(const std::vector<int64_t> expired, ExpiredStores(*writer, Now()));
-      for (const int64_t store : expired) RETURN_IF_ERROR(RemoveStore(*writer, store));
-      for (const int64_t store : dirty) {
-        Statement q(*writer, "SELECT 1 FROM stores WHERE row = ?1", store);
-        if (q.Step()) RETURN_IF_ERROR(MergeTermIndex(*writer, store));
-        if (!q.ok()) return q.status();
-      }
-    }
-    while (true) {
-      const Database::Writer writer = database_->Write();
-      int64_t free_pages = 0;
-      {
-        Statement q(*writer, "PRAGMA freelist_count");
-        if (q.Step()) free_pages = q.Int(0);
-        if (!q.ok()) return q.status();
-      }
-      if (free_pages == 0) break;
-      RETURN_IF_ERROR(writer->Execute(absl::StrCat("PRAGMA incremental_vacuum(", kVacuumPages, ")")));
-    }
-    const Database::Writer writer = database_->Write();
-    // A reader in its snapshot may keep the log from being cut; the next time will do.
-    return writer->Execute("PRAGMA wal_checkpoint(TRUNCATE)");
-  }
+  absl::Status Maintain() override { return maintenance_.RunNow(); }
 
  private:
-  // What is to follow the commit of a deletion.
-  struct Removal {
-    std::vector<std::pair<int64_t, int64_t>> unindexed;  // store and content
-    std::vector<int64_t> purged;
-    std::vector<std::string> blobs;
-  };
-
   int64_t Now() const { return options_.now_ms ? options_.now_ms() : absl::ToUnixMillis(absl::Now()); }
-
-  static std::string UnsupportedMessage(const std::string& file_name) {
-    std::string readable;
-    for (const std::string& extension : ReadableExtensions())
-      absl::StrAppend(&readable, readable.empty() ? "" : ", ", extension);
-    const size_t dot = file_name.rfind('.');
-    return absl::StrCat("Files of the type \"", dot == file_name.npos ? "" : file_name.substr(dot),
-                        "\" are not read; these are: ", readable, ".");
-  }
 
   absl::StatusOr<StoreInfo> SameStore(Connection& db, int64_t row, const NewStore& wanted, const std::string& model) {
     ASSIGN_OR_RETURN(StoreInfo there, ReadStore(db, row));
     if (there.owner != wanted.owner || there.name != wanted.name || !(there.chunking == wanted.chunking) ||
-        there.model != model || there.expires_after_days != wanted.expires_after_days) {
+        (!wanted.model.empty() && there.model != model) || there.expires_after_days != wanted.expires_after_days) {
       return absl::AlreadyExistsError(absl::StrCat("the id ", wanted.id, " is taken by a store with other settings"));
     }
     return there;
@@ -374,7 +376,11 @@ class LibraryOnDisk final : public Library {
   }
 
   absl::Status CheckQueue(Connection& db) {
-    Statement q(db, "SELECT count(*) FROM contents WHERE state < 2");
+    // What is embedded anew is no document that waits to be found.
+    Statement q(
+        db,
+        "SELECT count(*) FROM contents c WHERE c.state < 2 AND EXISTS(SELECT 1 FROM documents d WHERE d.content "
+        "= c.row)");
     if (!q.Step()) return q.status();
     if (static_cast<uint64_t>(q.Int(0)) < options_.queue_length_max) return absl::OkStatus();
     return absl::ResourceExhaustedError(
@@ -388,138 +394,159 @@ class LibraryOnDisk final : public Library {
     return std::move(row.info);
   }
 
-  // After a document's record went: takes the content out of the store if no other document of it has it, and off the
-  // disk if no document anywhere has.
-  absl::Status ReleaseContent(Connection& db, int64_t store, int64_t content, Removal& removal) {
-    bool in_store = false, anywhere = false;
-    {
-      Statement q(db, "SELECT store = ?2 FROM documents WHERE content = ?1", content, store);
-      while (q.Step()) {
-        anywhere = true;
-        in_store = in_store || q.Int(0) != 0;
-      }
-      if (!q.ok()) return q.status();
-    }
-    if (!in_store) {
-      RETURN_IF_ERROR(UnindexContent(db, store, content));
-      removal.unindexed.emplace_back(store, content);
-    }
-    if (anywhere) return absl::OkStatus();
-    ASSIGN_OR_RETURN(std::string sha256, PurgeContent(db, content));
-    removal.purged.push_back(content);
-    if (!sha256.empty()) removal.blobs.push_back(std::move(sha256));
-    return absl::OkStatus();
-  }
-
-  absl::Status FinishRemoval(const Removal& removal) {
+  // After the commit of a removal. It is done then: what cannot be removed from the disk now is with a later round.
+  void FinishRemoval(const Removal& removal) {
     for (const auto& [store, content] : removal.unindexed) indexes_.ContentRemoved(store, content);
     for (const int64_t content : removal.purged) ingest_->Cancel(content);
-    for (const std::string& sha256 : removal.blobs) RETURN_IF_ERROR(blobs_.Remove(sha256));
-    return absl::OkStatus();
-  }
-
-  // Every document of the store gets the content that its bytes are with the new model: one that is there already, or
-  // one to be read and embedded. The old ones go as if the documents had been deleted.
-  absl::Status Reembed(Connection& db, const StoreRow& store, const std::string& model, Removal& removal) {
-    RETURN_IF_ERROR(RunSql(db, "UPDATE stores SET model = ?2 WHERE row = ?1", store.row, model));
-    struct Old {
-      int64_t content;
-      ContentKey key;
-      uint64_t size_bytes;
-    };
-    std::vector<Old> contents;
-    {
-      Statement q(
-          db,
-          "SELECT DISTINCT c.row, c.sha256, c.type, c.max_tokens, c.overlap_tokens, c.size_bytes FROM documents d "
-          "JOIN contents c ON c.row = d.content WHERE d.store = ?1 AND c.model <> ?2",
-          store.row, model);
-      while (q.Step()) {
-        contents.push_back({.content = q.Int(0),
-                            .key = {.sha256 = q.Text(1),
-                                    .type = static_cast<int>(q.Int(2)),
-                                    .chunking = {static_cast<uint32_t>(q.Int(3)), static_cast<uint32_t>(q.Int(4))},
-                                    .model = model},
-                            .size_bytes = static_cast<uint64_t>(q.Int(5))});
-      }
-      if (!q.ok()) return q.status();
+    for (const std::string& sha256 : removal.blobs) {
+      if (!blobs_.Remove(sha256).ok()) blobs_to_remove_.insert(sha256);
     }
-    for (const Old& old : contents) {
-      ASSIGN_OR_RETURN(std::optional<ContentRow> content, FindContent(db, old.key));
-      if (!content) {
-        ASSIGN_OR_RETURN(const int64_t row, InsertContent(db, old.key, old.size_bytes));
-        content = ContentRow{.row = row};
-        // What is of no readable type stays so, with its sentence.
-        if (old.key.type == 0) {
-          RETURN_IF_ERROR(RunSql(db,
-                                 "UPDATE contents SET state = 3, (verdict, message) = (SELECT verdict, message FROM "
-                                 "contents WHERE row = ?2) WHERE row = ?1",
-                                 row, old.content));
-        }
-      }
-      RETURN_IF_ERROR(RunSql(db, "UPDATE documents SET content = ?3 WHERE store = ?1 AND content = ?2", store.row,
-                             old.content, content->row));
-      if (content->state == ContentState::kReady) RETURN_IF_ERROR(IndexContent(db, store.row, content->row));
-      RETURN_IF_ERROR(ReleaseContent(db, store.row, old.content, removal));
-    }
-    return absl::OkStatus();
   }
 
   absl::Status RemoveStore(Connection& db, int64_t store) {
     ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(db));
-    std::vector<int64_t> contents;
-    {
-      Statement q(db, "SELECT DISTINCT content FROM documents WHERE store = ?1", store);
-      while (q.Step()) contents.push_back(q.Int(0));
-      if (!q.ok()) return q.status();
-    }
-    // The whole index goes at once; its entries need not be taken out one by one.
-    RETURN_IF_ERROR(DropTermIndex(db, store));
-    RETURN_IF_ERROR(RunSql(db, "DELETE FROM indexed WHERE store = ?1", store));
-    RETURN_IF_ERROR(RunSql(db, "DELETE FROM documents WHERE store = ?1", store));
     Removal removal;
-    for (const int64_t content : contents) RETURN_IF_ERROR(ReleaseContent(db, store, content, removal));
-    RETURN_IF_ERROR(RunSql(db, "DELETE FROM stores WHERE row = ?1", store));
+    RETURN_IF_ERROR(RemoveStoreRecords(db, store, removal));
     RETURN_IF_ERROR(transaction.Commit());
     indexes_.StoreRemoved(store);
-    return FinishRemoval(removal);
+    FinishRemoval(removal);
+    return absl::OkStatus();
   }
 
-  absl::Status Touch(const std::vector<StoreRow>& stores) {
-    const int64_t now = Now();
-    for (const StoreRow& store : stores) {
-      if (now - store.active_ms < kTouchEveryMillis) continue;
-      const Database::Writer writer = database_->Write();
-      RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, now));
+  // Stores whose last content for another model may be ready; with a content, those that waited for it.
+  absl::Status FinishReembeddings(std::optional<int64_t> content) {
+    const Database::Writer writer = database_->Write();
+    ASSIGN_OR_RETURN(const std::vector<int64_t> stores, StoresReembedding(*writer, content));
+    for (const int64_t store : stores) {
+      ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
+      ASSIGN_OR_RETURN(const bool switched, FinishReembedding(*writer, store));
+      if (!switched) continue;
+      RETURN_IF_ERROR(CommitSwitch(transaction, store));
+      maintenance_.Need({.orphans = true});
     }
     return absl::OkStatus();
   }
 
-  void NeedMaintenance(int64_t store) {
-    {
-      const std::lock_guard lock(maintenance_mutex_);
-      if (store != 0) dirty_stores_.insert(store);
-      maintain_soon_ = true;
-    }
-    maintenance_wake_.notify_all();
+  // The store has another model from here on, and another index in memory.
+  absl::Status CommitSwitch(Transaction& transaction, int64_t store) {
+    ++switches_;
+    absl::Status status = transaction.Commit();
+    if (status.ok()) indexes_.StoreRemoved(store);
+    ++switches_;
+    return status;
   }
 
-  void MaintainNowAndThen() {
-    while (true) {
-      {
-        std::unique_lock lock(maintenance_mutex_);
-        maintenance_wake_.wait_for(lock, absl::ToChronoMilliseconds(kMaintenanceEvery),
-                                   [&] { return ending_ || maintain_soon_; });
-        // Deletions come in groups: one round for all of them.
-        if (!ending_) {
-          maintenance_wake_.wait_for(lock, absl::ToChronoMilliseconds(absl::Milliseconds(500)),
-                                     [&] { return ending_; });
+  // Expired stores, stores that come to their next model, what no document names, the space that all of them had.
+  absl::Status Tidy(const MaintenanceWork& work) {
+    {
+      const Database::Writer writer = database_->Write();
+      ASSIGN_OR_RETURN(const std::vector<int64_t> expired, ExpiredStores(*writer, Now()));
+      for (const int64_t store : expired) RETURN_IF_ERROR(RemoveStore(*writer, store));
+    }
+    RETURN_IF_ERROR(FinishReembeddings(std::nullopt));
+    for (bool more = work.orphans; more;) {
+      const Database::Writer writer = database_->Write();
+      ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
+      Removal removal;
+      ASSIGN_OR_RETURN(more, ReleaseOrphans(*writer, kOrphansAtOnce, removal));
+      RETURN_IF_ERROR(transaction.Commit());
+      FinishRemoval(removal);
+    }
+    RETURN_IF_ERROR(RemoveBlobs());
+    RETURN_IF_ERROR(MergeTerms());
+    return GiveBackSpace();
+  }
+
+  absl::Status RemoveBlobs() {
+    const Database::Writer writer = database_->Write();
+    for (const std::string& sha256 : std::vector<std::string>(blobs_to_remove_.begin(), blobs_to_remove_.end())) {
+      ASSIGN_OR_RETURN(const bool needed, BlobIsNeeded(*writer, sha256));  // it may have come again
+      if (!needed) RETURN_IF_ERROR(blobs_.Remove(sha256));
+      blobs_to_remove_.erase(sha256);
+    }
+    return absl::OkStatus();
+  }
+
+  // In steps, between which others write.
+  absl::Status MergeTerms() {
+    std::vector<UnmergedStore> stores;
+    {
+      ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+      ASSIGN_OR_RETURN(stores, UnmergedStores(*db));
+    }
+    for (const UnmergedStore& store : stores) {
+      bool more = true;
+      for (bool first = true; more; first = false) {
+        if (maintenance_.ending()) return absl::OkStatus();
+        const Database::Writer writer = database_->Write();
+        {
+          Statement q(*writer, "SELECT 1 FROM stores WHERE row = ?1", store.store);
+          more = q.Step();
+          if (!q.ok()) return q.status();
         }
-        if (ending_) return;
-        maintain_soon_ = false;
+        if (!more) break;  // deleted meanwhile
+        ASSIGN_OR_RETURN(more, MergeTermIndex(*writer, store.store, first));
+        if (!more) RETURN_IF_ERROR(SetMerged(*writer, store));
       }
-      // What fails now is tried again with the next round; the disk space waits.
-      Maintain().IgnoreError();
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status GiveBackSpace() {
+    while (!maintenance_.ending()) {
+      const Database::Writer writer = database_->Write();
+      int64_t free_pages = 0;
+      {
+        Statement q(*writer, "PRAGMA freelist_count");
+        if (q.Step()) free_pages = q.Int(0);
+        if (!q.ok()) return q.status();
+      }
+      if (free_pages == 0) break;
+      RETURN_IF_ERROR(writer->Execute(absl::StrCat("PRAGMA incremental_vacuum(", kVacuumPages, ")")));
+    }
+    const Database::Writer writer = database_->Write();
+    ASSIGN_OR_RETURN(const bool cut, writer->Checkpoint());
+    if (!cut) maintenance_.Need({});  // a search is still in an older state: soon once more
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<StoreRow>> StoresOf(const SearchQuery& query) {
+    std::vector<StoreRow> stores;
+    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+    for (const std::string& id : query.store_ids) {
+      ASSIGN_OR_RETURN(StoreRow store, FindStore(*db, query.owner, id, Now()));
+      const bool twice =
+          std::any_of(stores.begin(), stores.end(), [&](const StoreRow& s) { return s.row == store.row; });
+      if (!twice) stores.push_back(std::move(store));
+    }
+    return stores;
+  }
+
+  absl::StatusOr<DocumentRow> FindReadDocumentNow(const DocumentName& name) {
+    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+    return FindReadDocument(*db, name);
+  }
+
+  // FAILED_PRECONDITION: it has no text, or none yet.
+  absl::StatusOr<DocumentRow> FindReadDocument(Connection& db, const DocumentName& name) {
+    ASSIGN_OR_RETURN(const StoreRow store, FindStore(db, name.owner, name.store_id, Now()));
+    ASSIGN_OR_RETURN(DocumentRow document, FindDocument(db, store.row, name.document_id));
+    if (document.state == ContentState::kQueued) {
+      return absl::FailedPreconditionError("the document has not been read yet");
+    }
+    if (document.state == ContentState::kFailed) {
+      return absl::FailedPreconditionError(absl::StrCat("the document has no text: ", document.info.message));
+    }
+    return document;
+  }
+
+  // A use that cannot be written down is no reason to refuse the search: with a full disk stores are still asked.
+  void Touch(const std::vector<StoreRow>& stores) {
+    const int64_t now = Now();
+    for (const StoreRow& store : stores) {
+      if (now - store.active_ms < kTouchEveryMillis) continue;
+      const Database::Writer writer = database_->Write();
+      RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, now).IgnoreError();
     }
   }
 
@@ -530,17 +557,18 @@ class LibraryOnDisk final : public Library {
   Blobs blobs_;
   IndexRegistry indexes_;
   Searcher searcher_;
-  std::mutex maintenance_mutex_;
-  std::condition_variable maintenance_wake_;
-  bool ending_ = false;
-  bool maintain_soon_ = false;
-  absl::flat_hash_set<int64_t> dirty_stores_;
+  std::atomic<uint64_t> switches_ = 0;                // of models, begun and done; odd while one is being committed
+  absl::flat_hash_set<std::string> blobs_to_remove_;  // sha256; with the writer held
   std::unique_ptr<Ingest> ingest_;
-  std::thread maintenance_;
+  Maintenance maintenance_{[this](const MaintenanceWork& work) { return Tidy(work); }};
 };
 
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& directory) {
-  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+  if (::mkdir(directory.c_str(), 0700) == 0) {
+    const std::string parent = std::filesystem::path(directory).parent_path().string();
+    const UniqueFd fd(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd || ::fsync(fd.get()) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("fsync ", parent));
+  } else if (errno != EEXIST) {
     return absl::ErrnoToStatus(errno, absl::StrCat("mkdir ", directory));
   }
   const std::string path = absl::StrCat(directory, "/lock");

@@ -22,6 +22,7 @@ namespace {
 
 constexpr size_t kBatch = 8;                   // measured: larger batches are no faster on a CPU and wait longer
 constexpr uint32_t kThreadsMax = 8;            // a small model does not scale further
+constexpr uint32_t kQueryThreadsMax = 2;       // a question is short: more threads wait for each other
 constexpr size_t kLengthStep = 16;             // lengths are rounded up, so that few shapes are compiled
 constexpr double kWorthwhile = 0.9;            // of f32's time, at most: what bf16 must gain to be taken
 constexpr double kAgreementMin = 0.999;        // cosine of its vectors to f32's
@@ -38,9 +39,11 @@ uint32_t UsableCpus() {
   return static_cast<uint32_t>(CPU_COUNT(&set));
 }
 
-// One infer request with its lock; queries have one of their own, so that they never wait for passages.
+// A compiled model with one infer request and its lock. Queries have one of their own: requests of one compiled model
+// wait for each other, and a batch of passages takes a second.
 struct Lane {
   std::mutex mutex;
+  ov::CompiledModel compiled;
   ov::InferRequest request;
 };
 
@@ -60,6 +63,7 @@ class OpenVinoEmbedder final : public Embedder {
   const std::string& licence() const override { return model_.licence; }
   uint32_t dimensions() const override { return model_.dimensions; }
   uint32_t window_tokens() const override { return model_.window_tokens; }
+  uint32_t batch() const override { return kBatch; }
   size_t CountTokens(std::string_view utf8) const override { return tokenizer_.Encode(utf8).size(); }
 
   absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {
@@ -100,12 +104,15 @@ class OpenVinoEmbedder final : public Embedder {
     try {
       ov::Core core;
       // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want.
-      compiled_ = core.compile_model(model_.weights_path, "CPU", ov::hint::inference_precision(precision),
-                                     ov::inference_num_threads(static_cast<int>(threads)), ov::num_streams(1));
-      passages_.request = compiled_.create_infer_request();
-      queries_.request = compiled_.create_infer_request();
+      const std::shared_ptr<ov::Model> model = core.read_model(model_.weights_path);
+      for (const auto& [lane, most] : {std::pair(&passages_, threads), std::pair(&queries_, kQueryThreadsMax)}) {
+        lane->compiled = core.compile_model(model, "CPU", ov::hint::inference_precision(precision),
+                                            ov::inference_num_threads(static_cast<int>(std::min(threads, most))),
+                                            ov::num_streams(1));
+        lane->request = lane->compiled.create_infer_request();
+      }
       has_token_types_ = false;
-      for (const auto& input : compiled_.inputs()) {
+      for (const auto& input : model->inputs()) {
         if (input.get_names().contains("token_type_ids")) has_token_types_ = true;
       }
     } catch (const std::exception& e) {
@@ -234,7 +241,6 @@ class OpenVinoEmbedder final : public Embedder {
   const OpenVinoOptions options_;
   std::once_flag loaded_once_;
   absl::Status loaded_;
-  ov::CompiledModel compiled_;
   bool has_token_types_ = false;
   Lane passages_;
   Lane queries_;

@@ -103,35 +103,69 @@ std::shared_ptr<const Postings> Postings::Builder::Finish() {
     sum += in.frequencies[number];
   }
   std::vector<uint32_t> positions(sum);
-  out->counts_.resize(sum);
+  std::vector<uint8_t> counts(sum);
   for (uint32_t position = 0, entry = 0; position < in.entries_end.size(); ++position) {
     for (; entry < in.entries_end[position]; ++entry) {
       const uint32_t at = place[in.entry_terms[entry]]++;
       positions[at] = position;
-      out->counts_[at] = in.entry_counts[entry];
+      counts[at] = in.entry_counts[entry];
     }
   }
-  out->offsets_.resize(sum);
+  out->offsets_.reserve(sum);
+  out->counts_.reserve(sum);
   uint32_t at = 0;
   for (const auto& [name, number] : sorted) {
-    out->names_.insert(out->names_.end(), name.begin(), name.end());
-    Term term{.name_end = static_cast<uint32_t>(out->names_.size()),
-              .first_block = static_cast<uint32_t>(out->blocks_.size()),
-              .frequency = in.frequencies[number]};
-    for (const uint32_t end = at + term.frequency; at < end;) {
-      Block block{.base = positions[at], .first = at};
-      for (; at < end && block.count < kBlockPostings && positions[at] - block.base <= kBlockSpanMax; ++at) {
-        block.span = static_cast<uint16_t>(positions[at] - block.base);
-        out->offsets_[at] = block.span;
-        block.impact = std::max(block.impact, TermImpact(out->counts_[at], out->norms_[positions[at]]));
-        ++block.count;
-      }
-      term.impact = std::max(term.impact, block.impact);
-      out->blocks_.push_back(block);
-    }
-    out->terms_.push_back(term);
+    const uint32_t frequency = in.frequencies[number];
+    out->AddTerm({name.data(), name.size()}, std::span(positions).subspan(at, frequency),
+                 std::span(counts).subspan(at, frequency));
+    at += frequency;
   }
   *impl_ = Impl();
+  return out;
+}
+
+void Postings::AddTerm(std::string_view name, std::span<const uint32_t> positions, std::span<const uint8_t> counts) {
+  names_.insert(names_.end(), name.begin(), name.end());
+  Term term{.name_end = static_cast<uint32_t>(names_.size()),
+            .first_block = static_cast<uint32_t>(blocks_.size()),
+            .frequency = static_cast<uint32_t>(positions.size())};
+  for (size_t at = 0; at < positions.size();) {
+    Block block{.base = positions[at], .first = static_cast<uint32_t>(offsets_.size())};
+    for (; at < positions.size() && block.count < kBlockPostings && positions[at] - block.base <= kBlockSpanMax; ++at) {
+      block.span = static_cast<uint16_t>(positions[at] - block.base);
+      offsets_.push_back(block.span);
+      counts_.push_back(counts[at]);
+      block.impact = std::max(block.impact, TermImpact(counts[at], norms_[positions[at]]));
+      ++block.count;
+    }
+    term.impact = std::max(term.impact, block.impact);
+    blocks_.push_back(block);
+  }
+  terms_.push_back(term);
+}
+
+std::shared_ptr<const Postings> Postings::Without(const PositionSet& gone) const {
+  std::shared_ptr<Postings> out(new Postings);
+  out->average_length_ = average_length_;
+  out->norms_ = norms_;
+  out->offsets_.reserve(offsets_.size());
+  out->counts_.reserve(counts_.size());
+  std::vector<uint32_t> positions;
+  std::vector<uint8_t> counts;
+  for (size_t t = 0; t < terms_.size(); ++t) {
+    positions.clear();
+    counts.clear();
+    const size_t end = t + 1 < terms_.size() ? terms_[t + 1].first_block : blocks_.size();
+    for (size_t b = terms_[t].first_block; b < end; ++b) {
+      for (uint32_t i = blocks_[b].first; i < blocks_[b].first + blocks_[b].count; ++i) {
+        const uint32_t position = blocks_[b].base + offsets_[i];
+        if (gone.Has(position)) continue;
+        positions.push_back(position);
+        counts.push_back(counts_[i]);
+      }
+    }
+    if (!positions.empty()) out->AddTerm(Name(t), positions, counts);
+  }
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "reembedding.h"
 #include "status_macros.h"
 #include "views.h"
 
@@ -16,7 +17,8 @@ namespace {
 
 constexpr char kDocumentSelect[] =
     "SELECT d.row, d.content, c.state, d.id, s.id, d.file_name, c.size_bytes, c.sha256, c.verdict, c.message, "
-    "d.attributes, c.max_tokens, c.overlap_tokens, d.created_ms, c.pages, c.characters, c.passages, c.stored_bytes "
+    "d.attributes, c.max_tokens, c.overlap_tokens, d.created_ms, c.pages, c.characters, c.passages, "
+    "c.stored_bytes, d.next_content "
     "FROM documents d JOIN contents c ON c.row = d.content JOIN stores s ON s.row = d.store WHERE ";
 
 constexpr char kNotExpired[] = "(expires_after_days = 0 OR active_ms + expires_after_days * 86400000 > ?2)";
@@ -50,6 +52,7 @@ DocumentRow ReadDocument(const Statement& q) {
   info.characters = static_cast<uint64_t>(q.Int(15));
   info.passages = static_cast<uint64_t>(q.Int(16));
   info.usage_bytes = info.size_bytes + static_cast<uint64_t>(q.Int(17));
+  if (!q.Null(18)) out.next_content = q.Int(18);
   if (info.status == DocumentStatus::kCompleted) {
     info.progress = {.phase = Phase::kDone, .pages_done = info.pages, .pages = info.pages};
   }
@@ -61,8 +64,8 @@ DocumentRow ReadDocument(const Statement& q) {
 
 absl::StatusOr<StoreRow> FindStore(Connection& db, const std::string& owner, const std::string& id, int64_t now_ms) {
   Statement q(db,
-              absl::StrCat("SELECT row, max_tokens, overlap_tokens, model, expires_after_days, active_ms FROM stores "
-                           "WHERE id = ?1 AND owner = ?3 AND ",
+              absl::StrCat("SELECT row, max_tokens, overlap_tokens, model, expires_after_days, active_ms, next_model "
+                           "FROM stores WHERE id = ?1 AND owner = ?3 AND ",
                            kNotExpired),
               id, now_ms, owner);
   if (q.Step()) {
@@ -72,7 +75,8 @@ absl::StatusOr<StoreRow> FindStore(Connection& db, const std::string& owner, con
                     .chunking = {static_cast<uint32_t>(q.Int(1)), static_cast<uint32_t>(q.Int(2))},
                     .model = q.Text(3),
                     .expires_after_days = static_cast<uint32_t>(q.Int(4)),
-                    .active_ms = q.Int(5)};
+                    .active_ms = q.Int(5),
+                    .next_model = q.Text(6)};
   }
   if (!q.ok()) return q.status();
   return absl::NotFoundError(absl::StrCat("there is no store ", id));
@@ -106,6 +110,7 @@ absl::StatusOr<StoreInfo> ReadStore(Connection& db, int64_t row) {
     out.usage_bytes += static_cast<uint64_t>(counts.Int(3));
   }
   if (!counts.ok()) return counts.status();
+  ASSIGN_OR_RETURN(out.reembedding, ReadReembedding(db, row));
   return out;
 }
 

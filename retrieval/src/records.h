@@ -24,6 +24,7 @@ struct StoreRow {
   std::string model;
   uint32_t expires_after_days = 0;
   int64_t active_ms = 0;
+  std::string next_model;  // "": it stays with the one it has
 };
 
 // NOT_FOUND: none of this owner's, or expired at `now_ms`.
@@ -38,6 +39,7 @@ struct StoreRow {
 struct DocumentRow {
   int64_t row = 0;
   int64_t content = 0;
+  std::optional<int64_t> next_content;  // with the model that the store is on its way to
   ContentState state = ContentState::kQueued;
   DocumentInfo info;  // without progress while the work goes on
 };

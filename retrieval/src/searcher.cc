@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "citation.h"
 #include "contents.h"
 #include "retrieval/fusion.h"
 #include "retrieval/terms.h"
@@ -32,11 +33,10 @@ constexpr float kFeedbackWeight = 0.5F;
 // BM25 has no upper end; at this score a keyword-only hit without fusion is half way to 1.
 constexpr double kHalfBm25 = 10.0;
 
-struct SubPassageRow {
-  int64_t row = 0;
-  int64_t passage = 0;
-  int64_t content = 0;
-  Span span;
+// What a leg says of a passage: its best sub-passage there.
+struct Voice {
+  uint32_t rank = 0;  // 1 is best; 0: nothing
+  IndexMatch match;
 };
 
 // An enclosing passage in a store, found by one leg or both.
@@ -44,18 +44,14 @@ struct Candidate {
   size_t store = 0;
   int64_t passage = 0;
   int64_t content = 0;
-  double cosine = 0;
-  uint32_t vector_rank = 0;
-  SubPassageRow vector_sub;
-  double bm25 = 0;
-  uint32_t text_rank = 0;
-  SubPassageRow text_sub;
+  Voice vector;
+  Voice text;
 };
 
 // One leg's match, from one of the stores.
 struct LegMatch {
   size_t store = 0;
-  SubPassageMatch match;
+  IndexMatch match;
 };
 
 class Microseconds {
@@ -75,22 +71,22 @@ class Run {
       : db_(db), query_(query), stores_(stores), depth_(std::max(kDepthMin, query.max_results * kDepthPerResult)) {}
 
   // Takes one leg's matches for one query, from all stores; the best sub-passage stands for its enclosing passage.
-  absl::Status AddLeg(std::vector<LegMatch> matches, bool vector_leg, double weight) {
+  void AddLeg(std::vector<LegMatch> matches, bool vector_leg, double weight) {
     std::stable_sort(matches.begin(), matches.end(),
                      [](const auto& a, const auto& b) { return a.match.score > b.match.score; });
     RankedList list{.weight = weight};
     absl::flat_hash_set<int64_t> listed;
     for (const LegMatch& match : matches) {
-      ASSIGN_OR_RETURN(const std::optional<SubPassageRow> sub, FindSubPassage(match.match.sub_passage));
-      if (!sub) continue;  // deleted between the index and the snapshot
-      const int64_t id = CandidateOf(match.store, *sub);
+      const int64_t id = CandidateOf(match);
       if (!listed.insert(id).second) continue;
       list.ids.push_back(id);
-      Note(candidates_[static_cast<size_t>(id)], *sub, match.match.score, static_cast<uint32_t>(list.ids.size()),
-           vector_leg);
+      Candidate& candidate = candidates_[static_cast<size_t>(id)];
+      // With several queries, a passage keeps its best rank of each leg.
+      Voice& voice = vector_leg ? candidate.vector : candidate.text;
+      const auto rank = static_cast<uint32_t>(list.ids.size());
+      if (voice.rank == 0 || rank < voice.rank) voice = {.rank = rank, .match = match.match};
     }
     lists_.push_back(std::move(list));
-    return absl::OkStatus();
   }
 
   // Orders the vector leg's list of the query that was added last anew, by what its best passages mean: the question's
@@ -106,11 +102,10 @@ class Run {
       if (heard == kFeedbackPassages) break;
       const Candidate& candidate = candidates_[static_cast<size_t>(item.id)];
       const StoreIndex& index = *indexes[candidate.store];
+      const uint32_t position = (candidate.vector.rank != 0 ? candidate.vector : candidate.text).match.position;
+      if (position == IndexMatch::kNowhere) continue;
       const std::shared_lock lock(index.mutex);
-      const SubPassageRow& sub = candidate.vector_rank != 0 ? candidate.vector_sub : candidate.text_sub;
-      const std::optional<uint32_t> position = index.PositionOf(sub.content, sub.row);
-      if (!position) continue;
-      const std::vector<float> vector = index.vectors->Read(*position, *position + 1);
+      const std::vector<float> vector = index.vectors->Read(position, position + 1);
       for (size_t d = 0; d < sum.size(); ++d) sum[d] += vector[d];
       ++heard;
     }
@@ -121,21 +116,29 @@ class Run {
     ids.insert(ids.end(), by_text.ids.begin(), by_text.ids.end());
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-    std::vector<std::pair<float, int64_t>> scored;
-    for (const int64_t id : ids) {
-      const Candidate& candidate = candidates_[static_cast<size_t>(id)];
-      const StoreIndex& index = *indexes[candidate.store];
-      const std::shared_lock lock(index.mutex);
+    absl::flat_hash_map<int64_t, float> best;
+    for (size_t store = 0; store < indexes.size(); ++store) {
+      std::vector<int64_t> owners;
       std::vector<uint32_t> positions;
-      for (const auto& [rank, sub] : {std::pair(candidate.vector_rank, &candidate.vector_sub),
-                                      std::pair(candidate.text_rank, &candidate.text_sub)}) {
-        const std::optional<uint32_t> position = rank == 0 ? std::nullopt : index.PositionOf(sub->content, sub->row);
-        if (position) positions.push_back(*position);
+      for (const int64_t id : ids) {
+        const Candidate& candidate = candidates_[static_cast<size_t>(id)];
+        if (candidate.store != store) continue;
+        for (const Voice* voice : {&candidate.vector, &candidate.text}) {
+          if (voice->rank == 0 || voice->match.position == IndexMatch::kNowhere) continue;
+          owners.push_back(id);
+          positions.push_back(voice->match.position);
+        }
       }
       if (positions.empty()) continue;
-      const std::vector<float> cosines = index.vectors->Cosines(sought, positions);
-      scored.emplace_back(-*std::max_element(cosines.begin(), cosines.end()), id);
+      const std::shared_lock lock(indexes[store]->mutex);
+      const std::vector<float> cosines = indexes[store]->vectors->Cosines(sought, positions);
+      for (size_t i = 0; i < owners.size(); ++i) {
+        const auto [found, added] = best.try_emplace(owners[i], cosines[i]);
+        if (!added) found->second = std::max(found->second, cosines[i]);
+      }
     }
+    std::vector<std::pair<float, int64_t>> scored;
+    for (const auto& [id, cosine] : best) scored.emplace_back(-cosine, id);
     std::sort(scored.begin(), scored.end());
     by_vector.ids.clear();
     for (const auto& [score, id] : scored) by_vector.ids.push_back(id);
@@ -147,25 +150,46 @@ class Run {
     std::vector<TextSketch> sketches;            // of its passage: nearly the same text elsewhere is not news
     std::set<std::pair<int64_t, int64_t>> seen;  // content and passage: the same document in another store
     for (const FusedItem& item : Order()) {
-      if (item.score < query_.ranking.score_threshold) break;
+      if (item.score < query_.ranking.score_threshold || hits.size() >= query_.max_results) break;
       const Candidate& candidate = candidates_[static_cast<size_t>(item.id)];
       if (!seen.insert({candidate.content, candidate.passage}).second) continue;
-      ASSIGN_OR_RETURN(std::optional<Hit> hit, MakeHit(candidate, item.score));
-      if (!hit) continue;
-      bool merged = false;
-      for (size_t i = 0; i < hits.size() && !merged; ++i) {
-        if (candidates_[owners[i]].store == candidate.store && candidates_[owners[i]].content == candidate.content) {
-          merged = MergeNeighbour(*hit, hits[i]);
-        }
+      ASSIGN_OR_RETURN(const DocumentRow* const document, DocumentOf(candidate));
+      if (document == nullptr) continue;
+      ASSIGN_OR_RETURN(const Span span, PassageSpan(candidate.passage));
+      size_t better = 0;
+      while (better < hits.size() && !(candidates_[owners[better]].store == candidate.store &&
+                                       candidates_[owners[better]].content == candidate.content &&
+                                       SharesHalf(span, hits[better].passage_span))) {
+        ++better;
       }
-      if (merged || hits.size() >= query_.max_results) continue;
-      TextSketch sketch(hit->passage);
+      if (better < hits.size()) {
+        RETURN_IF_ERROR(JoinCitations(candidate, hits[better]));
+        continue;
+      }
+      ASSIGN_OR_RETURN(std::string passage, ReadText(db_, candidate.content, span));
+      TextSketch sketch(passage);
       if (std::any_of(sketches.begin(), sketches.end(), [&](const auto& s) { return s.NearlyEquals(sketch); }))
         continue;
+      Hit hit{.store_id = stores_[candidate.store].id,
+              .document_id = document->info.id,
+              .file_name = document->info.file_name,
+              .attributes = document->info.attributes,
+              .score = item.score,
+              .vector_score = candidate.vector.match.score,
+              .vector_rank = candidate.vector.rank,
+              .text_score = candidate.text.match.score,
+              .text_rank = candidate.text.rank,
+              .passage = std::move(passage),
+              .passage_span = span};
+      const std::vector<SubPassagePlace> subs = SubPassagesOf(candidate);
+      ASSIGN_OR_RETURN(hit.heading, HeadingOf(subs.front().row));
+      for (const SubPassagePlace& sub : subs) {
+        ASSIGN_OR_RETURN(Citation citation, MakeCitation(candidate.content, sub.span, hit));
+        hit.citations.push_back(std::move(citation));
+      }
       sketches.push_back(std::move(sketch));
-      hits.push_back(*std::move(hit));
+      hits.push_back(std::move(hit));
       owners.push_back(static_cast<size_t>(item.id));
-      if (hits.size() >= query_.max_results) break;
     }
     return hits;
   }
@@ -173,32 +197,14 @@ class Run {
   size_t depth() const { return depth_; }
 
  private:
-  absl::StatusOr<std::optional<SubPassageRow>> FindSubPassage(int64_t row) {
-    Statement q(db_, "SELECT passage, content, begin, \"end\" FROM sub_passages WHERE row = ?1", row);
-    std::optional<SubPassageRow> out;
-    if (q.Step()) {
-      out = SubPassageRow{.row = row,
-                          .passage = q.Int(0),
-                          .content = q.Int(1),
-                          .span = {static_cast<uint32_t>(q.Int(2)), static_cast<uint32_t>(q.Int(3))}};
+  int64_t CandidateOf(const LegMatch& found) {
+    const auto [id, inserted] =
+        ids_.try_emplace({found.store, found.match.place.passage}, static_cast<int64_t>(candidates_.size()));
+    if (inserted) {
+      candidates_.push_back(
+          {.store = found.store, .passage = found.match.place.passage, .content = found.match.content});
     }
-    if (!q.ok()) return q.status();
-    return out;
-  }
-
-  int64_t CandidateOf(size_t store, const SubPassageRow& sub) {
-    const auto [found, inserted] = ids_.try_emplace({store, sub.passage}, static_cast<int64_t>(candidates_.size()));
-    if (inserted) candidates_.push_back({.store = store, .passage = sub.passage, .content = sub.content});
-    return found->second;
-  }
-
-  // With several queries, a passage keeps its best rank of each leg.
-  static void Note(Candidate& candidate, const SubPassageRow& sub, double score, uint32_t rank, bool vector_leg) {
-    uint32_t& kept_rank = vector_leg ? candidate.vector_rank : candidate.text_rank;
-    if (kept_rank != 0 && kept_rank <= rank) return;
-    kept_rank = rank;
-    (vector_leg ? candidate.cosine : candidate.bm25) = score;
-    (vector_leg ? candidate.vector_sub : candidate.text_sub) = sub;
+    return id->second;
   }
 
   std::vector<FusedItem> Order() const {
@@ -206,83 +212,75 @@ class Run {
     const bool by_vector = query_.ranking.embedding_weight > 0;
     std::vector<FusedItem> out;
     for (size_t i = 0; i < candidates_.size(); ++i) {
-      const Candidate& c = candidates_[i];
-      if ((by_vector ? c.vector_rank : c.text_rank) == 0) continue;
-      const double score = by_vector ? std::clamp(c.cosine, 0.0, 1.0) : c.bm25 / (c.bm25 + kHalfBm25);
-      out.push_back({.id = static_cast<int64_t>(i), .score = score});
+      const Voice& voice = by_vector ? candidates_[i].vector : candidates_[i].text;
+      if (voice.rank == 0) continue;
+      const double score = voice.match.score;
+      out.push_back({.id = static_cast<int64_t>(i),
+                     .score = by_vector ? std::clamp(score, 0.0, 1.0) : score / (score + kHalfBm25)});
     }
     std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
     return out;
   }
 
-  // None: no document of the store has it any more, or none that passes the filter.
-  absl::StatusOr<std::optional<Hit>> MakeHit(const Candidate& candidate, double score) {
-    const StoreRow& store = stores_[candidate.store];
-    ASSIGN_OR_RETURN(const std::vector<DocumentRow> documents, DocumentsOfContent(db_, store.row, candidate.content));
-    const auto document = std::find_if(documents.begin(), documents.end(), [&](const DocumentRow& d) {
-      return d.state == ContentState::kReady && (!query_.filter || Holds(*query_.filter, d.info.attributes));
-    });
-    if (document == documents.end()) return std::nullopt;
-    Hit hit{.store_id = store.id,
-            .document_id = document->info.id,
-            .file_name = document->info.file_name,
-            .attributes = document->info.attributes,
-            .score = score,
-            .vector_score = candidate.cosine,
-            .vector_rank = candidate.vector_rank,
-            .text_score = candidate.bm25,
-            .text_rank = candidate.text_rank};
-    {
-      Statement q(db_, "SELECT begin, \"end\" FROM passages WHERE row = ?1", candidate.passage);
-      if (!q.Step()) return q.ok() ? absl::DataLossError("a passage is missing") : q.status();
-      hit.passage_span = {static_cast<uint32_t>(q.Int(0)), static_cast<uint32_t>(q.Int(1))};
+  // Null: no document of the store has the content any more (the index may be ahead of the snapshot, or behind), or
+  // none that passes the filter. Hits of one document ask once.
+  absl::StatusOr<const DocumentRow*> DocumentOf(const Candidate& candidate) {
+    const auto [known, added] = documents_.try_emplace({candidate.store, candidate.content});
+    if (added) {
+      ASSIGN_OR_RETURN(std::vector<DocumentRow> documents,
+                       DocumentsOfContent(db_, stores_[candidate.store].row, candidate.content));
+      const auto document = std::find_if(documents.begin(), documents.end(), [&](const DocumentRow& d) {
+        return d.state == ContentState::kReady && (!query_.filter || Holds(*query_.filter, d.info.attributes));
+      });
+      if (document != documents.end()) known->second = std::move(*document);
     }
-    ASSIGN_OR_RETURN(hit.passage, ReadText(db_, candidate.content, hit.passage_span));
-    std::vector<const SubPassageRow*> subs;
-    if (candidate.vector_rank != 0) subs.push_back(&candidate.vector_sub);
-    if (candidate.text_rank != 0) subs.push_back(&candidate.text_sub);
-    if (subs.size() == 2 && candidate.text_rank < candidate.vector_rank) std::swap(subs[0], subs[1]);
-    if (subs.size() == 2 && subs[0]->row == subs[1]->row) subs.pop_back();
-    {
-      Statement q(db_, "SELECT heading FROM sub_passages WHERE row = ?1", subs.front()->row);
-      if (!q.Step()) return q.ok() ? absl::DataLossError("a sub-passage is missing") : q.status();
-      hit.heading = q.Text(0);
-    }
-    for (const SubPassageRow* sub : subs) {
-      ASSIGN_OR_RETURN(Citation citation, MakeCitation(*sub));
-      hit.citations.push_back(std::move(citation));
-    }
-    return hit;
+    return known->second ? &*known->second : nullptr;
   }
 
-  absl::StatusOr<Citation> MakeCitation(const SubPassageRow& sub) {
-    Citation out{.span = sub.span};
-    ASSIGN_OR_RETURN(out.quote, ReadText(db_, sub.content, sub.span));
-    ASSIGN_OR_RETURN(const std::vector<Page> pages, ReadPages(db_, sub.content, sub.span));
-    const PageRange range = PagesOf(pages, sub.span);
-    out.first_page = pages[range.first].number;
-    out.first_page_label = pages[range.first].label;
-    out.last_page = pages[range.last].number;
-    out.last_page_label = pages[range.last].label;
-    out.boxes = BoxesOf(pages, sub.span);
+  absl::StatusOr<Span> PassageSpan(int64_t passage) {
+    Statement q(db_, "SELECT begin, \"end\" FROM passages WHERE row = ?1", passage);
+    if (!q.Step()) return q.ok() ? absl::DataLossError("a passage is missing") : q.status();
+    return Span{static_cast<uint32_t>(q.Int(0)), static_cast<uint32_t>(q.Int(1))};
+  }
+
+  absl::StatusOr<std::string> HeadingOf(int64_t sub_passage) {
+    Statement q(db_, "SELECT heading FROM sub_passages WHERE row = ?1", sub_passage);
+    if (!q.Step()) return q.ok() ? absl::DataLossError("a sub-passage is missing") : q.status();
+    return q.Text(0);
+  }
+
+  // What the legs found in it, the better first.
+  static std::vector<SubPassagePlace> SubPassagesOf(const Candidate& candidate) {
+    std::vector<SubPassagePlace> out;
+    if (candidate.vector.rank != 0) out.push_back(candidate.vector.match.place);
+    if (candidate.text.rank != 0) out.push_back(candidate.text.match.place);
+    if (out.size() == 2 && candidate.text.rank < candidate.vector.rank) std::swap(out[0], out[1]);
+    if (out.size() == 2 && out[0].row == out[1].row) out.pop_back();
     return out;
+  }
+
+  // `hit` has the passage; nearly every quote is a part of it.
+  absl::StatusOr<Citation> MakeCitation(int64_t content, Span span, const Hit& hit) {
+    if (!hit.passage_span.Contains(span)) return retrieval::MakeCitation(db_, content, span);
+    const uint32_t begin = hit.passage_span.begin;
+    return retrieval::MakeCitation(db_, content, span, Characters(hit.passage, span.begin - begin, span.end - begin));
   }
 
   // Passages of one document overlap by design. One that shares half of its text with a better hit is not another
   // hit: its quotes join that hit's, if they lie in its passage.
-  static bool MergeNeighbour(const Hit& hit, Hit& better) {
-    const uint32_t begin = std::max(hit.passage_span.begin, better.passage_span.begin);
-    const uint32_t end = std::min(hit.passage_span.end, better.passage_span.end);
-    const uint32_t shorter = std::min(hit.passage_span.size(), better.passage_span.size());
-    if (begin >= end || (end - begin) * 2 < shorter) return false;
-    for (const Citation& citation : hit.citations) {
+  static bool SharesHalf(Span a, Span b) {
+    const uint32_t begin = std::max(a.begin, b.begin), end = std::min(a.end, b.end);
+    return begin < end && (end - begin) * 2 >= std::min(a.size(), b.size());
+  }
+  absl::Status JoinCitations(const Candidate& candidate, Hit& better) {
+    for (const SubPassagePlace& sub : SubPassagesOf(candidate)) {
       const bool known = std::any_of(better.citations.begin(), better.citations.end(),
-                                     [&](const Citation& c) { return c.span.Intersects(citation.span); });
-      if (!known && better.passage_span.Contains(citation.span) && better.citations.size() < kCitationsMax) {
-        better.citations.push_back(citation);
-      }
+                                     [&](const Citation& c) { return c.span.Intersects(sub.span); });
+      if (known || !better.passage_span.Contains(sub.span) || better.citations.size() >= kCitationsMax) continue;
+      ASSIGN_OR_RETURN(Citation citation, MakeCitation(candidate.content, sub.span, better));
+      better.citations.push_back(std::move(citation));
     }
-    return true;
+    return absl::OkStatus();
   }
 
   Connection& db_;
@@ -292,7 +290,28 @@ class Run {
   std::map<std::pair<size_t, int64_t>, int64_t> ids_;
   std::vector<Candidate> candidates_;
   std::vector<RankedList> lists_;
+  std::map<std::pair<size_t, int64_t>, std::optional<DocumentRow>> documents_;  // by store and content
 };
+
+// The keyword leg of a store whose index has no postings (yet).
+absl::StatusOr<std::vector<IndexMatch>> AskFts5(Connection& db, int64_t store, const StoreIndex& index,
+                                                const std::vector<std::string>& terms, size_t depth,
+                                                const std::optional<Filter>& filter) {
+  std::optional<RowSet> contents;
+  if (filter) contents = index.ContentsAllowedBy(*filter);
+  ASSIGN_OR_RETURN(const std::vector<SubPassageMatch> found,
+                   SearchTerms(db, store, terms, depth, contents ? &*contents : nullptr));
+  std::vector<IndexMatch> out;
+  for (const SubPassageMatch& match : found) {
+    ASSIGN_OR_RETURN(const std::optional<FoundSubPassage> sub, FindSubPassage(db, match.sub_passage));
+    if (!sub) continue;
+    out.push_back({.position = index.PositionOf(sub->content, match.sub_passage).value_or(IndexMatch::kNowhere),
+                   .content = sub->content,
+                   .place = sub->place,
+                   .score = match.score});
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -334,7 +353,7 @@ absl::StatusOr<SearchAnswer> Searcher::Search(const SearchQuery& query, const st
         const Microseconds part;
         const std::vector<float>& question = questions.at(stores[i].model)[q].values;
         ASSIGN_OR_RETURN(const auto found, indexes[i]->SearchVectors(question, run.depth(), allowed));
-        for (const SubPassageMatch& match : found) vector_matches[q].push_back({i, match});
+        for (const IndexMatch& match : found) vector_matches[q].push_back({i, match});
         answer.vector_us += part.SinceStart();
       }
       if (text_leg) {
@@ -342,18 +361,16 @@ absl::StatusOr<SearchAnswer> Searcher::Search(const SearchQuery& query, const st
         const std::vector<std::string> terms = QueryTerms(query.queries[q]);
         auto found = indexes[i]->SearchTerms(terms, run.depth(), allowed);
         if (!found) {
-          std::optional<RowSet> contents;
-          if (query.filter) contents = indexes[i]->ContentsAllowedBy(*query.filter);
-          ASSIGN_OR_RETURN(found, SearchTerms(*db, stores[i].row, terms, run.depth(), contents ? &*contents : nullptr));
+          ASSIGN_OR_RETURN(found, AskFts5(*db, stores[i].row, *indexes[i], terms, run.depth(), query.filter));
         }
-        for (const SubPassageMatch& match : *found) text_matches[q].push_back({i, match});
+        for (const IndexMatch& match : *found) text_matches[q].push_back({i, match});
         answer.text_us += part.SinceStart();
       }
     }
   }
   for (size_t q = 0; q < query.queries.size(); ++q) {
-    if (vector_leg) RETURN_IF_ERROR(run.AddLeg(std::move(vector_matches[q]), true, query.ranking.embedding_weight));
-    if (text_leg) RETURN_IF_ERROR(run.AddLeg(std::move(text_matches[q]), false, query.ranking.text_weight));
+    if (vector_leg) run.AddLeg(std::move(vector_matches[q]), true, query.ranking.embedding_weight);
+    if (text_leg) run.AddLeg(std::move(text_matches[q]), false, query.ranking.text_weight);
     // Vectors of different models do not compare.
     if (vector_leg && text_leg && questions.size() == 1 && query.ranking.ranker == Ranking::Ranker::kFused) {
       run.Sharpen(questions.begin()->second[q].values, indexes);

@@ -21,6 +21,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "contents.h"
 #include "database.h"
 #include "retrieval/attribute_index.h"
@@ -36,7 +37,18 @@ struct IndexThresholds {
   uint32_t lists_min = 30'000;     // vectors: below, a scan of all takes about a millisecond
   uint32_t postings_min = 10'000;  // sub-passages: below, FTS5 is as fast
   uint32_t tail_max = 20'000;      // positions outside lists or postings, or a tenth of those inside if that is more
-  uint32_t dead_min = 4'096;       // dead positions that are worth loading anew for, if they are a third of all
+  uint32_t unfiled_max = 4'096;  // positions that the file of vectors lacks; so many are read from the records at once
+  uint32_t dead_min = 4'096;     // dead positions that are worth loading anew for, if they are a third of all
+  absl::Duration purge_pause = absl::Seconds(30);  // after the last deletion, until postings are made without it
+};
+
+// One sub-passage that a leg found.
+struct IndexMatch {
+  static constexpr uint32_t kNowhere = ~0u;
+  uint32_t position = kNowhere;  // in the index; kNowhere: not there (yet), only in the records
+  int64_t content = 0;
+  SubPassagePlace place;
+  double score = 0;  // higher is better
 };
 
 class StoreIndex final {
@@ -56,31 +68,40 @@ class StoreIndex final {
   // A content that was deleted since its places in a cache were worked out: `count` places with nothing in them.
   void AddDead(int64_t content, uint32_t count);
   void RemoveContent(int64_t content);
+  // Makes the tail anew: the terms of the positions after `base`.
+  [[nodiscard]] absl::Status FillTail(Connection& db);
 
-  // Shared. The positions that may be found; null: all of them.
-  struct Allowed {
-    std::optional<PositionSet> set;
-    [[nodiscard]] const PositionSet* get() const { return set ? &*set : nullptr; }
+  // Shared. The positions that may be found; null: all of them. Good for as long as the lock is held.
+  class Allowed {
+   public:
+    [[nodiscard]] const PositionSet* get() const { return set_; }
+
+   private:
+    friend class StoreIndex;
+    const PositionSet* set_ = nullptr;
+    std::shared_ptr<const PositionSet> made_;
   };
-  // `attributes` must have been loaded if there is a filter.
+  // `attributes` must have been loaded if there is a filter. The last few filters are kept until something changes: a
+  // conversation asks with the same one again and again.
   [[nodiscard]] Allowed AllowedBy(const std::optional<Filter>& filter) const;
   // The contents of the documents that pass, for FTS5.
   [[nodiscard]] RowSet ContentsAllowedBy(const Filter& filter) const;
   // FAILED_PRECONDITION: the question's vector has another length than the store's.
-  [[nodiscard]] absl::StatusOr<std::vector<SubPassageMatch>> SearchVectors(std::span<const float> query, size_t count,
-                                                                           const Allowed& allowed) const;
+  [[nodiscard]] absl::StatusOr<std::vector<IndexMatch>> SearchVectors(std::span<const float> query, size_t count,
+                                                                      const Allowed& allowed) const;
   // None: the terms are not here (yet), FTS5 has them.
-  [[nodiscard]] std::optional<std::vector<SubPassageMatch>> SearchTerms(const std::vector<std::string>& terms,
-                                                                        size_t count, const Allowed& allowed) const;
+  [[nodiscard]] std::optional<std::vector<IndexMatch>> SearchTerms(const std::vector<std::string>& terms, size_t count,
+                                                                   const Allowed& allowed) const;
 
   // Where a content's sub-passage stands; none: it is not here (any more).
   [[nodiscard]] std::optional<uint32_t> PositionOf(int64_t content, int64_t sub_passage) const;
 
-  [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(rows.size()); }
+  [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(places.size()); }
+  [[nodiscard]] uint32_t InFile() const { return slots_in_file == 0 ? 0 : slots[slots_in_file - 1].end; }  // positions
   [[nodiscard]] uint32_t dead() const { return size() - live.count(); }
   [[nodiscard]] size_t bytes() const;
 
-  std::vector<int64_t> rows;                       // sub_passages.row by position
+  std::vector<SubPassagePlace> places;             // by position
   std::vector<Slot> slots;                         // by position
   absl::flat_hash_map<int64_t, uint32_t> slot_of;  // the living, by content
   PositionSet live;
@@ -89,6 +110,23 @@ class StoreIndex final {
   std::unique_ptr<PostingsTail> tail;          // with base only
   std::unique_ptr<AttributeIndex> attributes;  // null: not loaded
   uint32_t dead_since_base = 0;                // positions
+  uint64_t version = 0;                        // counts what changes the passages or attributes
+  absl::Time last_death = absl::InfinitePast();
+  // How much of it the file of vectors has (vector_file.h): slots from the first on, and bytes.
+  size_t slots_in_file = 0;
+  uint64_t file_end = 0;
+
+ private:
+  struct Passing {
+    std::string filter;
+    uint64_t version = 0;
+    std::shared_ptr<const PositionSet> positions;
+  };
+
+  [[nodiscard]] IndexMatch MatchAt(uint32_t position, double score) const;
+
+  mutable std::mutex passing_mutex_;
+  mutable std::vector<Passing> passing_;  // the last asked first
 };
 
 // The places that a cache was worked out for: contents in order, with their numbers of sub-passages.
@@ -98,5 +136,6 @@ struct CachedPlace {
   uint32_t unused = 0;  // no hole whose bytes would be anyone's
 };
 [[nodiscard]] std::vector<CachedPlace> PlacesOf(const StoreIndex& index, uint32_t positions);
+[[nodiscard]] uint64_t Positions(const std::vector<CachedPlace>& places);
 
 }  // namespace carrel::retrieval

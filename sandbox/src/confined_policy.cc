@@ -95,9 +95,13 @@ struct Narrowed {
 };
 const std::vector<Narrowed>& NarrowedTrees() {
   static const auto* const trees = new std::vector<Narrowed>{
+      // The second half is what programs take for granted when stat(2) has seen it, and fail when it cannot be read.
       {"/etc",
-       {"/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/timezone", "/etc/passwd", "/etc/group",
-        "/etc/nsswitch.conf"}},
+       {"/etc/ld.so.cache", "/etc/alternatives",  "/etc/localtime",  "/etc/timezone",        "/etc/passwd",
+        "/etc/group",       "/etc/nsswitch.conf", "/etc/mime.types", "/etc/ssl/openssl.cnf", "/etc/magic",
+        "/etc/services",    "/etc/protocols",     "/etc/papersize",  "/etc/paperspecs",      "/etc/inputrc",
+        "/etc/terminfo",    "/etc/python3.11",    "/etc/python3",    "/etc/locale.alias",    "/etc/debian_version",
+        "/etc/bash.bashrc"}},
       {"/dev", {"/dev/null", "/dev/full", "/dev/random", "/dev/urandom"}},
       // Of the session's first process; the others' have numbers that nobody knows yet.
       {"/proc", {"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/loadavg"}}};

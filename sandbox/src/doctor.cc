@@ -71,6 +71,10 @@ std::string MendOf(const TrialResult& result, bool root) {
     return "the container masks parts of /proc: Kubernetes: hostUsers: false and procMount: Unmasked; docker: "
            "--security-opt systempaths=unconfined";
   }
+  if (stage == TrialStage::kIdentity) {
+    return "allow setresuid, setresgid, capset and prctl (the container's seccomp profile: docker: --security-opt "
+           "seccomp=unconfined)";
+  }
   if (stage < TrialStage::kIdentity) {
     return "allow mounts in user namespaces (docker: --security-opt apparmor=unconfined --security-opt "
            "seccomp=unconfined; Linux 5.12 or newer)";
@@ -120,7 +124,13 @@ LayerState ExamineRlimits() {
     }
     return ERANGE;
   });
-  if (error != 0) return {.name = "rlimits", .detail = std::strerror(error)};
+  if (error != 0) {
+    return {.name = "rlimits",
+            .detail = std::strerror(error),
+            .mend =
+                "allow prlimit64 and setrlimit (the container's seccomp profile), and hard limits of at least 64 "
+                "processes and 16 files"};
+  }
   return {.name = "rlimits", .active = true, .detail = "files, stack, data, core, file size"};
 }
 
@@ -159,7 +169,9 @@ LayerState ExamineSeccomp() {
     return syscall(SYS_getpid) < 0 && errno == EPERM ? 0 : ENOTSUP;
   });
   if (error == 0) return {.name = "seccomp", .active = true, .detail = "filters by number and argument"};
-  return {.name = "seccomp", .detail = std::strerror(error), .mend = "a kernel with CONFIG_SECCOMP_FILTER"};
+  return {.name = "seccomp",
+          .detail = std::strerror(error),
+          .mend = "a kernel with CONFIG_SECCOMP_FILTER, and a container whose profile allows seccomp(2)"};
 }
 
 // Who may be in the way: nothing of it is believed, it only explains what was tried.
@@ -265,7 +277,9 @@ LayerState ExamineConfinedPlaces() {
 
 DoctorReport ExamineConfined() {
   DoctorReport report;
-  report.layers = {{.name = "namespaces", .detail = "none: the tier confined was asked for"},
+  report.layers = {{.name = "namespaces",
+                    .detail = "none: the tier confined was asked for",
+                    .mend = "where they are allowed, --tier auto (Kubernetes: hostUsers: false, procMount: Unmasked)"},
                    ExamineConfinedPlaces(),
                    ExamineCgroup(),
                    ExamineRlimits(),

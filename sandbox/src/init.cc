@@ -122,6 +122,7 @@ class Init final {
     const auto received = ReceiveMessage(control(), WritableBytesOf(message));
     // An end of file: the jailer gave the session up.
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
+    if (received->fds_lost) return {SetupStage::kCgroup, EMFILE};  // never without one of them
     for (const UniqueFd& entrance : received->fds) {
       if (const int error = EnterCgroup(entrance.get()); error != 0) return {SetupStage::kCgroup, error};
     }
@@ -209,7 +210,10 @@ class Init final {
     if (!received.ok() || received->size != sizeof message) ::_exit(0);
     // ESRCH: nobody is left. A pid below 2 would be ourselves or a group.
     if (message.kind == InitMessageKind::kKillAll) (void)SignalAll()(SIGKILL);
-    if (message.kind == InitMessageKind::kAdopt && received->fds.size() == 1) porter->Open(std::move(received->fds[0]));
+    if (message.kind == InitMessageKind::kAdopt) {
+      if (received->fds.size() != 1) ::_exit(1);  // no descriptor was left: better no session than one without files
+      porter->Open(std::move(received->fds[0]));
+    }
     if (message.kind == InitMessageKind::kKillOne && message.pid > 1 && IsOfSession(message.pid)) {
       ::kill(message.pid, SIGKILL);
     }

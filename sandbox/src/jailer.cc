@@ -26,6 +26,7 @@
 #include "nursery.h"
 #include "sandbox/base/error.h"
 #include "sandbox/base/event_loop.h"
+#include "sandbox/base/log_line.h"
 #include "sandbox/base/message_socket.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/doctor.h"
@@ -107,7 +108,7 @@ constexpr const char* kConfinedLacks[] = {
     "sessions: one at a time; what they have in common is emptied in between, not made anew",
     "files: Landlock hides what is in them, not that they are there; modes and times of files of one's own uid can be "
     "changed",
-    "connect: refused, also to sockets of the session's own",
+    "connect: refused, also to sockets of the session's own; datagram sockets, System V IPC and inotify too",
     "workspace size: as mounted, not as asked for",
     "processes: counted by uid, with the server's; a uid that others of the node have is counted together with theirs",
 };
@@ -304,7 +305,7 @@ class Jailer final {
   }
 
   void Stop(const std::string& why) {
-    if (!stopped_) std::fprintf(stderr, "carrel-jailer: %s\n", why.c_str());
+    if (!stopped_) LogLineWithoutWaiting(absl::StrCat("carrel-jailer: ", why));
     stopped_ = true;
   }
 
@@ -312,7 +313,7 @@ class Jailer final {
     while (!stopped_) {
       if (absl::Status s = loop_->RunOnce(keeper_->period()); !s.ok()) return s;
       const absl::Time now = absl::Now();
-      if (absl::Status s = keeper_->Tick(now); !s.ok()) return s;
+      keeper_->Tick(now);
       if (now > kill_at_) server_->Signal(SIGKILL).IgnoreError();
     }
     // The server and everything jailed end with us. A server that is ending by itself is let finish its sentence: the
@@ -324,7 +325,7 @@ class Jailer final {
     }
     // Below us, should the nursery have died.
     if (tier_ == Tier::kConfined && !KillJailedBelow(::getpid(), kKillRounds)) {
-      std::fprintf(stderr, "carrel-jailer: processes of the session do not end\n");
+      LogLineWithoutWaiting("carrel-jailer: processes of the session do not end");
     }
     nursery_->process.Signal(SIGKILL).IgnoreError();
     (void)nursery_->process.Wait(absl::Seconds(5));

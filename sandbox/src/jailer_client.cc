@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -34,6 +35,10 @@ namespace {
 // How long a destroyed jail may take to be gone before its owner goes on without it.
 constexpr absl::Duration kGoneTimeMax = absl::Seconds(5);
 constexpr absl::Duration kAnswerTimeMax = absl::Seconds(10);
+// An interrupt that takes longer is none: its caller then kills.
+constexpr absl::Duration kInterruptTimeMax = absl::Seconds(2);
+// For a jailer that does not read to make room for one message more.
+constexpr timeval kSendTimeMax = {.tv_sec = 5, .tv_usec = 0};
 
 // What the reader thread learns about one session.
 struct SessionState {
@@ -102,7 +107,9 @@ std::string ReadAll(int fd) {
 // The socket, its reader, and what both know. Shared by the maker and its jails.
 class Line final {
  public:
-  explicit Line(UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit Line(UniqueFd socket) : socket_(std::move(socket)) {
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &kSendTimeMax, sizeof kSendTimeMax);
+  }
 
   ~Line() {
     ::shutdown(socket_.get(), SHUT_RDWR);
@@ -139,7 +146,8 @@ class Line final {
 
   absl::Status Send(const JailerMessage& message, std::span<const int> fds = {}) {
     // One message, one call: the kernel keeps senders apart.
-    return SendMessage(socket_.get(), BytesOf(message), fds);
+    absl::Status sent = SendMessage(socket_.get(), BytesOf(message), fds);
+    return absl::IsResourceExhausted(sent) ? absl::DeadlineExceededError("the jailer does not answer") : sent;
   }
 
   // The answer to `request`, or an error at `deadline`. The request is forgotten either way.
@@ -229,8 +237,13 @@ class Line final {
           (void)Send({.kind = JailerMessageKind::kDestroy, .session = message.session});
           return;
         }
-        sessions_[message.session] = NewState();
-        return Answer(message, std::move(fds));
+        if (auto state = NewState(); state->exit_event) {
+          sessions_[message.session] = std::move(state);
+          return Answer(message, std::move(fds));
+        }
+        // Nobody would hear of its end.
+        (void)Send({.kind = JailerMessageKind::kDestroy, .session = message.session});
+        return Answer(NoDescriptors(message.request), {});
       case JailerMessageKind::kFailed:
       case JailerMessageKind::kStats:
         return Answer(message, {});
@@ -249,6 +262,14 @@ class Line final {
     at->second.done = true;
     at->second.answer = message;
     at->second.fds = std::move(fds);
+  }
+
+  static JailerMessage NoDescriptors(uint64_t request) {
+    JailerMessage failed{.kind = JailerMessageKind::kFailed,
+                         .request = request,
+                         .error = static_cast<int32_t>(absl::StatusCode::kResourceExhausted)};
+    std::snprintf(failed.text, sizeof failed.text, "the server has no descriptor left for the session (RLIMIT_NOFILE)");
+    return failed;
   }
 
   static std::shared_ptr<SessionState> NewState() {
@@ -323,7 +344,11 @@ class RealJail final : public Jail {
   }
   [[nodiscard]] int exit_fd() const override { return state_->exit_event.get(); }
   [[nodiscard]] absl::Status Interrupt() override {
-    return line_->Send({.kind = JailerMessageKind::kInterrupt, .session = session_});
+    const uint64_t request = line_->NewRequest();
+    const absl::Status sent =
+        line_->Send({.kind = JailerMessageKind::kInterrupt, .request = request, .session = session_});
+    const auto answer = line_->Await(request, sent.ok() ? absl::Now() + kInterruptTimeMax : absl::InfinitePast());
+    return sent.ok() ? answer.status() : sent;
   }
   [[nodiscard]] absl::Status InterruptAll() override { return workspace_.InterruptAll(); }
   [[nodiscard]] absl::Status KillAll() override { return workspace_.KillAll(); }
@@ -382,6 +407,14 @@ class JailerClient final : public JailMaker {
     }
     if (answer->message.kind == JailerMessageKind::kFailed) return StatusOf(answer->message);
     return std::make_unique<RealJail>(line_, *std::move(answer), std::move(porter->first));
+  }
+
+  [[nodiscard]] absl::Status Check(absl::Time deadline) override {
+    // About a session that there never is: any answer will do.
+    const uint64_t request = line_->NewRequest();
+    const absl::Status sent = line_->Send({.kind = JailerMessageKind::kStats, .request = request});
+    const auto answer = line_->Await(request, sent.ok() ? deadline : absl::InfinitePast());
+    return sent.ok() ? answer.status() : sent;
   }
 
   [[nodiscard]] JailReport report() const override { return line_->report(); }

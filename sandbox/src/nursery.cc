@@ -174,6 +174,15 @@ class NurseryProcess final {
     auto received = ReceiveMessage(socket(), WritableBytesOf(order));
     if (!received.ok() || received->size != sizeof order || order.policy >= policies_.size()) End();
     const bool confined = tier_ == Tier::kConfined;
+    if (order.kind == NurseryMessageKind::kPing) return Send({.kind = NurseryMessageKind::kPong});
+    if (received->fds_lost) {
+      return Send({.kind = NurseryMessageKind::kFailed,
+                   .policy = order.policy,
+                   .session = order.session,
+                   .zygote = order.zygote,
+                   .stage = SetupStage::kDescriptors,
+                   .error = EMFILE});
+    }
     if (order.kind == NurseryMessageKind::kStartZygote) {
       constexpr int kZygoteNamespaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
       Start(order, std::move(received->fds), confined ? 0 : kZygoteNamespaces, NurseryMessageKind::kZygoteStarted);

@@ -46,6 +46,7 @@ enum class SetupStage : uint32_t {
 //   <- ZYGOTE_STARTED{policy, zygote, pid} [pidfd]   or FAILED{policy, zygote}
 //   <- INIT_STARTED{session} [pidfd]         or FAILED{session}
 //   <- REAPED{pid, status}        some child of the nursery, by its pid in there
+//   -> PING                       <- PONG, at once
 enum class NurseryMessageKind : uint32_t {
   kMapped = 1,
   kStartZygote,
@@ -57,6 +58,8 @@ enum class NurseryMessageKind : uint32_t {
   kZygoteStarted,
   kInitStarted,
   kReaped,
+  kPing,
+  kPong,
 };
 
 struct NurseryMessage {

@@ -67,6 +67,8 @@ struct Session {
   uint64_t memory_peak_bytes = 0;
   std::set<pid_t> dying;  // ended by the watchdog, and perhaps still there
   uint64_t watchdog_kills = 0;
+  bool asked_again = false;           // a second zygote, after the first had ended
+  bool watchdog_killed_main = false;  // the first process was among them
   pid_t nursery = -1;  // the tier `confined`: below it is all that is jailed, and all of it is this session's
 
   bool is_swept = false;  // the tier `confined`: its init is gone, and now the rest of it has to go

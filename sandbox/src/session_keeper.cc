@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "namespaces.h"
+#include "sandbox/base/log_line.h"
 #include "sandbox/base/message_socket.h"
 #include "sandbox/base/process_info.h"
 #include "session_ids.h"
@@ -29,6 +30,14 @@ constexpr absl::Duration kCreateTimeMax = absl::Seconds(30);
 constexpr absl::Duration kZygoteTimeMax = absl::Seconds(180);
 // A server that does not read its answers is broken.
 constexpr size_t kUnsentMax = 10'000;
+// How often the nursery is asked whether it is there, and how long it may leave that unanswered: it clones, which takes
+// milliseconds, and must not be taken for dead on a machine that has no memory left.
+constexpr absl::Duration kNurseryAskPeriod = absl::Seconds(2);
+constexpr absl::Duration kNurseryAnswerMax = absl::Seconds(15);
+// More than passes between two ticks of a jailer that runs.
+constexpr absl::Duration kLeap = absl::Seconds(5);
+constexpr char kNoDescriptors[] =
+    "the jailer has no descriptor left for it (RLIMIT_NOFILE); try again when sessions have ended";
 // Between two looks at whether a confined session is gone.
 constexpr absl::Duration kSweepPeriod = absl::Milliseconds(2);
 
@@ -113,7 +122,8 @@ absl::Status SessionKeeper::Start(int report) {
   SendServer({.kind = JailerMessageKind::kHello, .policy = static_cast<uint32_t>(family_.policies.size())},
              std::span(&report, 1));
   for (uint32_t policy = 0; policy < family_.policies.size(); ++policy) AnnouncePolicy(policy);
-  return zygotes_.StartDue(absl::Now());
+  zygotes_.StartDue(absl::Now());
+  return absl::OkStatus();
 }
 
 absl::Duration SessionKeeper::period() const {
@@ -124,10 +134,16 @@ absl::Duration SessionKeeper::period() const {
   return std::min(absl::Milliseconds(200), to_spares);
 }
 
-absl::Status SessionKeeper::Tick(absl::Time now) {
+void SessionKeeper::Tick(absl::Time now) {
   if (now >= spares_at_ && !family_.confined) MakeSpares(now);
-  if (now - last_tick_ < period()) return absl::OkStatus();
-  last_tick_ = now;
+  if (now - last_tick_ < period()) return;
+  // The clock was set, or we did not run: then nobody had the time that seems to have passed.
+  if (now - std::exchange(last_tick_, now) > kLeap) {
+    nursery_asked_ = now;
+    zygotes_.ForgiveLeap(now);
+  }
+  AskNursery(now);
+  zygotes_.EndHung(now);
   std::vector<Session*> late;
   for (auto& [id, session] : sessions_) {
     const bool waits_for_zygote =
@@ -145,11 +161,20 @@ absl::Status SessionKeeper::Tick(absl::Time now) {
   if (!family_.confined) return zygotes_.StartDue(now);
   SweepAll();
   // A zygote imports from where sessions write, so no session may be there while it starts.
-  if (sessions_.empty()) {
-    if (absl::Status s = zygotes_.StartDue(now); !s.ok()) return s;
-  }
+  if (sessions_.empty()) zygotes_.StartDue(now);
   CallWaiting();
-  return absl::OkStatus();
+}
+
+void SessionKeeper::AskNursery(absl::Time now) {
+  if (nursery_owes_ && now - nursery_asked_ > kNurseryAnswerMax) {
+    return stop_(absl::StrCat("the nursery has not answered for ", absl::FormatDuration(kNurseryAnswerMax)));
+  }
+  if (nursery_owes_ || now - nursery_asked_ < kNurseryAskPeriod) return;
+  nursery_asked_ = now;
+  nursery_owes_ = true;
+  // With its queue full it owes us an answer all the same: that it makes room.
+  if (!NurseryTakesOrders()) return;
+  SendMessage(nursery_, BytesOf(NurseryMessage{.kind = NurseryMessageKind::kPing})).IgnoreError();  // its end is told
 }
 
 Session* SessionKeeper::Find(uint64_t id) {
@@ -219,6 +244,7 @@ void SessionKeeper::OnServer() {
   if (!received.ok() && absl::IsResourceExhausted(received.status())) return;
   if (!received.ok() || received->size == 0) return stop_("the server closed its socket");
   if (received->size != sizeof message) return stop_("the server broke the protocol");
+  if (received->fds_lost) return Refuse(message.request, absl::ResourceExhaustedError(kNoDescriptors));
   switch (message.kind) {
     case JailerMessageKind::kCreate:
       return OnCreate(message, std::move(received->fds));
@@ -228,6 +254,10 @@ void SessionKeeper::OnServer() {
       return OnStats(message);
     case JailerMessageKind::kInterrupt:
       if (const Session* session = Find(message.session); session != nullptr) SendSignal(session->main_pidfd, SIGINT);
+      // Who asks wants to know that it is on its way, before he lets the next call begin.
+      if (message.request != 0) {
+        SendServer({.kind = JailerMessageKind::kStats, .request = message.request, .session = message.session});
+      }
       return;
     default:
       return stop_("the server broke the protocol");
@@ -370,9 +400,21 @@ void SessionKeeper::OnNursery() {
   NurseryMessage message;
   auto received = ReceiveMessage(nursery_, WritableBytesOf(message));
   if (!received.ok() || received->size != sizeof message) return stop_("the nursery closed its socket");
+  nursery_owes_ = false;  // whatever it says
   switch (message.kind) {
     case NurseryMessageKind::kInitStarted:
     case NurseryMessageKind::kZygoteStarted:
+      if (received->fds_lost) {
+        if (message.kind == NurseryMessageKind::kZygoteStarted) {
+          return zygotes_.OnStartFailed(message.policy, message.zygote, kNoDescriptors);
+        }
+        if (Session* session = Find(message.session); session != nullptr) {
+          // Without its pidfd nobody would hear of its end; it ends when it finds its socket closed.
+          Fail(session, absl::ResourceExhaustedError(kNoDescriptors));
+          OnInitGone(message.session);
+        }
+        return;
+      }
       if (received->fds.size() != 1) return stop_("the nursery broke the protocol");
       if (message.kind == NurseryMessageKind::kInitStarted) {
         return OnInitStarted(message.session, std::move(received->fds[0]));
@@ -389,6 +431,8 @@ void SessionKeeper::OnNursery() {
       return;
     case NurseryMessageKind::kReaped:
       return OnReaped(message.pid, message.status);
+    case NurseryMessageKind::kPong:
+      return;
     default:
       return stop_("the nursery broke the protocol");
   }
@@ -399,7 +443,8 @@ void SessionKeeper::OnInitStarted(uint64_t id, UniqueFd pidfd) {
   if (session == nullptr) return;
   session->init_pidfd = std::move(pidfd);
   if (absl::Status s = loop_->Watch(session->init_pidfd.get(), [this, id] { OnInitGone(id); }); !s.ok()) {
-    return stop_(std::string(s.message()));
+    Fail(session, s);
+    return OnInitGone(id);
   }
   if (session->state == Session::State::kDying) return SendSignal(session->init_pidfd, SIGKILL);
   auto pid = PidOfPidfd(session->init_pidfd.get());
@@ -446,6 +491,7 @@ void SessionKeeper::OnInit(uint64_t id) {
     return;
   }
   if (session->state == Session::State::kDying) return;
+  if (received->fds_lost) return Fail(session, absl::ResourceExhaustedError(kNoDescriptors));
   switch (message.kind) {
     case InitMessageKind::kBorn:
       if (received->fds.size() != 1) return Fail(session, absl::InternalError("init broke the protocol"));
@@ -509,16 +555,17 @@ void SessionKeeper::ForkIfPossible(Session* session) {
     zygote_is_full_ = true;  // of orders; Tick tries again
     return;
   }
+  // What the order needs is kept until the answer, for the case that another zygote must be asked.
   session->forked = true;
   session->zygote = *zygote;
   session->gate = std::move(gate->first);
-  session->pid_namespace.reset();
-  session->standard.clear();
 }
 
 void SessionKeeper::OnZygote(const ZygoteMessage& message, UniqueFd pidfd) {
   Session* session = Find(message.session);
   if (session == nullptr || session->state == Session::State::kDying) return;  // the child dies with its namespace
+  session->pid_namespace.reset();
+  session->standard.clear();
   if (message.kind == ZygoteMessageKind::kFailed) {
     return Fail(session,
                 absl::UnavailableError(absl::StrCat("the zygote could not fork: ", std::strerror(message.error))));
@@ -574,10 +621,17 @@ void SessionKeeper::OnZygoteLost(uint32_t policy, uint64_t zygote, bool given_up
   for (auto& [id, session] : sessions_) {
     if (session->policy != policy || session->state != Session::State::kStarting) continue;
     if (session->let_go || (session->forked ? session->zygote != zygote : !given_up)) continue;
+    if (!given_up && session->pid_namespace && !std::exchange(session->asked_again, true)) {
+      session->forked = false;  // the next that gets ready is asked; who had been forked ends at the closed gate
+      session->gate.reset();
+      continue;
+    }
     lost.push_back(session.get());
   }
   for (Session* session : lost) {
-    Fail(session, absl::UnavailableError(given_up ? zygotes_.given_up(policy) : "the zygote died; try again"));
+    Fail(session, absl::UnavailableError(given_up ? zygotes_.given_up(policy)
+                                                  : "the zygote that was to fork it ended, or did not answer and was "
+                                                    "killed; try again"));
   }
 }
 
@@ -615,7 +669,7 @@ void SessionKeeper::OnMainExited(Session* session, int status) {
   session->state = Session::State::kEnded;
   session->main_pid_in_nursery = -1;
   const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-  const bool by_limit = session->watchdog_kills > 0 || (session->cgroup && session->cgroup->OomKills() > 0);
+  const bool by_limit = session->watchdog_killed_main || (session->cgroup && session->cgroup->OomKills() > 0);
   SendServer({.kind = JailerMessageKind::kExited,
               .session = session->id,
               .status = status,
@@ -669,8 +723,7 @@ void SessionKeeper::Bury(uint64_t id) {
   if (session->cgroup) {
     if (absl::Status s = session->cgroup->Remove(); !s.ok()) {
       // Its destructor tries again; what is left then is removed with the whole tree.
-      std::fprintf(stderr, "carrel-jailer: session %llu: cgroup: %s\n", static_cast<unsigned long long>(id),
-                   std::string(s.message()).c_str());
+      LogLineWithoutWaiting(absl::StrCat("carrel-jailer: session ", id, ": cgroup: ", s.message()));
     }
   }
   // Of one that nobody had nobody wants to know.
@@ -692,6 +745,7 @@ void SessionKeeper::Measure(Session* session) {
   const Victims victims = ChooseVictims(*session, memory, session->limits.memory_bytes);
   if (victims.hopeless) {
     if (!memory.processes.empty()) ++session->watchdog_kills;
+    session->watchdog_killed_main = true;
     SendMessage(session->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kKillAll})).IgnoreError();
     return;
   }
@@ -699,6 +753,7 @@ void SessionKeeper::Measure(Session* session) {
   for (const ProcessMemory& victim : victims.processes) {
     ++session->watchdog_kills;
     session->dying.insert(victim.pid);
+    if (victim.pid == session->main_pid) session->watchdog_killed_main = true;
     const InitMessage order{.kind = InitMessageKind::kKillOne, .pid = victim.pid_in_session};
     SendMessage(session->init_socket.get(), BytesOf(order)).IgnoreError();
   }

@@ -60,8 +60,8 @@ class SessionKeeper final {
   [[nodiscard]] absl::Status Start(int report);
   // How long the loop may sleep.
   [[nodiscard]] absl::Duration period() const;
-  // Time-outs, the watchdog, zygotes to start again.
-  [[nodiscard]] absl::Status Tick(absl::Time now);
+  // Time-outs, the watchdog, zygotes to start again, and whether the nursery still answers.
+  void Tick(absl::Time now);
 
  private:
   // From the server.
@@ -111,6 +111,7 @@ class SessionKeeper final {
   void SendServer(const JailerMessage& message, std::span<const int> fds = {});
   void FlushServer();
   [[nodiscard]] bool NurseryTakesOrders() const;
+  void AskNursery(absl::Time now);
   void PauseServer();
   void ResumeServer();
 
@@ -132,6 +133,8 @@ class SessionKeeper final {
   };
   std::optional<Waiting> waiting_;  // the tier `confined`: for a zygote to start, or the last session to be gone
   absl::Time last_tick_ = absl::InfinitePast();
+  absl::Time nursery_asked_ = absl::InfinitePast();
+  bool nursery_owes_ = false;  // an answer
 };
 
 }  // namespace carrel::sandbox

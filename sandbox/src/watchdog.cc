@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -90,14 +91,29 @@ StatusFacts ReadStatusFacts(std::string_view status) {
     } else if (absl::ConsumePrefix(&line, "VmPTE:") || absl::ConsumePrefix(&line, "VmSwap:")) {
       facts.kernel_bytes += number(line) * 1024;
     } else if (absl::ConsumePrefix(&line, "FDSize:")) {
-      const uint64_t slots = number(line);
-      if (slots > kSmallTable) facts.kernel_bytes += slots * kPipeBytes;
+      facts.table_slots = number(line);
+      if (facts.table_slots > kSmallTable) facts.kernel_bytes += facts.table_slots * kPipeBytes;
     } else if (absl::ConsumePrefix(&line, "NSpid:")) {
       const std::vector<absl::string_view> pids = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipWhitespace());
       if (!pids.empty() && !absl::SimpleAtoi(pids.back(), &facts.innermost_pid)) facts.innermost_pid = -1;
     }
   }
   return facts;
+}
+
+uint64_t SocketBytesOf(pid_t pid, uint64_t table_slots, std::set<std::string>* counted) {
+  const std::string path = absl::StrCat("/proc/", pid, "/fd");
+  std::error_code error;
+  uint64_t sockets = 0;
+  for (auto entry = std::filesystem::directory_iterator(path, error); !error && entry != std::filesystem::end(entry);
+       entry.increment(error)) {
+    std::error_code closed;
+    std::string target = std::filesystem::read_symlink(entry->path(), closed).string();
+    if (!target.starts_with("socket:")) continue;
+    if (counted->insert(std::move(target)).second) ++sockets;
+  }
+  if (error == std::errc::permission_denied) sockets = table_slots;
+  return sockets * SocketBytes();
 }
 
 uint64_t SessionMemory::Total() const {
@@ -116,7 +132,7 @@ SessionMemory MeasureSession(const Session& session, uint64_t enough) {
   }
   std::set<pid_t> processes;
   if (session.nursery > 0) {
-    // The sockets of this network namespace are everybody's; these hold what their limits let them, uncounted.
+    // The sockets of this network namespace are everybody's: each process's own are counted below.
     auto jailed = JailedBelow(session.nursery);
     if (jailed.ok()) processes.insert(jailed->begin(), jailed->end());
   } else {
@@ -126,12 +142,15 @@ SessionMemory MeasureSession(const Session& session, uint64_t enough) {
     processes.erase(session.init_pid);
   }
   std::vector<uint64_t> resident;
+  std::set<std::string> sockets;
   for (const pid_t pid : processes) {
     const auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/status"));
     if (!text.ok()) continue;  // it just ended
     const StatusFacts facts = ReadStatusFacts(*text);
-    memory.processes.push_back(
-        {.pid = pid, .pid_in_session = facts.innermost_pid, .bytes = facts.resident_bytes + facts.kernel_bytes});
+    ProcessMemory process{
+        .pid = pid, .pid_in_session = facts.innermost_pid, .bytes = facts.resident_bytes + facts.kernel_bytes};
+    if (session.nursery > 0) process.bytes += SocketBytesOf(pid, facts.table_slots, &sockets);
+    memory.processes.push_back(process);
     resident.push_back(facts.resident_bytes);
   }
   if (memory.Total() < enough) return memory;

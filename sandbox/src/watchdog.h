@@ -8,6 +8,8 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -45,8 +47,13 @@ struct Victims {
 struct StatusFacts {
   uint64_t resident_bytes = 0;
   uint64_t kernel_bytes = 0;  // swapped out, page tables, and what pipes could hold
+  uint64_t table_slots = 0;   // of descriptors
   pid_t innermost_pid = -1;
 };
 [[nodiscard]] StatusFacts ReadStatusFacts(std::string_view status);
+
+// What the process's sockets could hold, those in `counted` (by inode) left out, and adds them. Whose table may not be
+// looked into, because it made itself undumpable, is taken to have a socket in each of its `table_slots`.
+[[nodiscard]] uint64_t SocketBytesOf(pid_t pid, uint64_t table_slots, std::set<std::string>* counted);
 
 }  // namespace carrel::sandbox

@@ -1,20 +1,31 @@
 #include "workspace_client.h"
 
 #include <linux/magic.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "sandbox/base/error.h"
 #include "sandbox/base/message_socket.h"
 
 namespace carrel::sandbox {
 namespace {
+
+// A porter that leaves a question unanswered for so long is stopped, or waits for memory that it does not get.
+constexpr absl::Duration kAnswerMax = absl::Seconds(30);
+constexpr absl::Duration kSignalMax = absl::Seconds(5);
+// An upload is read to its end first, and its source may be slow.
+constexpr absl::Duration kUploadMax = absl::Minutes(30);
+constexpr char kSilent[] = "the session's init does not answer";
 
 // The porter is a program of ours, but it lives next to hostile code: what it says is checked like a stranger's word.
 struct Answer {
@@ -23,10 +34,19 @@ struct Answer {
   std::vector<UniqueFd> fds;
 };
 
-absl::StatusOr<Answer> Receive(int socket) {
+absl::StatusOr<Answer> Receive(int socket, absl::Duration patience = kAnswerMax) {
+  pollfd polled{.fd = socket, .events = POLLIN, .revents = 0};
+  const absl::Time deadline = absl::Now() + patience;
+  int ready;
+  do {
+    const timespec left = absl::ToTimespec(std::max(deadline - absl::Now(), absl::ZeroDuration()));
+    ready = ::ppoll(&polled, 1, &left, nullptr);
+  } while (ready < 0 && errno == EINTR);
+  if (ready == 0) return absl::DeadlineExceededError(kSilent);
   std::vector<std::byte> buffer(kPorterMessageBytesMax);
   auto received = ReceiveMessage(socket, buffer);
   if (!received.ok()) return received.status();
+  if (received->fds_lost) return absl::ResourceExhaustedError("the server has no descriptor left (RLIMIT_NOFILE)");
   if (received->size == 0) return absl::UnavailableError("the session is gone");
   Answer answer;
   if (received->size < sizeof answer.reply) return absl::DataLossError("the porter's answer is cut off");
@@ -96,6 +116,12 @@ absl::Status FileError(int error, const std::string& path) {
 
 }  // namespace
 
+WorkspaceClient::WorkspaceClient(UniqueFd porter, UniqueFd workspace)
+    : porter_(std::move(porter)), workspace_(std::move(workspace)) {
+  const timeval patience{.tv_sec = 5, .tv_usec = 0};
+  ::setsockopt(porter_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+}
+
 absl::Status WorkspaceClient::MakeDirectory(const std::string& path, const WriteOptions& options) {
   auto socket = Ask(WithOptions(PorterRequestKind::kMakeDirectory, options), path);
   if (!socket.ok()) return socket.status();
@@ -115,6 +141,7 @@ absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::
   const absl::Status sent =
       SendMessage(porter_.get(), std::as_bytes(std::span(bytes)), std::span(fds).first(source >= 0 ? 2 : 1));
   if (absl::IsUnavailable(sent)) return absl::UnavailableError("the session is gone");
+  if (absl::IsResourceExhausted(sent)) return absl::DeadlineExceededError(kSilent);  // its queue stays full
   if (!sent.ok()) return sent;
   return std::move(pair->first);
 }
@@ -157,7 +184,7 @@ absl::StatusOr<WorkspaceEntry> WorkspaceClient::Write(const std::string& path, U
   auto socket = Ask(WithOptions(PorterRequestKind::kWrite, options), path, source.get());
   if (!socket.ok()) return socket.status();
   source.reset();
-  auto answer = Receive(socket->get());
+  auto answer = Receive(socket->get(), kUploadMax);
   if (!answer.ok()) return answer.status();
   if (answer->reply.error != 0) return FileError(answer->reply.error, path);
   std::vector<WorkspaceEntry> entries;
@@ -184,7 +211,7 @@ absl::Status WorkspaceClient::SignalAll(PorterRequestKind kind) {
   auto socket = Ask({.kind = kind}, "");
   if (absl::IsUnavailable(socket.status())) return absl::OkStatus();
   if (!socket.ok()) return socket.status();
-  auto answer = Receive(socket->get());
+  auto answer = Receive(socket->get(), kSignalMax);
   if (absl::IsUnavailable(answer.status())) return absl::OkStatus();
   if (!answer.ok()) return answer.status();
   return answer->reply.error == 0 ? absl::OkStatus() : ErrnoStatus(answer->reply.error, "kill");

@@ -11,12 +11,12 @@
 
 namespace carrel::sandbox {
 
-// Thread-safe: every request has a socket of its own for its answer.
+// Thread-safe: every request has a socket of its own for its answer. DEADLINE_EXCEEDED: the porter leaves it
+// unanswered.
 class WorkspaceClient final : public Workspace {
  public:
   // `workspace` (O_PATH, may be unset) tells without the porter that nothing is in it.
-  explicit WorkspaceClient(UniqueFd porter, UniqueFd workspace = {})
-      : porter_(std::move(porter)), workspace_(std::move(workspace)) {}
+  explicit WorkspaceClient(UniqueFd porter, UniqueFd workspace = {});
 
   [[nodiscard]] absl::StatusOr<WorkspaceListing> List(const ListOptions& options) override;
   [[nodiscard]] absl::StatusOr<OpenedFile> OpenRead(const std::string& path) override;

@@ -109,6 +109,10 @@ std::optional<ForkOrder> Zygote::Next() {
     ForkOrder order;
     auto received = ReceiveMessage(socket_.get(), WritableBytesOf(order.message));
     if (!received.ok() || received->size == 0) return std::nullopt;
+    if (received->fds_lost && order.message.kind == ZygoteMessageKind::kFork) {
+      (void)Send({.kind = ZygoteMessageKind::kFailed, .error = EMFILE, .session = order.message.session});
+      continue;
+    }
     if (received->size != sizeof order.message || order.message.kind != ZygoteMessageKind::kFork ||
         received->fds.size() < kForkControl || received->fds.size() > kForkFdsMax) {
       std::fprintf(stderr, "zygote: the jailer broke the protocol\n");

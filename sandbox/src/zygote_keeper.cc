@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "runtime_files.h"
+#include "sandbox/base/log_line.h"
 #include "sandbox/base/message_socket.h"
 
 namespace carrel::sandbox {
@@ -25,9 +27,15 @@ constexpr absl::Duration kSuccessorDelay = absl::Seconds(60);
 constexpr absl::Duration kLookPeriod = absl::Seconds(5);
 // For a replaced zygote to answer what it was asked, and to end.
 constexpr absl::Duration kRetireMax = absl::Seconds(10);
+// A fork takes milliseconds. Who needs so much longer is stopped, or hangs.
+constexpr absl::Duration kForkAnswerMax = absl::Seconds(10);
+// It may import for long on a slow machine.
+constexpr absl::Duration kReadyMax = absl::Seconds(180);
+// After a start for which the jailer itself had no descriptor or no memory.
+constexpr absl::Duration kScarcityPause = absl::Seconds(1);
 
 void Say(const Policy& policy, const std::string& what) {
-  std::fprintf(stderr, "carrel-jailer: zygote of %s: %s\n", policy.name.c_str(), what.c_str());
+  LogLineWithoutWaiting(absl::StrCat("carrel-jailer: zygote of ", policy.name, ": ", what));
 }
 
 }  // namespace
@@ -52,16 +60,45 @@ ZygoteKeeper::~ZygoteKeeper() {
   }
 }
 
-absl::Status ZygoteKeeper::StartDue(absl::Time now) {
+void ZygoteKeeper::StartDue(absl::Time now) {
   for (uint32_t policy = 0; policy < slots_.size(); ++policy) {
     Slot& slot = slots_[policy];
     if (!slot.wanted || !slot.given_up.empty()) continue;
     KillOverdue(&slot, now);
     LookForChange(policy, now);
     if (slot.coming != nullptr || now < slot.start_at || (slot.current != nullptr && !slot.replace)) continue;
-    if (absl::Status s = Start(policy); !s.ok()) return s;
+    if (absl::Status s = Start(policy); !s.ok()) {
+      slot.start_at = now + kScarcityPause;
+      Say(policies_[policy], absl::StrCat("cannot be started now: ", s.message()));
+    }
   }
-  return absl::OkStatus();
+}
+
+void ZygoteKeeper::EndHung(absl::Time now) {
+  for (uint32_t policy = 0; policy < slots_.size(); ++policy) {
+    const Slot& slot = slots_[policy];
+    if (slot.coming != nullptr && now - slot.coming->started > kReadyMax) {
+      Lose(policy, slot.coming->number,
+           absl::StrCat("it was not ready after ", absl::FormatDuration(kReadyMax), " and was killed"));
+    }
+    if (slot.current == nullptr) continue;
+    const auto& unanswered = slot.current->unanswered;
+    const bool hangs = std::any_of(unanswered.begin(), unanswered.end(),
+                                   [now](const auto& order) { return now - order.second > kForkAnswerMax; });
+    if (!hangs) continue;
+    Lose(policy, slot.current->number,
+         absl::StrCat("it has not answered for ", absl::FormatDuration(kForkAnswerMax), " and was killed"));
+  }
+}
+
+void ZygoteKeeper::ForgiveLeap(absl::Time now) {
+  for (const Slot& slot : slots_) {
+    for (Process* process : {slot.current.get(), slot.coming.get()}) {
+      if (process == nullptr) continue;
+      process->started = now;
+      for (auto& [session, since] : process->unanswered) since = now;
+    }
+  }
 }
 
 void ZygoteKeeper::KillOverdue(Slot* slot, absl::Time now) {
@@ -92,15 +129,21 @@ absl::Status ZygoteKeeper::Start(uint32_t policy) {
   if (absl::Status s = SendMessage(pair->first.get(), BytesOf(setup), std::span(&fd, 1)); !s.ok()) return s;
   auto process = std::make_unique<Process>();
   process->number = ++last_number_;
+  process->started = absl::Now();
   // Before it reads anything: a change while it imports is a change.
   process->fingerprint = FingerprintRuntime(policies_[policy]);
-  if (absl::Status s = events_.start(policy, process->number, pair->second.get()); !s.ok()) return s;
   if (absl::Status s = SetNonBlocking(pair->first.get()); !s.ok()) return s;
-  process->socket = std::move(pair->first);
   const uint64_t number = process->number;
-  const int socket = process->socket.get();
+  const int socket = pair->first.get();
+  // What can fail comes before there is a process; one whose socket is closed ends.
+  if (absl::Status s = loop_->Watch(socket, [this, policy, number] { Receive(policy, number); }); !s.ok()) return s;
+  if (absl::Status s = events_.start(policy, number, pair->second.get()); !s.ok()) {
+    loop_->Forget(socket);
+    return s;
+  }
+  process->socket = std::move(pair->first);
   slots_[policy].coming = std::move(process);
-  return loop_->Watch(socket, [this, policy, number] { Receive(policy, number); });
+  return absl::OkStatus();
 }
 
 ZygoteKeeper::Process* ZygoteKeeper::Find(uint32_t policy, uint64_t zygote) {
@@ -125,12 +168,13 @@ void ZygoteKeeper::OnStartFailed(uint32_t policy, uint64_t zygote, const std::st
 absl::StatusOr<uint64_t> ZygoteKeeper::Fork(uint32_t policy, const ZygoteMessage& order, std::span<const int> fds) {
   Slot& slot = slots_[policy];
   if (absl::Status s = SendMessage(slot.current->socket.get(), BytesOf(order), fds); !s.ok()) return s;
+  slot.current->unanswered[order.session] = absl::Now();
   if (++slot.current->forks == forks_max_) slot.replace = true;
   return slot.current->number;
 }
 
 void ZygoteKeeper::Receive(uint32_t policy, uint64_t zygote) {
-  const Process* process = Find(policy, zygote);
+  Process* process = Find(policy, zygote);
   if (process == nullptr) return;
   ZygoteMessage message;
   auto received = ReceiveMessage(process->socket.get(), WritableBytesOf(message));
@@ -141,9 +185,17 @@ void ZygoteKeeper::Receive(uint32_t policy, uint64_t zygote) {
       if (slots_[policy].coming.get() != process) break;
       return TakeOver(policy);
     case ZygoteMessageKind::kForked:
+      process->unanswered.erase(message.session);
+      if (received->fds_lost) {
+        // The child waits at its gate, and ends with its session.
+        message = {.kind = ZygoteMessageKind::kFailed, .error = EMFILE, .session = message.session};
+        return events_.message(message, {});
+      }
       if (received->fds.size() != 1) return Lose(policy, zygote, "it broke the protocol");
       return events_.message(message, std::move(received->fds[0]));
     case ZygoteMessageKind::kFailed:
+      process->unanswered.erase(message.session);
+      return events_.message(message, {});
     case ZygoteMessageKind::kExited:
       return events_.message(message, {});
     case ZygoteMessageKind::kSetup:

@@ -1,11 +1,13 @@
-// Keeps one zygote per policy of kind zygote alive, and lets another take its place when it has forked enough or when
-// the runtime's files have changed: the successor is started beside it, and forks from when it is ready.
+// Keeps one zygote per policy of kind zygote alive, ends one that lives and does not answer, and lets another take its
+// place when it has forked enough or when the runtime's files have changed: the successor is started beside it, and
+// forks from when it is ready.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -42,8 +44,14 @@ class ZygoteKeeper final {
   ZygoteKeeper& operator=(const ZygoteKeeper&) = delete;
   ~ZygoteKeeper();
 
-  // Starts all of them, and later again those whose time has come; looks for runtimes that have changed.
-  [[nodiscard]] absl::Status StartDue(absl::Time now);
+  // Starts all of them, and later again those whose time has come; looks for runtimes that have changed. What cannot be
+  // started now (no descriptor, no memory) is said in the log and tried again.
+  void StartDue(absl::Time now);
+  // Kills who has not answered an order to fork, or has not become ready, for too long; that it is lost is said as
+  // ever.
+  void EndHung(absl::Time now);
+  // The clock made a leap: everybody's time begins anew.
+  void ForgiveLeap(absl::Time now);
   void OnStarted(uint32_t policy, uint64_t zygote, UniqueFd pidfd);
   void OnStartFailed(uint32_t policy, uint64_t zygote, const std::string& why);
   // Forks can be ordered. false for a policy that needs none.
@@ -68,6 +76,8 @@ class ZygoteKeeper final {
     UniqueFd pidfd;
     std::string fingerprint;  // of the runtime, as it was when this one was started
     uint64_t forks = 0;
+    absl::Time started;
+    std::map<uint64_t, absl::Time> unanswered;    // orders to fork, by session, and since when
     absl::Time kill_at = absl::InfiniteFuture();  // of one that has been replaced
   };
   struct Slot {

@@ -253,6 +253,27 @@ class More(unittest.TestCase):
         self.assertEqual(ask("DELETE", f"/v1/files/{file}")[0], 200)
         self.assertEqual(found(), [])
 
+    def test_spans_are_cited_and_what_cannot_be_is_named(self):
+        store, file = self.store_with("The pump is noisy.")
+        base = f"/carrel/vector_stores/{store}/files/{file}"
+        status, citation = ask("GET", f"{base}/citation?span=4:8")
+        self.assertEqual((status, citation["quote"], citation["span"]), (200, "pump", {"begin": 4, "end": 8}))
+        self.assertEqual(sorted(citation), ["boxes", "first_page", "first_page_label", "last_page", "last_page_label",
+                                            "quote", "recognised", "span"])
+        for path, param in ((f"{base}/citation", "span"), (f"{base}/citation?span=8:4", "span"),
+                            (f"{base}/citation?span=4-8", "span"), (f"{base}/citation?span=4:999", "span"),
+                            (f"{base}/citation?span=-1:8", "span"), (f"{base}/pages/0.png", "page"),
+                            (f"{base}/pages/x.png", "page"), (f"{base}/pages/1.png?span=a:b", "span"),
+                            (f"{base}/pages/1.png?dpi=many", "dpi")):
+            status, answer = ask("GET", path)
+            self.assertEqual((status, answer["error"]["param"]), (400, param), path)
+        status, answer = ask("GET", f"{base}/pages/1.png")
+        self.assertEqual((status, answer["error"]["message"]), (400, "text has no layout that could be drawn"))
+        self.assertEqual(ask("GET", f"{base}/pages/1.jpg")[0], 404)
+        other = admin("POST", "/carrel/keys?project=cited")["secret"]
+        self.assertEqual(ask("GET", f"{base}/citation?span=4:8", by=other)[0], 404)
+        self.assertEqual(ask("GET", f"{base}/pages/1.png", by=other)[0], 404)
+
     def test_the_server_says_what_it_is(self):
         status, facts = ask("GET", "/carrel/server")
         self.assertEqual((status, facts["object"]), (200, "carrel.server"))

@@ -63,7 +63,7 @@ class Known:
         self.empty = made("POST", "/threads")["id"]
         self.store = made("POST", "/vector_stores", {})["id"]
         self.file = self.upload()
-        self.csv = self.upload(extension="csv")
+        self.zip = self.upload(extension="zip")
         self.waiting, self.waiting_run = self.run("call f {}\ncall g {}", "requires_action")
         run = made("GET", f"/threads/{self.waiting}/runs/{self.waiting_run}")
         self.calls = [c["id"] for c in run["required_action"]["submit_tool_outputs"]["tool_calls"]]
@@ -198,9 +198,9 @@ class Errors(unittest.TestCase):
             ("Invalid 'tools': array too long. Expected an array with maximum length 20, but got an array with length 21 "
              "instead.", "array_above_max_length", "tools", run, {"assistant_id": known.assistant, "tools": functions * 21}),
             ("Missing required parameter: 'model'.", "missing_required_parameter", "model", "/assistants", {"model": ""}),
-            ("Files with extensions [.csv] are not supported for retrieval. See "
+            ("Files with extensions [.zip] are not supported for retrieval. See "
              "https://platform.openai.com/docs/assistants/tools/file-search/supported-files", "unsupported_file", "file_ids",
-             "/vector_stores", {"file_ids": [known.csv]}),
+             "/vector_stores", {"file_ids": [known.zip]}),
         ):
             self.check(400, message, code, param, "POST", path, body)
         for asked, words in (("101", ("above maximum", "<=", 100)), ("0", ("below minimum", ">=", 1))):

@@ -110,6 +110,10 @@ class FakeSearchTool final : public SearchTool {
     documents_.erase(store.value);
     return absl::OkStatus();
   }
+  absl::StatusOr<StoreModel> Model(const ProjectId&, const StoreId&) override { return StoreModel{.name = "fake"}; }
+  absl::StatusOr<StoreModel> SetModel(const ProjectId&, const StoreId&, const std::string& model) override {
+    return StoreModel{.name = model};
+  }
   absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile& file, const FileObject& object) override {
     GATEWAY_ASSIGN_OR_RETURN(std::string text, ReadAll(files_, object.blob));
     std::lock_guard lock(mutex_);
@@ -138,6 +142,17 @@ class FakeSearchTool final : public SearchTool {
   absl::StatusOr<std::string> FileText(const ProjectId&, const StoreId& store, const FileId& file) override {
     std::lock_guard lock(mutex_);
     return documents_[store.value][file.value].text;
+  }
+  absl::StatusOr<Citation> Cite(const ProjectId&, const StoreId& store, const FileId& file,
+                                const TextSpan& span) override {
+    std::lock_guard lock(mutex_);
+    const std::string& text = documents_[store.value][file.value].text;
+    if (span.end > text.size()) return MakeError(ErrorKind::kInvalidRequest, "span", {"the text is shorter"});
+    return Citation{
+        .quote = text.substr(span.begin, span.end - span.begin), .span = span, .first_page = 1, .last_page = 1};
+  }
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
+    return MakeError(ErrorKind::kInvalidRequest, "", {"text has no layout that could be drawn"});
   }
   absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
     std::lock_guard lock(mutex_);

@@ -195,25 +195,92 @@ class KillNine(unittest.TestCase):
         return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
 
 
+class Family:
+    """Who is who below a `carrel serve`."""
+
+    def __init__(self, serve):
+        self.serve = serve
+
+    @staticmethod
+    def parent_of(pid):
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+    def part(self, part):
+        """The jailer of a part, or the gateway; None while there is none."""
+        for pid in descendants(self.serve.process.pid):
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                program = "/carrel-gateway" if part == "gateway" else "/carrel-jailer"
+                serves = part == "gateway" or any(word.endswith(f"/carrel-{part}") for word in words)
+                if words[0].endswith(program) and serves and self.parent_of(pid) == self.serve.process.pid:
+                    return pid
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return None
+
+    def wait_for(self, part):
+        return wait_until(lambda: self.part(part), RECOVER_SECONDS, f"there is a {part}")
+
+    def server(self, part):
+        return next(pid for pid in self.children(self.wait_for(part)) if self.name(pid).startswith(f"carrel-{part}"[:15]))
+
+    def nursery(self, part):
+        return next(pid for pid in self.children(self.wait_for(part))
+                    if not self.name(pid).startswith(f"carrel-{part}"[:15]))
+
+    def zygotes(self, part):
+        return [pid for pid in self.children(self.nursery(part)) if self.name(pid).startswith("python")]
+
+    @staticmethod
+    def children(pid):
+        return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+                for child in (task / "children").read_text().split()]
+
+    @staticmethod
+    def name(pid):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def what_is_left(serve, jailers):
+    """Control groups of dead jailers, and files of calls that have ended."""
+    groups = [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob("**/carrel-*")
+              if any(path.name == f"carrel-{pid}" for pid in jailers)]
+    # The ledger, the socket; anything else would be a spool file that its call left behind.
+    files = [str(path) for path in (serve.data / "interpreter").rglob("*")
+             if path.is_file() and path.name not in ("sessions.log", "sessions.log.next")]
+    return groups + files
+
+
 class RandomKills(unittest.TestCase):
-    """kill -9 of server, jailer, nursery, zygote or an init at moments that nobody chose, while calls come."""
+    """kill -9 of server, jailer, nursery, zygote, an init, a session or the gateway at moments that nobody chose, while
+    calls come. CARREL_TEST_KILLS: how many (default 24); CARREL_TEST_SEED: which."""
+
+    # A call's own end, an answer that says that it was lost or that nobody is there, and nothing else; never silence.
+    TRUE_ENDS = {0: "", 1: "carrel: ", 3: "carrel: ", 6: "carrel: "}
 
     def test_the_service_comes_back_and_nothing_stays(self):
         seed = int(os.environ.get("CARREL_TEST_SEED", random.randrange(1 << 30)))
+        kills = int(os.environ.get("CARREL_TEST_KILLS", 24))
         chance = random.Random(seed)
-        with self.subTest(seed=seed), Serve(BIN) as serve:
+        mounts = len(pathlib.Path("/proc/self/mounts").read_text().splitlines())
+        with self.subTest(seed=seed), Serve(BIN, CARREL_SERVE_RESTART_MS_MAX="400") as serve:
+            family = Family(serve)
             serve.run("run", "--session", "before", "-c", "x = 1", check=0)
             ended = threading.Event()
-            callers = [threading.Thread(target=self.call_until, args=(serve, ended)) for _ in range(3)]
+            ends = []
+            callers = [threading.Thread(target=self.call_until, args=(serve, ended, ends)) for _ in range(3)]
             for caller in callers:
                 caller.start()
             killed = []
+            jailers = set()
             try:
-                # One less than the deaths in a row after which serve gives up (SupervisorLimits::deaths_max).
-                for _ in range(4):
-                    time.sleep(chance.uniform(0, 0.4))
-                    jailer = wait_until(lambda: self.jailer_of(serve), RECOVER_SECONDS, "there is a jailer")
-                    below = {jailer: ("carrel-jailer", 0), **descendants(jailer)}
+                while len(killed) < kills:
+                    time.sleep(chance.uniform(0, 0.6))
+                    part = chance.choices(["interpreter", "gateway", "retrieval"], [8, 2, 1])[0]
+                    top = family.wait_for(part)
+                    below = {top: (part, 0), **descendants(top)}
+                    if part != "gateway":
+                        jailers.add(top)
                     victim = chance.choice(list(below))
                     try:
                         os.kill(victim, signal.SIGKILL)
@@ -224,38 +291,86 @@ class RandomKills(unittest.TestCase):
                 ended.set()
                 for caller in callers:
                     caller.join()
-            wait_until(lambda: serve.run("run", "-c", "print(2)").stdout == "2\n", RECOVER_SECONDS,
-                       f"a call is served again, after {[name for _, name, _ in killed]}")
-            now = self.jailer_of(serve)
+            what = f"after {[name for _, name, _ in killed]}"
+            wait_until(lambda: serve.run("run", "-c", "print(2)").stdout == "2\n", RECOVER_SECONDS, f"a call, {what}")
+            for code, out, err in ends:
+                self.assertIn(code, self.TRUE_ENDS, (out, err))
+                self.assertIn(self.TRUE_ENDS[code], err)
+                self.assertTrue(out == "1\n" if code == 0 else out in ("", "1\n"), (code, out, err))
+            self.assertIsNone(serve.process.poll(), "what has worked is not given up")
+            living = {family.part("interpreter"), family.part("retrieval"), family.part("gateway")}
             left = {}
-            for _, _, family in killed:
-                if now not in family:
-                    left.update({pid: facts for pid, facts in family.items() if facts[1]})
+            for _, _, members in killed:
+                if not living & set(members):
+                    left.update({pid: facts for pid, facts in members.items() if facts[1]})
             wait_until(lambda: not alive(left), 20, f"nothing of a dead jailer's runs: {alive(left)}")
-            if any(name in ("carrel-jailer", "carrel-interpre") for _, name, _ in killed):
+            if any(name in ("interpreter", "carrel-interpre") for _, name, _ in killed):
                 gone = serve.run("run", "--session", "before", "-c", "x")
                 self.assertNotEqual(gone.returncode, 0, "its variables went with the server")
             self.assertEqual(serve.stop(), 0)
-            groups = [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob("**/carrel-*")
-                      if any(path.name == f"carrel-{pid}" for _, _, family in killed for pid in family)]
-            self.assertEqual(groups, [])
+            self.assertEqual(what_is_left(serve, jailers), [])
+            self.assertLessEqual(len(pathlib.Path("/proc/self/mounts").read_text().splitlines()), mounts)
 
     @staticmethod
-    def call_until(serve, ended):
+    def call_until(serve, ended, ends):
         while not ended.is_set():
-            serve.run("run", "-c", "import time; time.sleep(0.05); print(1)")
+            # Longer than any limit of the call's: silence is an error of this test.
+            done = serve.run("run", "-c", "import time; time.sleep(0.05); print(1)", timeout=120)
+            ends.append((done.returncode, done.stdout, done.stderr))
 
-    @staticmethod
-    def jailer_of(serve):
-        for pid, (name, _) in descendants(serve.process.pid).items():
-            try:
-                if name == "carrel-jailer" and "/carrel-interpreter\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_text():
-                    parent = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-                    if parent == serve.process.pid:
-                        return pid
-            except FileNotFoundError:
-                pass
-        return None
+
+class Hangs(unittest.TestCase):
+    """What lives and does not answer (SIGSTOP) is noticed and replaced, one after the other; meanwhile nobody waits for
+    ever, and afterwards all is as before."""
+
+    @classmethod
+    def setUpClass(cls):
+        # No pool: each call needs the zygote.
+        cls.serve = Serve(BIN, CARREL_SERVE_HUNG_MS_MAX="2000", CARREL_SERVE_RESTART_MS_MAX="400",
+                          CARREL_INTERPRETER_POOL_SIZE="0")
+        cls.addClassCleanup(cls.serve.__exit__)
+        cls.serve.start()
+        cls.family = Family(cls.serve)
+
+    def stop_and_recover(self, pid, part):
+        family = {pid: (self.family.name(pid), KillNine.start_of(pid))}
+        os.kill(pid, signal.SIGSTOP)
+        meanwhile = self.serve.run("run", "-c", "print(1)", timeout=120)
+        if meanwhile.returncode != 0:
+            self.assertIn("carrel: ", meanwhile.stderr)
+        wait_until(lambda: not alive(family), 60, f"the one of {part} that hung is gone")
+        wait_until(lambda: self.serve.run("run", "-c", "print(2)").stdout == "2\n", RECOVER_SECONDS, "a call is served")
+
+    def test_the_gateway(self):
+        self.stop_and_recover(self.family.wait_for("gateway"), "gateway")
+        self.assertIn("has not answered", self.serve.wait_for("died", 5, program="gateway")["detail"])
+
+    def test_the_server_of_the_interpreter(self):
+        self.stop_and_recover(self.family.server("interpreter"), "interpreter")
+
+    def test_the_jailer_of_the_interpreter(self):
+        self.stop_and_recover(self.family.wait_for("interpreter"), "interpreter")
+
+    def test_the_nursery_of_the_interpreter(self):
+        self.stop_and_recover(self.family.nursery("interpreter"), "interpreter")
+        self.assertIn("the nursery has not answered", self.serve.log_text())
+
+    def test_the_zygote(self):
+        self.assertTrue(self.family.zygotes("interpreter"))
+        pid = self.family.zygotes("interpreter")[0]
+        jailer = self.family.wait_for("interpreter")
+        hung = {pid: ("python3", KillNine.start_of(pid))}
+        os.kill(pid, signal.SIGSTOP)
+        # It waits for the next zygote, which is asked in the place of the first.
+        self.assertEqual(self.serve.run("run", "-c", "print(1)", check=0, timeout=120).stdout, "1\n")
+        self.assertEqual(alive(hung), {})
+        self.assertEqual(self.family.wait_for("interpreter"), jailer, "nothing else was replaced")
+
+    def test_a_session_that_stops_itself_is_ended_by_its_time(self):
+        code = "import os, signal; print('on'); os.kill(os.getpid(), signal.SIGSTOP)"
+        done = self.serve.run("run", "--limit", "wall_ms=1000", "-c", code, check=4, timeout=60)
+        self.assertEqual(done.stdout, "on\n")
+        self.assertIn("time limit", done.stderr)
 
 
 class Ending(unittest.TestCase):

@@ -90,7 +90,7 @@ void Target(std::string_view input) {
       Check(openai::ParseNewStore(body));
       break;
     case 11:
-      Check(openai::ParseStoreChange(body));
+      Check(openai::ParseStoreChange(body, version == openai::ApiVersion::kV2));
       break;
     case 12:
       Check(openai::ParseNewStoreFile(body));

@@ -37,6 +37,10 @@ THIRD_PARTY = [
         (r"Boost::.*", "boost"),
         (r"ZLIB.*", "zlib"),
         (r"PkgConfig::POPPLER.*|poppler.*", "poppler"),
+        (r"PkgConfig::LIBPNG.*|png", "png"),
+        (r"PkgConfig::GUMBO|gumbo", "gumbo"),
+        (r"PkgConfig::LIBZIP|libzip.*", "libzip"),
+        (r"EXPAT::EXPAT", "expat"),
         (r"Python.*", "python"),
     ]
 ]
@@ -46,6 +50,10 @@ ONE_PLACE = {
     r"#include <faiss/": r"retrieval/.*vector_index.*\.cc",
     r"#include [<\"]openvino/": r"retrieval/.*embedder.*\.cc",
     r"#include [<\"]poppler": r"retrieval/extract/.*",
+    r"#include <png\.h>": r"(retrieval/extract/src/png_file|tests/support/png_pixels)\.cc",
+    r"#include <gumbo\.h>": r"retrieval/extract/src/html\.cc",
+    r"#include <zip\.h>": r"retrieval/extract/src/office_package\.cc",
+    r"#include <expat\.h>": r"retrieval/extract/src/xml\.cc",
     r"#include <seccomp\.h>": r"sandbox/src/seccomp.*\.cc",
 }
 

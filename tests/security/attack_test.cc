@@ -44,8 +44,7 @@ std::set<std::string> Alternatives(const std::string& text) {
 }
 
 void ExpectVerdict(const Victim& victim, const Outcome& outcome, Tier tier) {
-  std::string verdicts = victim.One("verdict").value_or("");
-  if (tier == Tier::kUserns) verdicts = victim.One("userns-verdict").value_or(verdicts);
+  const std::string verdicts = victim.One("verdict", tier).value_or("");
   if (verdicts == "any") return;
   const std::set<std::string> wanted = Alternatives(verdicts);
   const bool matches = std::any_of(wanted.begin(), wanted.end(),
@@ -53,19 +52,19 @@ void ExpectVerdict(const Victim& victim, const Outcome& outcome, Tier tier) {
   EXPECT_TRUE(matches) << "wanted " << verdicts;
 }
 
-void ExpectFiles(const Victim& victim, const Reply& reply) {
+void ExpectFiles(const Victim& victim, const Reply& reply, Tier tier) {
   const auto has = [&reply](const std::string& path) {
     return std::any_of(reply.artifacts.begin(), reply.artifacts.end(),
                        [&path](const auto& artifact) { return artifact.path() == path; });
   };
-  for (const std::string& path : victim.All("artifact")) EXPECT_TRUE(has(path)) << path << " is no artifact";
-  for (const std::string& path : victim.All("no-artifact")) EXPECT_FALSE(has(path)) << path << " is an artifact";
-  for (const std::string& text : victim.All("no-content")) {
+  for (const std::string& path : victim.All("artifact", tier)) EXPECT_TRUE(has(path)) << path << " is no artifact";
+  for (const std::string& path : victim.All("no-artifact", tier)) EXPECT_FALSE(has(path)) << path << " is an artifact";
+  for (const std::string& text : victim.All("no-content", tier)) {
     for (const auto& artifact : reply.artifacts) {
       EXPECT_EQ(artifact.content().find(text), std::string::npos) << artifact.path() << " holds " << text;
     }
   }
-  for (const std::string& reason : victim.All("skipped")) {
+  for (const std::string& reason : victim.All("skipped", tier)) {
     const auto& skipped = reply.outcome.skipped();
     EXPECT_TRUE(std::any_of(skipped.begin(), skipped.end(),
                             [&reason](const auto& file) { return Alternatives(reason).contains(file.reason()); }))
@@ -78,28 +77,27 @@ void ExpectOutcome(const Victim& victim, const Reply& reply, Tier tier) {
   ASSERT_TRUE(reply.finished);
   const Outcome& outcome = reply.outcome;
   ExpectVerdict(victim, outcome, tier);
-  const bool weaker = tier == Tier::kUserns && victim.One("userns-verdict").has_value();
-  if (const auto state = victim.One("state"); state && !weaker) {
+  if (const auto state = victim.One("state", tier)) {
     EXPECT_EQ(outcome.state_kept(), *state == "kept");
   }
-  if (const auto number = victim.One("signal")) {
+  if (const auto number = victim.One("signal", tier)) {
     EXPECT_EQ(std::to_string(outcome.signal()), *number);
   }
-  if (const auto number = victim.One("errno")) {
+  if (const auto number = victim.One("errno", tier)) {
     EXPECT_NE(outcome.exception().value().find("[Errno " + *number + "]"), std::string::npos);
   }
-  for (const std::string& text : victim.All("prints")) EXPECT_NE(reply.out.find(text), std::string::npos) << text;
+  for (const std::string& text : victim.All("prints", tier)) EXPECT_NE(reply.out.find(text), std::string::npos) << text;
   if (outcome.kind() == interpreter::v1::COMPLETED) {
-    for (const std::string& text : victim.All("prints-if-completed")) {
+    for (const std::string& text : victim.All("prints-if-completed", tier)) {
       EXPECT_NE(reply.out.find(text), std::string::npos) << text;
     }
   }
-  if (const auto most = victim.One("stdout-max")) {
+  if (const auto most = victim.One("stdout-max", tier)) {
     EXPECT_LE(reply.out.size(), std::stoull(*most));
   }
   // Processes are counted by the control group.
-  for (const std::string& name : victim.All("touched")) {
-    if (tier == Tier::kUserns && name == "LIMIT_PROCESSES") continue;
+  for (const std::string& name : victim.All("touched", tier)) {
+    if (tier != Tier::kFull && name == "LIMIT_PROCESSES") continue;
     const auto& touched = outcome.limits_touched();
     const bool there = std::any_of(touched.begin(), touched.end(),
                                    [&name](int limit) {
@@ -108,7 +106,18 @@ void ExpectOutcome(const Victim& victim, const Reply& reply, Tier tier) {
                        LimitName_Name(outcome.limit()) == name;
     EXPECT_TRUE(there) << name << " was not touched";
   }
-  ExpectFiles(victim, reply);
+  ExpectFiles(victim, reply, tier);
+}
+
+// What was said to have been kept is there to be used.
+void ExpectNextCall(const Interpreter& interpreter, const std::string& session, const Victim& victim, Tier tier) {
+  const std::string code = victim.runtime == "bash" ? "echo $((6 * 7))" : "print(6 * 7)";
+  const Reply reply = interpreter.Run(session, code, interpreter::v1::RETURN_FILES_NONE, ParseLimits("wall_ms=2000"));
+  EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
+  EXPECT_TRUE(reply.finished);
+  if (victim.One("then", tier) != "answers") return;
+  EXPECT_EQ(reply.outcome.kind(), interpreter::v1::COMPLETED) << reply.outcome.ShortDebugString();
+  EXPECT_NE(reply.out.find("42\n"), std::string::npos) << reply.out;
 }
 
 // So that sessions with the default limits come from the pool, and those with others from the zygote.
@@ -151,6 +160,8 @@ SharedServer& Shared() {
 // What is there when no session is: the jailer's server, its nursery and one zygote; two spare inits; and of the pool
 // an init and its program for Python, and for bash an init, its program and the shell.
 constexpr size_t kProcessesAtRest = 3 + 2 + kPoolSize * (2 + 3);
+// Where there is one session at a time nothing is kept ready.
+constexpr size_t kProcessesAtRestConfined = 3;
 // So long it must stay at rest: spares are made a moment after they are used.
 constexpr absl::Duration kStaysAtRest = absl::Milliseconds(60);
 
@@ -176,16 +187,19 @@ class VictimTest : public ::testing::TestWithParam<std::tuple<Victim, Tier>> {
     ASSERT_TRUE(server.ok()) << server.status();
     const Interpreter interpreter((*server)->channel());
 
-    const std::string session = interpreter.Create(ParseLimits(victim.One("limits").value_or("")));
-    const auto files = victim.One("return") == "bytes" ? interpreter::v1::RETURN_FILES_BYTES
-                                                       : interpreter::v1::RETURN_FILES_REFERENCES;
+    const std::string session =
+        interpreter.Create(ParseLimits(victim.One("limits", tier).value_or("")), victim.runtime);
+    const auto files = victim.One("return", tier) == "bytes" ? interpreter::v1::RETURN_FILES_BYTES
+                                                             : interpreter::v1::RETURN_FILES_REFERENCES;
     const Reply reply = interpreter.Run(session, victim.code, files);
     ExpectOutcome(victim, reply, tier);
-    // While the attacker's session is still there, and after it.
-    ExpectCleanSession(interpreter);
+    if (reply.outcome.state_kept()) ExpectNextCall(interpreter, session, victim, tier);
+    // While the attacker's session is still there (unless it is the only one that can be), and after it.
+    if (tier != Tier::kConfined) ExpectCleanSession(interpreter, tier);
     interpreter.Delete(session);
-    ExpectCleanSession(interpreter);
-    EXPECT_LE(WaitForProcesses(**server, kProcessesAtRest), kProcessesAtRest) << "a process of the session is left";
+    ExpectCleanSession(interpreter, tier);
+    const size_t at_rest = tier == Tier::kConfined ? kProcessesAtRestConfined : kProcessesAtRest;
+    EXPECT_LE(WaitForProcesses(**server, at_rest), at_rest) << "a process of the session is left";
     if (HasFailure()) {
       Shared().Spoil();
       std::cerr << "outcome: " << reply.outcome.ShortDebugString() << "\nstdout: " << reply.out.substr(0, 2000)
@@ -203,25 +217,27 @@ TEST_P(Twin, Works) { Run(); }
 std::vector<std::tuple<Victim, Tier>> For(const std::string& folder, Tier tier) {
   std::vector<std::tuple<Victim, Tier>> cases;
   for (Victim& victim : LoadVictims(std::string(CARREL_SECURITY) + "/" + folder)) {
-    if (tier == Tier::kUserns && victim.One("tiers") == "full") continue;
-    cases.emplace_back(std::move(victim), tier);
+    if (victim.RunsIn(tier)) cases.emplace_back(std::move(victim), tier);
   }
   return cases;
 }
 
-std::string NameOf(const ::testing::TestParamInfo<std::tuple<Victim, Tier>>& info) {
+std::string CaseName(const ::testing::TestParamInfo<std::tuple<Victim, Tier>>& info) {
   return std::get<0>(info.param).name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Full, Attack, ::testing::ValuesIn(For("attacks", Tier::kFull)), NameOf);
-INSTANTIATE_TEST_SUITE_P(Full, Twin, ::testing::ValuesIn(For("twins", Tier::kFull)), NameOf);
-INSTANTIATE_TEST_SUITE_P(Userns, Attack, ::testing::ValuesIn(For("attacks", Tier::kUserns)), NameOf);
-INSTANTIATE_TEST_SUITE_P(Userns, Twin, ::testing::ValuesIn(For("twins", Tier::kUserns)), NameOf);
+INSTANTIATE_TEST_SUITE_P(Full, Attack, ::testing::ValuesIn(For("attacks", Tier::kFull)), CaseName);
+INSTANTIATE_TEST_SUITE_P(Full, Twin, ::testing::ValuesIn(For("twins", Tier::kFull)), CaseName);
+INSTANTIATE_TEST_SUITE_P(Userns, Attack, ::testing::ValuesIn(For("attacks", Tier::kUserns)), CaseName);
+INSTANTIATE_TEST_SUITE_P(Userns, Twin, ::testing::ValuesIn(For("twins", Tier::kUserns)), CaseName);
+
+INSTANTIATE_TEST_SUITE_P(Confined, Attack, ::testing::ValuesIn(For("attacks", Tier::kConfined)), CaseName);
+INSTANTIATE_TEST_SUITE_P(Confined, Twin, ::testing::ValuesIn(For("twins", Tier::kConfined)), CaseName);
 
 }  // namespace
 
 // gtest prints parameters byte by byte otherwise.
 void PrintTo(const Victim& victim, std::ostream* out) { *out << victim.name; }
-void PrintTo(Tier tier, std::ostream* out) { *out << (tier == Tier::kFull ? "full" : "userns"); }
+void PrintTo(Tier tier, std::ostream* out) { *out << NameOf(tier); }
 
 }  // namespace carrel::testing

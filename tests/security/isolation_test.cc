@@ -22,7 +22,7 @@ class Isolation : public ::testing::TestWithParam<Tier> {
     CARREL_NEED("ROOT", server_.status().code() != absl::StatusCode::kFailedPrecondition, server_.status());
     ASSERT_TRUE(server_.ok()) << server_.status();
     interpreter_ = std::make_unique<Interpreter>((*server_)->channel());
-    ExpectCleanSession(*interpreter_);
+    ExpectCleanSession(*interpreter_, GetParam());
   }
   void TearDown() override {
     if (!server_.ok()) return;
@@ -154,7 +154,7 @@ for _ in range(8):
   ASSERT_TRUE(next.ok()) << next.status();
   LeftoverWatch watch;
   EXPECT_EQ(watch.Find(dead, absl::Seconds(2)), "");
-  ExpectCleanSession(Interpreter((*next)->channel()));
+  ExpectCleanSession(Interpreter((*next)->channel()), GetParam());
   EXPECT_EQ((*next)->Stop(), "");
 }
 

@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "process_view.h"
 #include "session.h"
 #include "support/jailed_server.h"
 #include "support/missing_layer.h"
@@ -30,58 +31,6 @@ using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-std::string ReadLink(const std::string& path) {
-  std::array<char, 4096> target{};
-  const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
-  return length < 0 ? "" : std::string(target.data(), static_cast<size_t>(length));
-}
-
-// One process, as /proc shows it.
-class Process final {
- public:
-  explicit Process(pid_t pid) : pid_(pid), directory_(absl::StrCat("/proc/", pid, "/")) {
-    std::istringstream lines(ReadAll(directory_ + "status"));
-    for (std::string line; std::getline(lines, line);) {
-      const size_t colon = line.find(':');
-      const size_t value = line.find_first_not_of(" \t", colon + 1);
-      status_[line.substr(0, colon)] = value == std::string::npos ? "" : line.substr(value);
-    }
-  }
-  [[nodiscard]] pid_t pid() const { return pid_; }
-  [[nodiscard]] std::string status(const std::string& key) const {
-    const auto found = status_.find(key);
-    return found == status_.end() ? "" : found->second;
-  }
-  [[nodiscard]] std::string ns(const std::string& name) const { return ReadLink(directory_ + "ns/" + name); }
-  [[nodiscard]] std::string File(const std::string& name) const { return ReadAll(directory_ + name); }
-  // Number to target.
-  [[nodiscard]] std::map<int, std::string> Descriptors() const {
-    std::map<int, std::string> found;
-    for (int fd = 0; fd < 4096; ++fd) {
-      const std::string target = ReadLink(absl::StrCat(directory_, "fd/", fd));
-      if (!target.empty()) found[fd] = target;
-    }
-    return found;
-  }
-  // The innermost of its process ids.
-  [[nodiscard]] std::string InnerPid() const {
-    const std::vector<std::string> ids = absl::StrSplit(status("NSpid"), absl::ByAnyChar("\t "), absl::SkipEmpty());
-    return ids.empty() ? "" : ids.back();
-  }
-
- private:
-  const pid_t pid_;
-  const std::string directory_;
-  std::map<std::string, std::string> status_;
-};
 
 struct Mount {
   std::string type;
@@ -262,13 +211,7 @@ TEST_P(Posture, ItIsInItsControlGroup) {
 }
 
 TEST_P(Posture, ItsLimitsCannotBeRaised) {
-  std::istringstream lines(Process(jailed_).File("limits"));
-  std::map<std::string, std::string> hard;
-  for (std::string line; std::getline(lines, line);) {
-    const std::vector<std::string> words =
-        absl::StrSplit(line.substr(std::min<size_t>(26, line.size())), ' ', absl::SkipEmpty());
-    if (words.size() >= 2) hard[std::string(absl::StripAsciiWhitespace(line.substr(0, 26)))] = words[1];
-  }
+  std::map<std::string, std::string> hard = Process(jailed_).HardLimits();
   EXPECT_EQ(hard["Max core file size"], "1") << "with which no core handler of the host is started either";
   EXPECT_EQ(hard["Max open files"], "1024");
   EXPECT_NE(hard["Max file size"], "unlimited");
@@ -320,6 +263,30 @@ TEST_P(Posture, CapabilitiesTellWhatIsInForce) {
 
 INSTANTIATE_TEST_SUITE_P(Tiers, Posture, ::testing::Values(Tier::kFull, Tier::kUserns),
                          [](const auto& tier) { return tier.param == Tier::kFull ? "Full" : "Userns"; });
+
+// A kernel without Landlock is no reason not to run in a tier that has namespaces; that it is less is said.
+TEST(WeakerPosture, WithoutLandlockTheCapabilitiesAndEveryOutcomeSaySo) {
+  for (const Tier tier : {Tier::kFull, Tier::kUserns}) {
+    const auto server = JailedServer::Start(
+        {.tier = tier,
+         .refused_calls = "default errno ENOSYS # not meant\nerrno ENOSYS landlock_create_ruleset # old\n"});
+    CARREL_NEED("ROOT", server.status().code() != absl::StatusCode::kFailedPrecondition, server.status());
+    ASSERT_TRUE(server.ok()) << server.status();
+    const auto stub = interpreter::v1::CodeInterpreter::NewStub((*server)->channel());
+    grpc::ClientContext context;
+    interpreter::v1::Capabilities capabilities;
+    ASSERT_TRUE(stub->GetCapabilities(&context, {}, &capabilities).ok());
+    for (const auto& layer : capabilities.layers()) {
+      if (layer.name() != "landlock") continue;
+      EXPECT_FALSE(layer.active());
+      EXPECT_THAT(layer.mend(), HasSubstr("Linux 5.13"));
+    }
+    const Interpreter interpreter((*server)->channel());
+    const Reply reply = interpreter.Run(interpreter.Create(), "print(1)");
+    EXPECT_THAT(reply.outcome.weakened(), ::testing::Contains(HasSubstr("landlock")));
+    EXPECT_EQ((*server)->Stop(), "");
+  }
+}
 
 }  // namespace
 }  // namespace carrel::testing

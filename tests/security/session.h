@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
+#include "support/jailed_server.h"
 
 namespace carrel::testing {
 
@@ -26,7 +27,7 @@ class Interpreter final {
       : stub_(interpreter::v1::CodeInterpreter::NewStub(channel)) {}
 
   // The new session's id. Fails the test when there is none.
-  [[nodiscard]] std::string Create(const interpreter::v1::Limits& limits = {}) const;
+  [[nodiscard]] std::string Create(const interpreter::v1::Limits& limits = {}, const std::string& runtime = "") const;
   [[nodiscard]] Reply Run(const std::string& session, const std::string& code,
                           interpreter::v1::ReturnFiles files = interpreter::v1::RETURN_FILES_REFERENCES,
                           const interpreter::v1::Limits& limits = {}) const;
@@ -43,6 +44,6 @@ class Interpreter final {
 [[nodiscard]] interpreter::v1::Limits ParseLimits(const std::string& text);
 
 // A fresh session is as a first one would be: it computes, its workspace is empty, nobody is in it but itself.
-void ExpectCleanSession(const Interpreter& interpreter);
+void ExpectCleanSession(const Interpreter& interpreter, Tier tier);
 
 }  // namespace carrel::testing

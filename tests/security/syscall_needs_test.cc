@@ -76,7 +76,7 @@ TEST(SyscallNeeds, EveryRuleThatAllowsIsNeededByATwin) {
       {.tier = Tier::kFull, .server_arguments = {"--set", "interpreter.pool_size=0"}});
   ASSERT_TRUE(server.ok()) << server.status();
   const Interpreter interpreter((*server)->channel());
-  ExpectCleanSession(interpreter);  // the zygote is up
+  ExpectCleanSession(interpreter, Tier::kFull);  // the zygote is up
 
   Met met(*policy);
   {
@@ -86,11 +86,11 @@ TEST(SyscallNeeds, EveryRuleThatAllowsIsNeededByATwin) {
     const absl::Status attached = watch.WaitUntilAttached();
     ASSERT_TRUE(attached.ok()) << attached;
     for (const Victim& twin : LoadVictims(std::string(CARREL_SECURITY) + "/twins")) {
-      interpreter::v1::Limits limits = ParseLimits(twin.One("limits").value_or(""));
+      interpreter::v1::Limits limits = ParseLimits(twin.One("limits", Tier::kFull).value_or(""));
       const std::string session = interpreter.Create(limits);
       const Reply reply = interpreter.Run(session, twin.code);
       EXPECT_TRUE(reply.finished) << twin.name << ": " << reply.status.error_message();
-      EXPECT_NE(reply.out.find(twin.One("prints").value_or("")), std::string::npos)
+      EXPECT_NE(reply.out.find(twin.One("prints", Tier::kFull).value_or("")), std::string::npos)
           << twin.name << ": " << reply.outcome.ShortDebugString() << reply.err;
       interpreter.Delete(session);
     }

@@ -5,25 +5,55 @@
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/ascii.h"
+
 namespace carrel::testing {
 
-std::vector<std::string> Victim::All(const std::string& key) const {
+namespace {
+
+// The key as the head has it for this tier: the most special one that is there.
+std::string KeyFor(const std::multimap<std::string, std::string>& head, const std::string& key, Tier tier) {
+  std::vector<std::string> prefixes;
+  if (tier == Tier::kConfined) prefixes = {"confined-", "userns-"};
+  if (tier == Tier::kUserns) prefixes = {"userns-"};
+  for (const std::string& prefix : prefixes) {
+    // A state that was not said for another verdict is not known.
+    if (head.contains(prefix + key) || (key == "state" && head.contains(prefix + "verdict"))) return prefix + key;
+  }
+  return key;
+}
+
+}  // namespace
+
+std::vector<std::string> Victim::All(const std::string& key, Tier tier) const {
   std::vector<std::string> values;
-  const auto [first, last] = head.equal_range(key);
+  const auto [first, last] = head.equal_range(KeyFor(head, key, tier));
   for (auto entry = first; entry != last; ++entry) values.push_back(entry->second);
   return values;
 }
 
-std::optional<std::string> Victim::One(const std::string& key) const {
-  const auto entry = head.find(key);
+std::optional<std::string> Victim::One(const std::string& key, Tier tier) const {
+  const auto entry = head.find(KeyFor(head, key, tier));
   return entry == head.end() ? std::nullopt : std::optional(entry->second);
+}
+
+bool Victim::RunsIn(Tier tier) const {
+  const auto tiers = head.find("tiers");
+  if (tiers == head.end()) return true;
+  std::istringstream words(tiers->second);
+  const std::string own = absl::AsciiStrToLower(NameOf(tier));
+  for (std::string word; words >> word;) {
+    if (word == own) return true;
+  }
+  return false;
 }
 
 std::vector<Victim> LoadVictims(const std::string& directory) {
   std::vector<Victim> victims;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-    if (entry.path().extension() != ".py") continue;
-    Victim victim{.name = entry.path().stem()};
+    const std::string extension = entry.path().extension();
+    if (extension != ".py" && extension != ".sh") continue;
+    Victim victim{.name = entry.path().stem(), .runtime = extension == ".sh" ? "bash" : "python"};
     std::ostringstream text;
     text << std::ifstream(entry.path()).rdbuf();
     victim.code = text.str();

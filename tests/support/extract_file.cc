@@ -14,11 +14,12 @@ namespace carrel::testing {
 namespace {
 
 absl::StatusOr<retrieval::Extraction> Extract(UniqueFd bytes, const std::string& name,
-                                              const retrieval::ExtractionLimits& limits) {
+                                              const retrieval::ExtractionLimits& limits,
+                                              const retrieval::RecognitionOptions& recognition = {}) {
   const std::optional<retrieval::DocumentType> type = retrieval::DocumentTypeOf(name);
   if (!type) return absl::InvalidArgumentError(absl::StrCat("no type for ", name));
   const auto jails = MakeProcessJailMaker("extract", {CARREL_BIN "/carrel-extract"});
-  const auto extractor = retrieval::MakeJailedExtractor(*jails);
+  const auto extractor = retrieval::MakeJailedExtractor(*jails, "extract", recognition);
   return extractor->Extract({.bytes = std::move(bytes), .type = *type, .limits = limits});
 }
 
@@ -32,7 +33,8 @@ absl::StatusOr<retrieval::Extraction> ExtractFile(const std::string& path, const
 }
 
 absl::StatusOr<retrieval::Extraction> ExtractBytes(const std::string& bytes, const std::string& name,
-                                                   const retrieval::ExtractionLimits& limits) {
+                                                   const retrieval::ExtractionLimits& limits,
+                                                   const retrieval::RecognitionOptions& recognition) {
   UniqueFd file(::memfd_create("document", MFD_CLOEXEC));
   size_t written = 0;
   while (file && written < bytes.size()) {
@@ -41,7 +43,7 @@ absl::StatusOr<retrieval::Extraction> ExtractBytes(const std::string& bytes, con
     written += static_cast<size_t>(count);
   }
   if (!file || ::lseek(file.get(), 0, SEEK_SET) != 0) return absl::InternalError("memfd");
-  return Extract(std::move(file), name, limits);
+  return Extract(std::move(file), name, limits, recognition);
 }
 
 }  // namespace carrel::testing

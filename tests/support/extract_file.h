@@ -14,6 +14,7 @@ namespace carrel::testing {
                                                                 std::string name = "");
 // The same of bytes.
 [[nodiscard]] absl::StatusOr<retrieval::Extraction> ExtractBytes(const std::string& bytes, const std::string& name,
-                                                                 const retrieval::ExtractionLimits& limits = {});
+                                                                 const retrieval::ExtractionLimits& limits = {},
+                                                                 const retrieval::RecognitionOptions& recognition = {});
 
 }  // namespace carrel::testing

@@ -47,6 +47,7 @@ const std::vector<Key>& Table() {
       {"interpreter", "lifetime_ms", NumberKey{AT(interpreter, lifetime_ms), 1000, 30 * kDayMs}},
       {"interpreter", "admission_waiting_max", NumberKey{AT(interpreter, admission_waiting_max), 0, 10'000}},
       {"interpreter", "admission_wait_ms_max", NumberKey{AT(interpreter, admission_wait_ms_max), 0, 600'000}},
+      {"interpreter", "limits", MapKey{AT(interpreter, limits)}},
       {"interpreter", "pool_size", NumberKey{AT(interpreter, pool_size), 0, 1000}},
       {"interpreter", "pool_memory_bytes_max", NumberKey{AT(interpreter, pool_memory_bytes_max), 0, kAny}},
 
@@ -56,6 +57,9 @@ const std::vector<Key>& Table() {
       {"retrieval", "models_dir", TextKey{AT(retrieval, models_dir), {}}},
       {"retrieval", "document_bytes_max", NumberKey{AT(retrieval, document_bytes_max), kKiB, 16 * kGiB}},
       {"retrieval", "ingest_workers", NumberKey{AT(retrieval, ingest_workers), 1, 256}},
+      {"retrieval", "ocr", TextKey{AT(retrieval, ocr), {"off", "auto"}}},
+      {"retrieval", "ocr_languages", TextKey{AT(retrieval, ocr_languages), {}}},
+      {"retrieval", "ocr_pages_max", NumberKey{AT(retrieval, ocr_pages_max), 1, 100'000}},
       {"retrieval", "queue_length_max", NumberKey{AT(retrieval, queue_length_max), 1, 1'000'000}},
       {"retrieval", "embed_threads", NumberKey{AT(retrieval, embed_threads), 0, 1024}},
       {"retrieval", "index_bytes_max", NumberKey{AT(retrieval, index_bytes_max), 0, kAny}},
@@ -93,6 +97,8 @@ const std::vector<Key>& Table() {
 
       {"serve", "start_ms_max", NumberKey{AT(serve, start_ms_max), 1000, 3'600'000}},
       {"serve", "stop_ms_max", NumberKey{AT(serve, stop_ms_max), 100, 600'000}},
+      {"serve", "restart_ms_max", NumberKey{AT(serve, restart_ms_max), 100, 600'000}},
+      {"serve", "hung_ms_max", NumberKey{AT(serve, hung_ms_max), 1000, 3'600'000}},
   };
   return *table;
 }

@@ -136,7 +136,11 @@ class Execution final {
       : stub_(stub), files_(files), options_(options), call_(call), request_(request) {}
 
   // The session's creation time tells whether it is the one that was known.
-  absl::StatusOr<int64_t> EnsureSession() {
+  struct Found {
+    int64_t created_at_ms = 0;
+    bool is_successor = false;  // nothing has run in it yet, and one of its name was there before
+  };
+  absl::StatusOr<Found> EnsureSession() {
     const absl::Time give_up = absl::Now() + options_.session_wait_max;
     absl::Duration pause = kFullPause;
     bool replaced = false;
@@ -155,7 +159,10 @@ class Execution final {
         continue;
       }
       if (!created.ok()) return created;
-      if (session.state() != pb::SESSION_STATE_DEAD || replaced) return session.created_at_ms();
+      if (session.state() != pb::SESSION_STATE_DEAD || replaced) {
+        return Found{.created_at_ms = session.created_at_ms(),
+                     .is_successor = session.calls() == 0 && !session.predecessor().empty()};
+      }
       GATEWAY_RETURN_IF_ERROR(DeleteSession(request_.container.value).status());
       replaced = true;
     }
@@ -457,11 +464,12 @@ class InterpreterCodeTool final : public CodeTool {
   }
 
   absl::StatusOr<CodeResult> RunOnce(Execution& execution, const CodeRequest& request, bool& state_lost) {
-    GATEWAY_ASSIGN_OR_RETURN(const int64_t created_at_ms, execution.EnsureSession());
+    GATEWAY_ASSIGN_OR_RETURN(const auto session, execution.EnsureSession());
     Container container = Known(request.container);
-    const bool is_new = container.created_at_ms != created_at_ms;
-    state_lost |= is_new && container.created_at_ms != 0;
-    if (is_new) container = {.created_at_ms = created_at_ms};
+    const bool is_new = container.created_at_ms != session.created_at_ms;
+    // What we knew is gone; or we were restarted and know nothing, and the interpreter remembers.
+    state_lost |= is_new && (container.created_at_ms != 0 || session.is_successor);
+    if (is_new) container = {.created_at_ms = session.created_at_ms};
     for (const CodeFile& file : request.files) {
       if (const auto there = container.files.find(file.path);
           there != container.files.end() && there->second == file.blob.sha256) {

@@ -6,6 +6,8 @@
 
 #include "absl/time/clock.h"
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
+#include "filter_message.h"
+#include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
 #include "rpc/status.h"
 
@@ -16,16 +18,7 @@ namespace pb = carrel::retrieval::v1;
 
 constexpr std::size_t kPieceBytes = 256 * 1024;
 constexpr int kHandOverFactor = 10;
-
-void Write(const AttributeValue& value, pb::AttributeValue& out) {
-  if (const auto* text = std::get_if<std::string>(&value)) {
-    out.set_text(*text);
-  } else if (const auto* number = std::get_if<double>(&value)) {
-    out.set_number(*number);
-  } else {
-    out.set_flag(std::get<bool>(value));
-  }
-}
+constexpr int kPictureFactor = 3;
 
 AttributeValue Read(const pb::AttributeValue& value) {
   switch (value.value_case()) {
@@ -48,7 +41,8 @@ Citation Read(const pb::Citation& from) {
                     .first_page = static_cast<int>(from.first_page()),
                     .last_page = static_cast<int>(from.last_page()),
                     .first_page_label = from.first_page_label(),
-                    .last_page_label = from.last_page_label()};
+                    .last_page_label = from.last_page_label(),
+                    .recognised = from.recognised()};
   for (const pb::Box& box : from.boxes()) {
     citation.boxes.push_back({.page = static_cast<int>(box.page()),
                               .x_min = box.x_min(),
@@ -62,47 +56,6 @@ Citation Read(const pb::Citation& from) {
 void Write(const Chunking& chunking, pb::Chunking& out) {
   out.set_max_chunk_size_tokens(chunking.max_chunk_size_tokens);
   out.set_chunk_overlap_tokens(chunking.chunk_overlap_tokens);
-}
-
-void Write(const SearchFilter& filter, pb::Filter& out) {
-  using Op = SearchFilter::Op;
-  if (filter.op == Op::kAnd || filter.op == Op::kOr) {
-    out.mutable_compound()->set_op(filter.op == Op::kAnd ? pb::Compound::AND : pb::Compound::OR);
-    for (const SearchFilter& inner : filter.filters) Write(inner, *out.mutable_compound()->add_filters());
-    return;
-  }
-  pb::Comparison& comparison = *out.mutable_comparison();
-  comparison.set_key(filter.key);
-  for (const AttributeValue& value : filter.values) Write(value, *comparison.add_values());
-  switch (filter.op) {
-    case Op::kEq:
-      comparison.set_op(pb::Comparison::EQ);
-      break;
-    case Op::kNe:
-      comparison.set_op(pb::Comparison::NE);
-      break;
-    case Op::kGt:
-      comparison.set_op(pb::Comparison::GT);
-      break;
-    case Op::kGte:
-      comparison.set_op(pb::Comparison::GTE);
-      break;
-    case Op::kLt:
-      comparison.set_op(pb::Comparison::LT);
-      break;
-    case Op::kLte:
-      comparison.set_op(pb::Comparison::LTE);
-      break;
-    case Op::kIn:
-      comparison.set_op(pb::Comparison::IN);
-      break;
-    case Op::kNin:
-      comparison.set_op(pb::Comparison::NIN);
-      break;
-    case Op::kAnd:
-    case Op::kOr:
-      break;
-  }
 }
 
 StoreFileError::Code CodeOf(pb::Verdict verdict) {
@@ -128,7 +81,12 @@ StoreFileState StateOf(const pb::Document& document) {
                 .characters = document.characters(),
                 .passages = document.passages(),
                 .verdict = document.verdict() == pb::VERDICT_UNSPECIFIED ? "" : pb::Verdict_Name(document.verdict()),
-                .message = document.message()}};
+                .message = document.message()},
+      .progress = {.phase = document.progress().phase(),
+                   .pages_done = document.progress().pages_done(),
+                   .pages = document.progress().pages(),
+                   .embedded = document.progress().embedded(),
+                   .to_embed = document.progress().to_embed()}};
   switch (document.status()) {
     case pb::COMPLETED:
       state.status = StoreFileStatus::kCompleted;
@@ -144,6 +102,40 @@ StoreFileState StateOf(const pb::Document& document) {
       break;
   }
   return state;
+}
+
+StoreModel ModelOf(const pb::Store& store) {
+  StoreModel model{.name = store.model()};
+  if (store.has_reembedding()) {
+    const pb::Reembedding& change = store.reembedding();
+    model.change = {.name = change.model(),
+                    .documents_done = change.documents_done(),
+                    .documents = change.documents(),
+                    .embedded = change.embedded(),
+                    .to_embed = change.to_embed(),
+                    .documents_failed = change.documents_failed(),
+                    .message = change.message()};
+  }
+  return model;
+}
+
+// What the service says of a request that cannot be met is for the client to read.
+absl::Status Shown(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument: {
+      const auto detail = rpc::DetailOf(status);
+      return MakeError(ErrorKind::kInvalidRequest, detail.has_value() ? detail->field() : "",
+                       {std::string(status.message())});
+    }
+    case absl::StatusCode::kFailedPrecondition:
+      return MakeError(ErrorKind::kInvalidRequest, "", {std::string(status.message())});
+    case absl::StatusCode::kNotFound:
+      return MakeError(ErrorKind::kInvalidRequest, "", {"The file has not been read yet."});
+    case absl::StatusCode::kResourceExhausted:
+      return MakeError(ErrorKind::kOverloaded, "", {std::string(status.message())});
+    default:
+      return status;
+  }
 }
 
 // One RPC with its deadline and its error.
@@ -179,6 +171,28 @@ class RetrievalSearchTool final : public SearchTool {
     return call.Result(stub_->DeleteStore(&call.context, request, &reply));
   }
 
+  absl::StatusOr<StoreModel> Model(const ProjectId& project, const StoreId& store) override {
+    Rpc call(options_.call_max);
+    pb::GetStoreRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    pb::Store reply;
+    GATEWAY_RETURN_IF_ERROR(call.Result(stub_->GetStore(&call.context, request, &reply)));
+    return ModelOf(reply);
+  }
+
+  absl::StatusOr<StoreModel> SetModel(const ProjectId& project, const StoreId& store,
+                                      const std::string& model) override {
+    Rpc call(options_.call_max);
+    pb::UpdateStoreRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    request.set_model(model);
+    pb::Store reply;
+    GATEWAY_RETURN_IF_ERROR(call.Result(stub_->UpdateStore(&call.context, request, &reply)));
+    return ModelOf(reply);
+  }
+
   absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile& file, const FileObject& object) override {
     GATEWAY_ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, files_.Open(object.blob.sha256));
     Rpc call(options_.call_max * kHandOverFactor);
@@ -188,9 +202,10 @@ class RetrievalSearchTool final : public SearchTool {
     pb::AddDocumentHeader& header = *message.mutable_header();
     header.set_owner(file.project.value);
     header.set_store_id(file.store_id.value);
-    header.set_file_name(object.filename);
+    // A path is the uploader's affair; its last part says of what type it is.
+    header.set_file_name(object.filename.substr(object.filename.rfind('/') + 1));
     header.set_document_id(file.file_id.value);
-    for (const auto& [key, value] : file.attributes) Write(value, (*header.mutable_attributes())[key]);
+    for (const auto& [key, value] : file.attributes) WriteValue(value, (*header.mutable_attributes())[key]);
     Write(file.chunking, *header.mutable_chunking());
     bool open = writer->Write(message);
     std::string piece(kPieceBytes, '\0');
@@ -229,7 +244,7 @@ class RetrievalSearchTool final : public SearchTool {
     request.set_owner(project.value);
     request.set_store_id(store.value);
     request.set_document_id(file.value);
-    for (const auto& [key, value] : attributes) Write(value, (*request.mutable_attributes())[key]);
+    for (const auto& [key, value] : attributes) WriteValue(value, (*request.mutable_attributes())[key]);
     pb::Document reply;
     return call.Result(stub_->UpdateDocument(&call.context, request, &reply));
   }
@@ -241,7 +256,9 @@ class RetrievalSearchTool final : public SearchTool {
     request.set_store_id(store.value);
     request.set_document_id(file.value);
     pb::DeleteDocumentResponse reply;
-    return call.Result(stub_->DeleteDocument(&call.context, request, &reply));
+    const absl::Status deleted = call.Result(stub_->DeleteDocument(&call.context, request, &reply));
+    // A store gets there with its first file.
+    return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
   }
 
   absl::StatusOr<std::string> FileText(const ProjectId& project, const StoreId& store, const FileId& file) override {
@@ -258,6 +275,45 @@ class RetrievalSearchTool final : public SearchTool {
     return text;
   }
 
+  absl::StatusOr<Citation> Cite(const ProjectId& project, const StoreId& store, const FileId& file,
+                                const TextSpan& span) override {
+    Rpc call(options_.call_max);
+    pb::CiteRequest request;
+    request.set_owner(project.value);
+    request.set_store_id(store.value);
+    request.set_document_id(file.value);
+    request.mutable_span()->set_begin(span.begin);
+    request.mutable_span()->set_end(span.end);
+    pb::Citation reply;
+    const absl::Status status = call.Result(stub_->Cite(&call.context, request, &reply));
+    if (!status.ok()) return Shown(status);
+    return Read(reply);
+  }
+
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest& wanted) override {
+    Rpc call(options_.call_max * kPictureFactor);
+    pb::RenderPageRequest request;
+    request.set_owner(wanted.project.value);
+    request.set_store_id(wanted.store.value);
+    request.set_document_id(wanted.file.value);
+    request.set_page(static_cast<uint32_t>(wanted.page));
+    request.set_dpi(static_cast<uint32_t>(wanted.dpi));
+    if (wanted.span.has_value()) {
+      request.mutable_span()->set_begin(wanted.span->begin);
+      request.mutable_span()->set_end(wanted.span->end);
+    }
+    const auto reader = stub_->RenderPage(&call.context, request);
+    PagePicture picture;
+    pb::RenderPageResponse part;
+    while (reader->Read(&part)) {
+      if (part.has_header()) picture.page = static_cast<int>(part.header().page());
+      picture.png += part.data();
+    }
+    const absl::Status status = call.Result(reader->Finish());
+    if (!status.ok()) return Shown(status);
+    return picture;
+  }
+
   absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
     Rpc call(options_.call_max);
     pb::SearchRequest message;
@@ -265,7 +321,7 @@ class RetrievalSearchTool final : public SearchTool {
     for (const StoreId& store : request.stores) message.add_store_ids(store.value);
     for (const std::string& query : request.queries) message.add_queries(Shorten(query));
     message.set_max_results(request.max_results);
-    if (request.filter.has_value()) Write(*request.filter, *message.mutable_filter());
+    if (request.filter.has_value()) WriteFilter(*request.filter, *message.mutable_filter());
     message.mutable_ranking()->set_ranker(request.ranking.ranker);
     message.mutable_ranking()->set_score_threshold(request.ranking.score_threshold);
     if (request.ranking.embedding_weight.has_value()) {

@@ -15,6 +15,7 @@ class Series final {
 
   void Add(double ms) { values_.push_back(ms); }
   [[nodiscard]] bool empty() const { return values_.empty(); }
+  [[nodiscard]] size_t size() const { return values_.size(); }
   [[nodiscard]] const std::string& key() const { return key_; }
   // The value below which a part `q` of them lies; 0 without any.
   [[nodiscard]] double Quantile(double q) const {

@@ -43,7 +43,7 @@ absl::StatusOr<Output> OutputOf(std::vector<std::string> argv) {
   return out;
 }
 
-// How vectors are compared: what carrel-retrieval says of itself.
+// How vectors are compared, and whether scans can be read: what carrel-retrieval says of itself.
 absl::StatusOr<nlohmann::json> Vectors() {
   const auto retrieval = ProgramBeside("carrel-retrieval");
   if (!retrieval.ok()) return retrieval.status();
@@ -75,13 +75,20 @@ ExitCode Doctor(const CommonOptions& common, Console& console) {
       console.Fail(absl::InternalError(StrCat(*jailer, " --doctor --json ", Describe(said->status))));
       return ExitCode::kInternal;
     }
-    if (vectors.ok()) report["vectors"] = *vectors;
+    if (vectors.ok()) {
+      report["vectors"] = *vectors;
+      report["recognition"] = vectors->value("recognition", nlohmann::json::object());
+      report["vectors"].erase("recognition");
+    }
     console.PrintJsonText(report.dump());
     return said->status.signal == 0 ? static_cast<ExitCode>(said->status.exit_code) : ExitCode::kInternal;
   }
   if (vectors.ok()) {
     console.Print(StrCat("vectors: ", vectors->value("instructions", ""), ": ", vectors->value("detail", "")));
     if (const std::string mend = vectors->value("mend", ""); !mend.empty()) console.Print(StrCat("  mend: ", mend));
+    const nlohmann::json recognition = vectors->value("recognition", nlohmann::json::object());
+    console.Print(StrCat("character recognition: ", recognition.value("detail", "")));
+    if (const std::string mend = recognition.value("mend", ""); !mend.empty()) console.Print(StrCat("  mend: ", mend));
   }
   const char* const plain[] = {jailer->c_str(), "--doctor", nullptr};
   ::execv(jailer->c_str(), const_cast<char* const*>(plain));

@@ -13,12 +13,15 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kDocumentsMax = 100'000;
-constexpr std::string_view kExtensions[] = {".pdf", ".txt", ".text", ".md", ".markdown", ".rst"};
-
-bool IsDocument(const fs::path& path) {
-  const std::string extension = absl::AsciiStrToLower(path.extension().string());
-  return std::find(std::begin(kExtensions), std::end(kExtensions), extension) != std::end(kExtensions);
-}
+// What carrel-retrieval reads (document_types_test).
+constexpr std::string_view kExtensions[] = {
+    ".bash",  ".bat",  ".c",        ".cc",    ".cfg",   ".cjs",    ".cmake", ".conf", ".cpp",  ".cs",
+    ".css",   ".csv",  ".cxx",      ".diff",  ".docx",  ".go",     ".h",     ".hh",   ".hpp",  ".htm",
+    ".html",  ".hxx",  ".ini",      ".java",  ".js",    ".json",   ".jsonl", ".jsx",  ".kt",   ".log",
+    ".lua",   ".m",    ".markdown", ".md",    ".mjs",   ".ndjson", ".patch", ".pdf",  ".php",  ".pl",
+    ".pm",    ".pptx", ".proto",    ".ps1",   ".py",    ".pyi",    ".r",     ".rb",   ".rs",   ".rst",
+    ".scala", ".scss", ".sh",       ".sql",   ".swift", ".tab",    ".tex",   ".text", ".toml", ".ts",
+    ".tsv",   ".tsx",  ".txt",      ".xhtml", ".xlsx",  ".xml",    ".yaml",  ".yml"};
 
 bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
@@ -39,7 +42,7 @@ absl::StatusOr<std::vector<DocumentPath>> Below(const std::string& directory, Co
     }
     // Of what a link points to nothing is taken: the directory was named, not the rest of the disk.
     if (!fs::is_regular_file(at->symlink_status(ignored))) continue;
-    if (!IsDocument(at->path())) {
+    if (!IsDocumentName(at->path().filename().string())) {
       ++left_out;
       continue;
     }
@@ -57,6 +60,11 @@ absl::StatusOr<std::vector<DocumentPath>> Below(const std::string& directory, Co
 }
 
 }  // namespace
+
+bool IsDocumentName(const std::string& file_name) {
+  const std::string extension = absl::AsciiStrToLower(fs::path(file_name).extension().string());
+  return std::find(std::begin(kExtensions), std::end(kExtensions), extension) != std::end(kExtensions);
+}
 
 absl::StatusOr<std::vector<DocumentPath>> FindDocuments(const std::vector<std::string>& paths, Console& console) {
   std::vector<DocumentPath> documents;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "cli/bench.h"
+#include "cli/bench_search.h"
 #include "cli/commands.h"
 
 namespace {
@@ -16,9 +17,11 @@ struct Options {
   ServeOptions serve;
   StoreOptions store;
   SearchOptions search;
+  CiteOptions cite;
   KeyOptions keys;
   AssistantOptions assistants;
   BenchOptions bench;
+  BenchSearchOptions bench_search;
 };
 
 void AddCommon(CLI::App& command, CommonOptions& common) {
@@ -71,6 +74,7 @@ struct StoreCommands {
   CLI::App* show;
   CLI::App* add;
   CLI::App* rm;
+  CLI::App* reembed;
   CLI::App* remove;
 };
 
@@ -87,12 +91,20 @@ StoreCommands AddStore(CLI::App& app, Options& options) {
   commands.create = add("create", "Make a store; prints its id", true);
   commands.list = add("list", "All stores", false);
   commands.show = add("show", "A store and its documents", true);
-  commands.add = add("add", "Add documents (pdf, txt, md); the store is made when it is not there", true);
+  commands.add = add("add", "Add documents (pdf, docx, pptx, xlsx, html, md, csv, json, source code, ...); the store is made when it is not there", true);
   commands.add->add_option("paths", options.store.paths, "Files, and directories of them")->required();
   commands.add->add_flag("--no-wait", options.store.no_wait, "Do not wait until they can be searched");
   commands.rm = add("remove", "Remove documents", true);
   commands.rm->alias("rm");
   commands.rm->add_option("documents", options.store.documents, "Their ids or file names")->required();
+  commands.reembed = add("reembed",
+                         "Embed a store anew with another model, from its stored text; it answers with the one it has "
+                         "until all is done. May be repeated; the model that it has calls it off",
+                         true);
+  commands.reembed
+      ->add_option("--model", options.store.model, "An embedding model of the server, by name or alias, such as fast")
+      ->required();
+  commands.reembed->add_flag("--no-wait", options.store.no_wait, "Do not wait until it is done");
   commands.remove = add("delete", "Delete a store and all that is in it", true);
   return commands;
 }
@@ -104,6 +116,23 @@ CLI::App* AddSearch(CLI::App& app, Options& options) {
   command->add_option("question", options.search.question, "The question")->required();
   command->add_option("--max", options.search.results_max, "Hits at most (1 to 50)")->check(CLI::Range(1, 50));
   return command;
+}
+
+void AddCite(CLI::App& app, Options& options) {
+  auto* command = app.add_subcommand("cite", "Say where a quote stands, and draw its pages with the quote highlighted");
+  AddCommon(*command, options.common);
+  command->add_option("store", options.cite.store, "The store's name or id")->required();
+  command->add_option("what", options.cite.what, "A question; with --span a document's name or id")->required();
+  auto* span = command->add_option("--span", options.cite.span,
+                                   "BEGIN:END, the quote in characters of the document's text (as search --json says)");
+  command->add_option("--rank", options.cite.rank, "The best quote of this hit of the question (1 to 50)")
+      ->check(CLI::Range(1, 50))
+      ->excludes(span);
+  auto* png = command->add_option("--png", options.cite.png,
+                                  "Draw the page into this file; a quote's further pages get FILE-page-N.png");
+  command->add_option("--dpi", options.cite.dpi, "Dots per inch, 18 to 600 (default: 144, less for very large pages)")
+      ->check(CLI::Range(18, 600))
+      ->needs(png);
 }
 
 struct KeysCommands {
@@ -181,6 +210,33 @@ struct Commands {
   AssistantsCommands assistants;
 };
 
+void AddBenchSearch(CLI::App& bench, Options& options) {
+  auto* command = bench.add_subcommand(
+      "search",
+      "What reading documents in and searching them costs, over gRPC: a store that grows, filters, recall, documents "
+      "by "
+      "type, questions meanwhile. The texts are synthetic (English words with natural frequencies, a topic a "
+      "paragraph), "
+      "or yours; everything is really extracted and embedded, so 10000 passages take a minute or two. For 100000 and "
+      "1000000 in minutes, with made-up vectors: ./dev bench search-scale");
+  AddCommon(*command, options.common);
+  BenchSearchOptions& search = options.bench_search;
+  command->add_option("--server", search.server,
+                      "unix:PATH or HOST:PORT of carrel-retrieval (default: one of its own, for the time of the run)");
+  command->add_option("--sizes", search.sizes, "Passages of the store, rising, such as 1000,10000; 0: no store")
+      ->delimiter(',')
+      ->check(CLI::Range(0, 10'000'000));
+  command->add_option("--passing", search.passing, "Parts of the documents that filters let pass, such as 0.5,0.01")
+      ->delimiter(',')
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--questions", search.questions, "Of each kind of search")->check(CLI::Range(1, 100'000));
+  command->add_option("--types", search.types, "Of generated documents: txt,md,csv,html,json,pdf")->delimiter(',');
+  command->add_option("--pages", search.pages, "Of each of them, about 350 words a page")->check(CLI::Range(1, 10'000));
+  command->add_option("--documents", search.documents, "A directory: its documents instead of generated ones");
+  command->add_option("--baselines", search.baselines,
+                      "Directory of chromadb and faiss-cpu to compare with, over as many vectors as the largest size");
+}
+
 CLI::App* AddBench(CLI::App& app, Options& options) {
   auto* bench = app.add_subcommand("bench", "Measure");
   bench->require_subcommand(1);
@@ -202,6 +258,7 @@ CLI::App* AddBench(CLI::App& app, Options& options) {
   command->add_option("--soak", options.bench.soak, "Instead: executions after which nothing may be left behind")
       ->check(CLI::Range(0, 10'000'000));
   command->add_option("--kills", options.bench.kills, "With --soak: kills among them")->check(CLI::Range(0, 1'000'000));
+  AddBenchSearch(*bench, options);
   return command;
 }
 
@@ -232,6 +289,7 @@ ExitCode DispatchStore(const StoreCommands& store, const Options& options, Conso
   if (store.show->parsed()) return StoreShow(options.common, options.store, console);
   if (store.add->parsed()) return StoreAdd(options.common, options.store, console);
   if (store.rm->parsed()) return StoreRemove(options.common, options.store, console);
+  if (store.reembed->parsed()) return StoreReembed(options.common, options.store, console);
   return StoreDelete(options.common, options.store, console);
 }
 
@@ -254,8 +312,14 @@ int Dispatch(CLI::App& app, const Commands& commands, Options& options) {
   if (chosen("serve") || chosen("run") || commands.assistants.chat->parsed()) {
     return DispatchWithSignals(app, commands, options, console);
   }
-  if (chosen("bench")) return ToInt(BenchSandbox(options.common, options.bench, console));
+  if (chosen("bench")) {
+    if (app.get_subcommand("bench")->got_subcommand("search")) {
+      return ToInt(BenchSearch(options.common, options.bench_search, console));
+    }
+    return ToInt(BenchSandbox(options.common, options.bench, console));
+  }
   if (chosen("search")) return ToInt(Search(options.common, options.search, console));
+  if (chosen("cite")) return ToInt(Cite(options.common, options.cite, console));
   if (chosen("doctor")) return ToInt(Doctor(options.common, console));
   if (chosen("version")) return ToInt(Version(options.common, console));
   if (chosen("keys")) return ToInt(DispatchKeys(commands.keys, options, console));
@@ -275,6 +339,7 @@ int main(int argc, char** argv) {
   Commands commands{};
   commands.store = AddStore(app, options);
   AddSearch(app, options);
+  AddCite(app, options);
   commands.assistants = AddAssistants(app, options);
   commands.keys = AddKeys(app, options);
   AddBench(app, options);

@@ -1,4 +1,6 @@
 // carrel serve: the two servers, each the child of its jailer, and the gateway before them, under one data directory.
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -8,6 +10,7 @@
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "cli/commands.h"
 #include "cli/data_dir.h"
+#include "cli/event_teller.h"
 #include "cli/gateway_endpoint.h"
 #include "cli/http_client.h"
 #include "cli/supervisor.h"
@@ -23,6 +26,8 @@ namespace {
 constexpr Part kParts[] = {Part::kRetrieval, Part::kInterpreter};
 constexpr char kDefaultGrpc[] = "127.0.0.1:8081";
 constexpr absl::Duration kHealthMax = absl::Seconds(2);
+// For a reader of our output to take the last of it.
+constexpr absl::Duration kLastWords = absl::Seconds(2);
 // What serve knows once it has looked around.
 struct Serving {
   Place place;
@@ -116,6 +121,13 @@ absl::StatusOr<std::string> ModelKey(const config::ModelConfig& model) {
       StrCat("model.api_key_file: ", model.api_key_file, " cannot be read, or its first line is empty"));
 }
 
+absl::Status AskGateway(const HttpTarget& target, const std::string& path) {
+  const auto reply = HttpClient(target).Perform({.path = path, .patience = kHealthMax});
+  if (!reply.ok()) return reply.status();
+  if (reply->status == 200) return absl::OkStatus();
+  return absl::UnavailableError(StrCat(path, " answers ", reply->status, ": ", reply->body.substr(0, 300)));
+}
+
 // Secrets by environment, everything else by flags.
 absl::StatusOr<SupervisedProgram> GatewayProgram(const Serving& serving) {
   const Place& place = serving.place;
@@ -138,17 +150,19 @@ absl::StatusOr<SupervisedProgram> GatewayProgram(const Serving& serving) {
   const std::string& proxy = place.config.model.proxy_url;  // may hold a password
   if (!proxy.empty()) environment.push_back(StrCat("CARREL_MODEL_PROXY_URL=", proxy));
   if (!serving.root_key.key.empty()) environment.push_back(StrCat("CARREL_BOOTSTRAP_KEY=", serving.root_key.key));
+  const HttpTarget target{.url = StrCat("http://", serving.http.ToString())};
   return SupervisedProgram{
       .name = "gateway",
       .argv = std::move(argv),
       .env = std::move(environment),
       .uid = GatewayUid(place),
       .uses_the_others = true,
-      .health = [target = HttpTarget{.url = StrCat("http://", serving.http.ToString())}]() -> absl::Status {
-        const auto reply = HttpClient(target).Perform({.path = "/readyz", .patience = kHealthMax});
-        if (!reply.ok()) return reply.status();
-        if (reply->status == 200) return absl::OkStatus();
-        return absl::UnavailableError(StrCat("/readyz answers ", reply->status, ": ", reply->body.substr(0, 300)));
+      .health = [target] { return AskGateway(target, "/readyz"); },
+      // Silence alone tells that it hangs: what another lacks is no reason to replace the gateway, and at its limit of
+      // connections it closes ours at once.
+      .alive = [target]() -> absl::Status {
+        const auto reply = HttpClient(target).Perform({.path = "/healthz", .patience = kHealthMax});
+        return absl::IsDeadlineExceeded(reply.status()) ? reply.status() : absl::OkStatus();
       },
   };
 }
@@ -317,12 +331,17 @@ absl::Status ServeOrStatus(const CommonOptions& common, const ServeOptions& opti
     console.Say(StrCat("the API listens on ", serving.http.ToString(),
                        " without TLS: put something in front of it that speaks TLS, or keys travel in clear"));
   }
+  EventTeller teller([&](const SupervisorEvent& event) { Tell(event, common, serving, console); });
   Supervisor supervisor(std::move(programs),
                         {.start_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.start_ms_max)),
-                         .stop_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.stop_ms_max))},
-                        [&](const SupervisorEvent& event) { Tell(event, common, serving, console); });
+                         .stop_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.stop_ms_max)),
+                         .backoff_max = absl::Milliseconds(static_cast<int64_t>(place.config.serve.restart_ms_max)),
+                         .hung = absl::Milliseconds(static_cast<int64_t>(place.config.serve.hung_ms_max))},
+                        [&](const SupervisorEvent& event) { teller.Push(event); });
   absl::Status status = supervisor.Run(signals);
   RemoveServeRecord(place.data_dir);
+  // Nobody reads what we say, so neither would he read the rest, and an ordinary exit would wait for him.
+  if (!teller.Finish(kLastWords)) ::_exit(static_cast<int>(status.ok() ? ExitCode::kOk : ExitCode::kInternal));
   return status;
 }
 

@@ -71,11 +71,37 @@ absl::StatusOr<Json> AddOne(ApiClient& api, const Json& store, const DocumentPat
   return added;
 }
 
+constexpr uint64_t kBarWidth = 24;
+
+// "[#########...............]  37 %"
+std::string Bar(uint64_t done, uint64_t of) {
+  const uint64_t filled = of == 0 ? 0 : std::min(done, of) * kBarWidth / of;
+  return StrCat("[", std::string(filled, '#'), std::string(kBarWidth - filled, '.'), "] ",
+                of == 0 ? 0 : std::min(done, of) * 100 / of, " %");
+}
+
+// How far a file in progress is: reading is told by pages, embedding by passages.
+std::string ProgressLine(const Json& file) {
+  const Json& progress = Below(Below(file, "x_carrel"), "progress");
+  const std::string phase = Text(progress, "phase");
+  const std::string name = NameOf(file);
+  if (phase == "embedding") {
+    const uint64_t done = Count(progress, "embedded"), of = Count(progress, "to_embed");
+    return StrCat(name, ": embedding ", Bar(done, of), "  ", done, " of ", of);
+  }
+  if (phase == "extracting") {
+    const uint64_t done = Count(progress, "pages_done"), of = Count(progress, "pages");
+    return of == 0 ? StrCat(name, ": is being read")
+                   : StrCat(name, ": reading ", Bar(done, of), "  page ", done, " of ", of);
+  }
+  return StrCat(name, ": waits for its turn");
+}
+
 // Waits until it is read and embedded, or has failed.
 absl::StatusOr<Json> AwaitFile(ApiClient& api, const Json& store, Json file, Console& console) {
   for (absl::Duration pause = kPollEvery; Text(file, "status") == "in_progress";
        pause = std::min(pause * 1.2, kPollEveryMax)) {
-    console.Progress(StrCat(NameOf(file), ": is being read"));
+    console.Progress(ProgressLine(file));
     absl::SleepFor(pause);
     auto now = api.Get(StorePath(store, StrCat("/files/", EncodeUrl(Text(file, "id")))));
     if (!now.ok()) return now;
@@ -126,29 +152,13 @@ absl::Status DeleteIfOurs(ApiClient& api, const Json& file) {
   return absl::IsNotFound(deleted.status()) ? absl::OkStatus() : deleted.status();
 }
 
-absl::StatusOr<Json> OneNamed(const std::vector<Json>& files, const std::string& wanted) {
-  std::vector<const Json*> named;
-  for (const Json& file : files) {
-    if (Text(file, "id") == wanted || Text(Below(file, "x_carrel"), "filename") == wanted ||
-        Text(Below(file, "attributes"), "path") == wanted) {
-      named.push_back(&file);
-    }
-  }
-  if (named.size() == 1) return *named.front();
-  if (named.empty()) return absl::NotFoundError(StrCat("there is no document ", SafeText(wanted, false), " in it"));
-  std::string all;
-  for (const Json* file : named) StrAppend(&all, all.empty() ? "" : ", ", Text(*file, "id"));
-  return absl::InvalidArgumentError(
-      StrCat(named.size(), " documents are named ", SafeText(wanted, false), ": say which by id: ", all));
-}
-
 absl::StatusOr<ExitCode> RemoveAll(ApiClient& api, const StoreOptions& options, Console& console) {
   const auto store = FindStore(api, options.store);
   if (!store.ok()) return store.status();
   const auto files = FilesOfStore(api, *store);
   if (!files.ok()) return files.status();
   for (const std::string& wanted : options.documents) {
-    const auto file = OneNamed(*files, wanted);
+    const auto file = FileNamed(*files, wanted);
     if (!file.ok()) return file.status();
     const std::string id = Text(*file, "id");
     const auto removed = api.Delete(StorePath(*store, StrCat("/files/", EncodeUrl(id))));
@@ -157,6 +167,35 @@ absl::StatusOr<ExitCode> RemoveAll(ApiClient& api, const StoreOptions& options, 
     console.PrintJsonText(Dump(*removed));
     console.Print(StrCat("removed ", id));
   }
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> ReembedAll(ApiClient& api, const StoreOptions& options, Console& console) {
+  const auto found = FindStore(api, options.store);
+  if (!found.ok()) return found.status();
+  auto store = api.Post(StorePath(*found), {{"x_carrel", {{"model", options.model}}}});
+  for (absl::Duration pause = kPollEvery; store.ok(); pause = std::min(pause * 1.2, kPollEveryMax)) {
+    const Json& change = Below(Below(*store, "x_carrel"), "reembedding");
+    if (!change.is_object() || options.no_wait) break;
+    const uint64_t done = Count(change, "documents_done"), of = Count(change, "documents");
+    const uint64_t failed = Count(change, "documents_failed");
+    if (failed > 0 && done + failed == of) {
+      console.PrintJsonText(Dump(*store));
+      console.Say(StrCat(Counted(failed, "document"), " could not be embedded anew, so the store keeps its model. ",
+                         Text(change, "message")));
+      return ExitCode::kInternal;
+    }
+    console.Progress(StrCat(SafeText(options.store, false), ": ", Text(change, "model"), " ", Bar(done, of), "  ", done,
+                            " of ", Counted(of, "document"), ", ", Count(change, "embedded"), " passages"));
+    absl::SleepFor(pause);
+    store = api.Get(StorePath(*found));
+  }
+  if (!store.ok()) return store.status();
+  console.PrintJsonText(Dump(*store));
+  const Json& more = Below(*store, "x_carrel");
+  const Json& change = Below(more, "reembedding");
+  console.Print(change.is_object() ? StrCat(Text(*store, "id"), "  is being embedded with ", Text(change, "model"))
+                                   : StrCat(Text(*store, "id"), "  is embedded with ", Text(more, "model")));
   return ExitCode::kOk;
 }
 
@@ -222,6 +261,10 @@ ExitCode StoreAdd(const CommonOptions& common, const StoreOptions& options, Cons
 
 ExitCode StoreRemove(const CommonOptions& common, const StoreOptions& options, Console& console) {
   return WithApi(common, console, [&](ApiClient& api) { return RemoveAll(api, options, console); });
+}
+
+ExitCode StoreReembed(const CommonOptions& common, const StoreOptions& options, Console& console) {
+  return WithApi(common, console, [&](ApiClient& api) { return ReembedAll(api, options, console); });
 }
 
 ExitCode StoreDelete(const CommonOptions& common, const StoreOptions& options, Console& console) {

@@ -36,4 +36,20 @@ absl::StatusOr<std::vector<Json>> FilesOfStore(ApiClient& api, const Json& store
   return api.List(StorePath(store, "/files"), "order=asc");
 }
 
+absl::StatusOr<Json> FileNamed(const std::vector<Json>& files, const std::string& wanted) {
+  std::vector<const Json*> named;
+  for (const Json& file : files) {
+    if (Text(file, "id") == wanted || Text(Below(file, "x_carrel"), "filename") == wanted ||
+        Text(Below(file, "attributes"), "path") == wanted) {
+      named.push_back(&file);
+    }
+  }
+  if (named.size() == 1) return *named.front();
+  if (named.empty()) return absl::NotFoundError(StrCat("there is no document ", SafeText(wanted, false), " in it"));
+  std::string all;
+  for (const Json* file : named) StrAppend(&all, all.empty() ? "" : ", ", Text(*file, "id"));
+  return absl::InvalidArgumentError(
+      StrCat(named.size(), " documents are named ", SafeText(wanted, false), ": say which by id: ", all));
+}
+
 }  // namespace carrel::cli

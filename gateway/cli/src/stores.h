@@ -16,5 +16,7 @@ namespace carrel::cli {
 // "/v1/vector_stores/<id>", and what follows.
 [[nodiscard]] std::string StorePath(const Json& store, const std::string& rest = "");
 [[nodiscard]] absl::StatusOr<std::vector<Json>> FilesOfStore(ApiClient& api, const Json& store);
+// The file with this id, else the only one with this name or path; errors as FindStore's.
+[[nodiscard]] absl::StatusOr<Json> FileNamed(const std::vector<Json>& files, const std::string& wanted);
 
 }  // namespace carrel::cli

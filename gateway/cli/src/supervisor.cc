@@ -20,6 +20,13 @@ constexpr absl::Duration kTick = absl::Milliseconds(50);
 // What a program exits with when it was called wrongly.
 constexpr int kConfigurationExit = 2;
 constexpr absl::Duration kHealthEvery = absl::Milliseconds(100);
+// The clock alone does not make a program hang: a machine that slept, or was that busy, has asked no question
+// meanwhile.
+constexpr uint32_t kUnansweredMin = 5;
+// Deaths that are soon enough after each other to be said loudly.
+constexpr uint32_t kManyDeaths = 5;
+// As a shell, and carrel-jailer for its server, say that a signal ended a program.
+constexpr int kSignalExit = 128;
 
 std::string Text(const absl::Status& status) { return {status.message().data(), status.message().size()}; }
 
@@ -53,17 +60,21 @@ absl::Status Supervisor::Run(rpc::ShutdownSignals& signals) {
 
 absl::Status Supervisor::Step(Entry& entry) {
   if (!entry.process.has_value()) {
-    const bool wait = absl::Now() < entry.next || (entry.program.uses_the_others && !OthersAreHealthy(entry));
-    return wait ? absl::OkStatus() : Start(entry);
+    // Only at first: later it can tell its clients what is missing.
+    const bool needs_others = entry.program.uses_the_others && !entry.was_healthy;
+    const bool wait = absl::Now() < entry.next || (needs_others && !OthersAreHealthy(entry));
+    if (wait) return absl::OkStatus();
+    const absl::Status started = Start(entry);
+    return started.ok() ? started : NotStarted(entry, started);
   }
   if (const auto end = entry.process->Wait(absl::ZeroDuration()); end.has_value()) {
     // All our programs say so when it is their configuration: another try would be the same.
     if (!entry.was_healthy && end->signal == 0 && end->exit_code == kConfigurationExit) {
       return Refused(entry, Describe(*end));
     }
-    return Died(entry, Describe(*end));
+    return Died(entry, Describe(*end), end->signal != 0 || end->exit_code > kSignalExit);
   }
-  return entry.healthy ? absl::OkStatus() : CheckStarting(entry);
+  return entry.healthy ? CheckAlive(entry) : CheckStarting(entry);
 }
 
 bool Supervisor::OthersAreHealthy(const Entry& entry) const {
@@ -98,19 +109,45 @@ absl::Status Supervisor::CheckStarting(Entry& entry) {
   const absl::Time now = absl::Now();
   if (now < entry.next) return absl::OkStatus();
   entry.next = now + kHealthEvery;
-  const absl::Status health = entry.program.health();
+  const bool judge_alone = entry.was_healthy && entry.program.alive != nullptr;
+  const absl::Status health = judge_alone ? entry.program.alive() : entry.program.health();
   if (health.ok()) {
     entry.healthy = true;
     entry.was_healthy = true;
+    entry.answered = now;
+    entry.unanswered = 0;
     listener_({.kind = SupervisorEvent::Kind::kReady, .program = entry.program.name, .pid = entry.process->pid()});
     return absl::OkStatus();
   }
   entry.last_complaint = Text(health);
   if (now - entry.started < limits_.start_max) return absl::OkStatus();
+  return Replace(entry, StrCat("was not healthy after ", absl::FormatDuration(limits_.start_max), " (",
+                               entry.last_complaint, ")"));
+}
+
+absl::Status Supervisor::CheckAlive(Entry& entry) {
+  if (absl::Now() < entry.next) return absl::OkStatus();
+  const absl::Status alive = entry.program.alive != nullptr ? entry.program.alive() : entry.program.health();
+  const absl::Time now = absl::Now();
+  if (alive.ok()) {
+    entry.answered = now;
+    entry.unanswered = 0;
+    entry.next = now + limits_.check_every;
+    return absl::OkStatus();
+  }
+  ++entry.unanswered;
+  entry.last_complaint = Text(alive);
+  entry.next = now + std::min(limits_.check_every, limits_.hung / kUnansweredMin);
+  if (entry.unanswered < kUnansweredMin || now - entry.answered < limits_.hung) return absl::OkStatus();
+  return Replace(
+      entry, StrCat("has not answered for ", absl::FormatDuration(absl::Trunc(now - entry.answered, absl::Seconds(1))),
+                    " (", entry.last_complaint, ")"));
+}
+
+absl::Status Supervisor::Replace(Entry& entry, std::string why) {
   static_cast<void>(entry.process->Signal(SIGKILL));
   static_cast<void>(entry.process->Wait(limits_.stop_max));
-  return Died(entry, StrCat("was not healthy after ", absl::FormatDuration(limits_.start_max), " (",
-                            entry.last_complaint, ") and was killed"));
+  return Died(entry, StrCat(why, " and was killed"), /*by_signal=*/false);
 }
 
 absl::Status Supervisor::Refused(Entry& entry, const std::string& how) {
@@ -123,25 +160,45 @@ absl::Status Supervisor::Refused(Entry& entry, const std::string& how) {
       entry.program.name, " refuses its configuration: its words are above; `carrel serve --print-config` shows it"));
 }
 
-absl::Status Supervisor::Died(Entry& entry, std::string how) {
-  listener_({.kind = SupervisorEvent::Kind::kDied,
-             .program = entry.program.name,
-             .pid = entry.process->pid(),
-             .detail = how});
+absl::Status Supervisor::Died(Entry& entry, std::string how, bool by_signal) {
   const bool steady = entry.healthy && absl::Now() - entry.started >= limits_.steady;
+  const pid_t pid = entry.process->pid();
   entry.process.reset();
   entry.healthy = false;
+  entry.only_signals = by_signal && (steady || entry.deaths == 0 || entry.only_signals);
   entry.deaths = steady ? 1 : entry.deaths + 1;
-  // A program that never worked will not by patience: its own words, just above, say why.
-  const uint32_t deaths_max = entry.was_healthy ? limits_.deaths_max : std::min<uint32_t>(2, limits_.deaths_max);
-  if (entry.deaths >= deaths_max) {
-    return absl::UnavailableError(StrCat(entry.program.name, " ", how, ", ", entry.deaths,
-                                         " times in a row soon after its start: giving up. Its last words are above",
-                                         entry.program.advice.empty() ? "" : "; ", entry.program.advice));
+  const absl::Duration delay = Delay(entry);
+  entry.next = absl::Now() + delay;
+  std::string detail = how;
+  if (entry.was_healthy && entry.deaths >= kManyDeaths) {
+    StrAppend(&detail, "; that is ", entry.deaths,
+              " times in a row soon after its start. It worked before, so it is started again in ",
+              absl::FormatDuration(delay), "; until then its part of the service is missing");
   }
-  const absl::Duration delay = limits_.backoff * (1u << std::min<uint32_t>(entry.deaths - 1, 16));
-  entry.next = absl::Now() + std::min(delay, limits_.backoff_max);
+  listener_({.kind = SupervisorEvent::Kind::kDied, .program = entry.program.name, .pid = pid, .detail = detail});
+  if (entry.was_healthy) return absl::OkStatus();
+  // A program that never worked will not by patience: its own words, just above, say why.
+  const uint32_t deaths_max = entry.only_signals ? limits_.deaths_max : std::min<uint32_t>(2, limits_.deaths_max);
+  if (entry.deaths < deaths_max) return absl::OkStatus();
+  return absl::UnavailableError(StrCat(entry.program.name, " ", how, ", ", entry.deaths,
+                                       " times in a row, and has never worked: giving up. Its last words are above",
+                                       entry.program.advice.empty() ? "" : "; ", entry.program.advice));
+}
+
+absl::Status Supervisor::NotStarted(Entry& entry, const absl::Status& why) {
+  if (!entry.was_healthy) return why;
+  ++entry.deaths;
+  const absl::Duration delay = Delay(entry);
+  entry.next = absl::Now() + delay;
+  listener_(
+      {.kind = SupervisorEvent::Kind::kDied,
+       .program = entry.program.name,
+       .detail = StrCat("could not be started (", Text(why), "); the next try is in ", absl::FormatDuration(delay))});
   return absl::OkStatus();
+}
+
+absl::Duration Supervisor::Delay(const Entry& entry) const {
+  return std::min(limits_.backoff * (1u << std::min<uint32_t>(entry.deaths - 1, 16)), limits_.backoff_max);
 }
 
 void Supervisor::StopAll(const std::string& why) {

@@ -16,6 +16,8 @@ constexpr absl::Duration kPauseMax = absl::Milliseconds(500);
 constexpr absl::Duration kFailurePause = absl::Seconds(1);
 // As often as that in a row, over a minute, before the file is called failed.
 constexpr int kFailuresMax = 60;
+// After the search tool said that it is full: the files wait here, it has room again when it has read some.
+constexpr absl::Duration kFullPause = absl::Seconds(2);
 // Without a kick, for files that another process made.
 constexpr absl::Duration kIdlePause = absl::Seconds(30);
 
@@ -66,12 +68,14 @@ absl::Time Ingester::LookAtAll() {
     std::string key = KeyOf(file);
     auto known = progress_.find(key);
     Progress progress = known == progress_.end() ? Progress{} : known->second;
+    if (!progress.handed_over) progress.next_look = std::max(progress.next_look, full_until_);
     if (progress.next_look <= absl::Now()) LookAt(file, progress);
     next = std::min(next, progress.next_look);
     still.emplace(std::move(key), progress);
   }
   progress_ = std::move(still);
-  return next;
+  TakeBackUnwanted();
+  return handed_over_.empty() ? next : std::min(next, absl::Now() + kFailurePause);
 }
 
 void Ingester::LookAt(const VectorStoreFile& file, Progress& progress) {
@@ -80,6 +84,18 @@ void Ingester::LookAt(const VectorStoreFile& file, Progress& progress) {
   if (absl::IsNotFound(state.status()) && progress.handed_over) {
     progress.handed_over = false;  // lost over there: once more
     progress.next_look = absl::Now();
+    return;
+  }
+  // Refused for what it is: no other try will change that.
+  if (absl::IsInvalidArgument(state.status())) {
+    state = StoreFileState{.status = StoreFileStatus::kFailed,
+                           .error = StoreFileError{.code = StoreFileError::Code::kInvalidFile,
+                                                   .message = std::string(state.status().message())},
+                           .usage_bytes = 0};
+  }
+  // Its time will come; that is no failure.
+  if (absl::IsResourceExhausted(state.status())) {
+    progress.next_look = full_until_ = absl::Now() + kFullPause;
     return;
   }
   if (!state.ok()) {
@@ -114,8 +130,33 @@ absl::StatusOr<StoreFileState> Ingester::HandOver(const VectorStoreFile& file) {
                           .usage_bytes = 0};
   }
   GATEWAY_RETURN_IF_ERROR(found);
+  if (store.expired) return StoreFileState{.status = StoreFileStatus::kCancelled};
+  handed_over_.push_back(file);
   GATEWAY_RETURN_IF_ERROR(backing_.search.EnsureStore(file.project, file.store_id, store.chunking));
   return backing_.search.AddFile(file, object);
+}
+
+void Ingester::TakeBackUnwanted() {
+  // Those about which the answer failed are asked about once more.
+  std::erase_if(handed_over_, [this](const VectorStoreFile& file) { return TakeBack(file).ok(); });
+}
+
+absl::StatusOr<bool> Ingester::TakeBack(const VectorStoreFile& file) {
+  bool store_gone = false, file_gone = false;
+  GATEWAY_RETURN_IF_ERROR(backing_.repository.Read([&](const Snapshot& s) -> absl::Status {
+    const absl::StatusOr<VectorStore> store = s.GetStore(file.project, file.store_id);
+    store_gone = store.ok() ? store->expired : ErrorOf(store.status()).has_value();
+    if (!store.ok() && !store_gone) return store.status();
+    const absl::StatusOr<VectorStoreFile> now = s.GetStoreFile(file.project, file.store_id, file.file_id);
+    file_gone = now.ok() ? now->status == StoreFileStatus::kCancelled : ErrorOf(now.status()).has_value();
+    return now.ok() || file_gone ? absl::OkStatus() : now.status();
+  }));
+  if (store_gone) {
+    GATEWAY_RETURN_IF_ERROR(backing_.search.DeleteStore(file.project, file.store_id));
+  } else if (file_gone) {
+    GATEWAY_RETURN_IF_ERROR(backing_.search.DeleteFile(file.project, file.store_id, file.file_id));
+  }
+  return store_gone || file_gone;
 }
 
 absl::Status Ingester::Settle(const VectorStoreFile& file, const StoreFileState& state) {

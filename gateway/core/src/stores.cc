@@ -1,7 +1,7 @@
 #include "gateway/core/stores.h"
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -11,9 +11,16 @@
 namespace carrel::gateway {
 namespace {
 
-constexpr std::array<std::string_view, 21> kSearchable = {".c",    ".cpp",  ".cs", ".css",  ".doc", ".docx", ".go",
-                                                          ".html", ".java", ".js", ".json", ".md",  ".pdf",  ".php",
-                                                          ".pptx", ".py",   ".rb", ".sh",   ".tex", ".ts",   ".txt"};
+// What OpenAI takes, and what carrel-retrieval reads beyond it (document_types_test holds the two together). OpenAI's
+// .doc is taken and then fails, with the advice to save it as .docx.
+constexpr std::string_view kSearchable[] = {
+    ".bash", ".bat",   ".c",    ".cc",       ".cfg",   ".cjs",   ".cmake",  ".conf",  ".cpp",  ".cs",
+    ".css",  ".csv",   ".cxx",  ".diff",     ".doc",   ".docx",  ".go",     ".h",     ".hh",   ".hpp",
+    ".htm",  ".html",  ".hxx",  ".ini",      ".java",  ".js",    ".json",   ".jsonl", ".jsx",  ".kt",
+    ".log",  ".lua",   ".m",    ".markdown", ".md",    ".mjs",   ".ndjson", ".patch", ".pdf",  ".php",
+    ".pl",   ".pm",    ".pptx", ".proto",    ".ps1",   ".py",    ".pyi",    ".r",     ".rb",   ".rs",
+    ".rst",  ".scala", ".scss", ".sh",       ".sql",   ".swift", ".tab",    ".tex",   ".text", ".toml",
+    ".ts",   ".tsv",   ".tsx",  ".txt",      ".xhtml", ".xlsx",  ".xml",    ".yaml",  ".yml"};
 
 // Uses closer together than this are one use: a search must not cost a write each time.
 constexpr absl::Duration kTouchInterval = absl::Minutes(1);
@@ -34,7 +41,8 @@ absl::Status CheckSearchable(const FileObject& file, const std::string& param) {
 
 bool IsSearchableName(std::string_view filename) {
   std::string extension = ExtensionOf(filename);
-  return extension.empty() || std::find(kSearchable.begin(), kSearchable.end(), extension) != kSearchable.end();
+  return extension.empty() ||
+         std::find(std::begin(kSearchable), std::end(kSearchable), extension) != std::end(kSearchable);
 }
 
 absl::StatusOr<VectorStore> Stores::CreateIn(Transaction& t, const ProjectId& project, const NewStore& request) {
@@ -95,6 +103,23 @@ absl::StatusOr<VectorStore> Stores::Get(const ProjectId& project, const StoreId&
   return store;
 }
 
+absl::StatusOr<VectorStore> Stores::GetWithModel(const ProjectId& project, const StoreId& id) {
+  GATEWAY_ASSIGN_OR_RETURN(VectorStore store, Get(project, id));
+  absl::StatusOr<StoreModel> model = backing_.search.Model(project, id);
+  // A store gets there with its first file, and is gone from there when it has expired.
+  if (absl::IsNotFound(model.status())) model = StoreModel{};
+  GATEWAY_ASSIGN_OR_RETURN(store.model, std::move(model));
+  return store;
+}
+
+absl::Status Stores::SetModel(const VectorStore& store, const std::string& model) {
+  if (store.expired) return MakeError(ErrorKind::kStoreExpired, "", {store.id.value});
+  GATEWAY_RETURN_IF_ERROR(backing_.search.EnsureStore(store.project, store.id, store.chunking));
+  const absl::Status changed = backing_.search.SetModel(store.project, store.id, model).status();
+  if (!absl::IsInvalidArgument(changed)) return changed;
+  return MakeError(ErrorKind::kInvalidRequest, "x_carrel.model", {std::string(changed.message())});
+}
+
 absl::StatusOr<Page<VectorStore>> Stores::List(const ProjectId& project, const PageRequest& page) {
   Page<VectorStore> stores;
   GATEWAY_RETURN_IF_ERROR(backing_.repository.Read([&](const Snapshot& s) -> absl::Status {
@@ -106,6 +131,10 @@ absl::StatusOr<Page<VectorStore>> Stores::List(const ProjectId& project, const P
 
 absl::StatusOr<VectorStore> Stores::Update(const ProjectId& project, const StoreId& id, StoreChange change) {
   VectorStore store;
+  if (change.model.has_value()) {
+    GATEWAY_ASSIGN_OR_RETURN(store, Get(project, id));
+    GATEWAY_RETURN_IF_ERROR(SetModel(store, *change.model));
+  }
   GATEWAY_RETURN_IF_ERROR(backing_.repository.Write([&](Transaction& t) -> absl::Status {
     GATEWAY_ASSIGN_OR_RETURN(store, t.GetStore(project, id));
     if (change.name.has_value()) store.name = *change.name;
@@ -122,7 +151,9 @@ absl::Status Stores::Delete(const ProjectId& project, const StoreId& id) {
   GATEWAY_RETURN_IF_ERROR(Get(project, id).status());
   // Passages and vectors first: were they to fail after the store is gone, nothing would say that they are still there.
   GATEWAY_RETURN_IF_ERROR(backing_.search.DeleteStore(project, id));
-  return backing_.repository.Write([&](Transaction& t) { return t.DeleteStore(project, id); });
+  GATEWAY_RETURN_IF_ERROR(backing_.repository.Write([&](Transaction& t) { return t.DeleteStore(project, id); }));
+  // A file that was being handed over may have brought it back before the record was gone.
+  return backing_.search.DeleteStore(project, id);
 }
 
 absl::StatusOr<VectorStoreFile> Stores::AddFile(const ProjectId& project, const StoreId& store, NewStoreFile file) {
@@ -147,6 +178,16 @@ absl::StatusOr<VectorStoreFile> Stores::GetFile(const ProjectId& project, const 
   return found;
 }
 
+absl::StatusOr<VectorStoreFile> Stores::GetFileWithProgress(const ProjectId& project, const StoreId& store,
+                                                            const FileId& file) {
+  GATEWAY_ASSIGN_OR_RETURN(VectorStoreFile found, GetFile(project, store, file));
+  if (found.status != StoreFileStatus::kInProgress) return found;
+  const absl::StatusOr<StoreFileState> state = backing_.search.FileState(project, store, file);
+  // Not handed over yet, or nobody to ask: then it waits, as far as anybody knows.
+  found.progress = state.ok() ? state->progress : FileProgress{.phase = "queued"};
+  return found;
+}
+
 absl::StatusOr<Page<VectorStoreFile>> Stores::ListFiles(const ProjectId& project, const StoreId& store,
                                                         const StoreFileFilter& filter, const PageRequest& page) {
   Page<VectorStoreFile> files;
@@ -162,7 +203,8 @@ absl::StatusOr<Page<VectorStoreFile>> Stores::ListFiles(const ProjectId& project
 absl::StatusOr<VectorStoreFile> Stores::SetAttributes(const ProjectId& project, const StoreId& store,
                                                       const FileId& file, Attributes attributes) {
   GATEWAY_ASSIGN_OR_RETURN(VectorStoreFile found, GetFile(project, store, file));
-  if (found.status == StoreFileStatus::kCompleted) {
+  GATEWAY_ASSIGN_OR_RETURN(const VectorStore in, Get(project, store));
+  if (found.status == StoreFileStatus::kCompleted && !in.expired) {
     GATEWAY_RETURN_IF_ERROR(backing_.search.SetAttributes(project, store, file, attributes));
   }
   GATEWAY_RETURN_IF_ERROR(backing_.repository.Write([&](Transaction& t) -> absl::Status {
@@ -174,14 +216,31 @@ absl::StatusOr<VectorStoreFile> Stores::SetAttributes(const ProjectId& project, 
 }
 
 absl::Status Stores::RemoveFile(const ProjectId& project, const StoreId& store, const FileId& file) {
-  GATEWAY_RETURN_IF_ERROR(GetFile(project, store, file).status());
+  GATEWAY_ASSIGN_OR_RETURN(const VectorStoreFile found, GetFile(project, store, file));
   GATEWAY_RETURN_IF_ERROR(backing_.search.DeleteFile(project, store, file));
-  return backing_.repository.Write([&](Transaction& t) { return t.DeleteStoreFile(project, store, file); });
+  GATEWAY_RETURN_IF_ERROR(
+      backing_.repository.Write([&](Transaction& t) { return t.DeleteStoreFile(project, store, file); }));
+  if (found.status != StoreFileStatus::kInProgress) return absl::OkStatus();
+  // It may have been handed over before the record was gone.
+  return backing_.search.DeleteFile(project, store, file);
 }
 
 absl::StatusOr<std::string> Stores::FileText(const ProjectId& project, const StoreId& store, const FileId& file) {
   GATEWAY_RETURN_IF_ERROR(GetFile(project, store, file).status());
+  GATEWAY_ASSIGN_OR_RETURN(const VectorStore in, Get(project, store));
+  if (in.expired) return MakeError(ErrorKind::kStoreExpired, "", {store.value});
   return backing_.search.FileText(project, store, file);
+}
+
+absl::StatusOr<Citation> Stores::Cite(const ProjectId& project, const StoreId& store, const FileId& file,
+                                      const TextSpan& span) {
+  GATEWAY_RETURN_IF_ERROR(GetFile(project, store, file).status());
+  return backing_.search.Cite(project, store, file, span);
+}
+
+absl::StatusOr<PagePicture> Stores::RenderPage(const PictureRequest& request) {
+  GATEWAY_RETURN_IF_ERROR(GetFile(request.project, request.store, request.file).status());
+  return backing_.search.RenderPage(request);
 }
 
 absl::StatusOr<FileBatch> Stores::CreateBatch(const ProjectId& project, const StoreId& store,
@@ -243,23 +302,38 @@ absl::StatusOr<std::vector<SearchResult>> Stores::Search(const SearchRequest& re
 
 absl::Status Stores::Touch(const ProjectId& project, const StoreId& id) {
   GATEWAY_ASSIGN_OR_RETURN(VectorStore store, Get(project, id));
-  if (backing_.clock.Now() - store.last_active_at < kTouchInterval) return absl::OkStatus();
+  if (store.expired || backing_.clock.Now() - store.last_active_at < kTouchInterval) return absl::OkStatus();
   return backing_.repository.Write([&](Transaction& t) -> absl::Status {
     GATEWAY_ASSIGN_OR_RETURN(VectorStore now, t.GetStore(project, id));
+    if (now.expired) return absl::OkStatus();
     now.last_active_at = backing_.clock.Now();
     return t.PutStore(now);
   });
 }
 
 absl::Status Stores::ExpireDue() {
-  return backing_.repository.Write([&](Transaction& t) -> absl::Status {
-    GATEWAY_ASSIGN_OR_RETURN(std::vector<VectorStore> due, t.StoresToExpire(backing_.clock.Now()));
+  std::vector<VectorStore> due;
+  // Marked first: a store that a search comes upon now must not lose its texts after it has been used.
+  GATEWAY_RETURN_IF_ERROR(backing_.repository.Write([&](Transaction& t) -> absl::Status {
+    GATEWAY_ASSIGN_OR_RETURN(due, t.StoresToExpire(backing_.clock.Now()));
     for (VectorStore& store : due) {
+      if (store.expired) continue;
       store.expired = true;
       GATEWAY_RETURN_IF_ERROR(t.PutStore(store));
     }
     return absl::OkStatus();
-  });
+  }));
+  for (const VectorStore& store : due) {
+    GATEWAY_RETURN_IF_ERROR(backing_.search.DeleteStore(store.project, store.id));
+    GATEWAY_RETURN_IF_ERROR(backing_.repository.Write([&](Transaction& t) -> absl::Status {
+      absl::StatusOr<VectorStore> now = t.GetStore(store.project, store.id);
+      if (ErrorOf(now.status()).has_value()) return absl::OkStatus();  // deleted meanwhile
+      GATEWAY_RETURN_IF_ERROR(now.status());
+      now->purged = true;
+      return t.PutStore(*now);
+    }));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace carrel::gateway

@@ -153,7 +153,16 @@ absl::StatusOr<CompletedUpload> Uploads::Complete(const ProjectId& project, cons
         ErrorKind::kInvalidRequest, "part_ids",
         {absl::StrCat("The parts have ", total, " bytes together, but the upload was begun for ", upload.bytes, ".")});
   }
-  GATEWAY_ASSIGN_OR_RETURN(StoredBlob whole, Join(parts, md5));
+  absl::StatusOr<StoredBlob> joined = Join(parts, md5);
+  if (!joined.ok()) {
+    // Whoever ended the upload meanwhile has taken the parts away: that is the error that counts.
+    GATEWAY_RETURN_IF_ERROR(backing_.repository.Read([&](const Snapshot& s) -> absl::Status {
+      GATEWAY_ASSIGN_OR_RETURN(upload, s.GetUpload(project, id));
+      return upload.status == FileUpload::Status::kPending ? absl::OkStatus() : NotPending(upload);
+    }));
+    return joined.status();
+  }
+  StoredBlob whole = *std::move(joined);
   FileObject file{.id = backing_.ids.NewFile(),
                   .project = project,
                   .created_at = backing_.clock.Now(),

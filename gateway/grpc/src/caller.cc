@@ -1,12 +1,28 @@
 #include "caller.h"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "gateway/types/container.h"
 #include "gateway/types/error.h"
 
 namespace carrel::gateway {
+namespace {
+
+// What an error of an invalid value lists after the value, or what is known of the field.
+std::string RightValueOf(const Error& error) {
+  if (error.args.size() > 1) {
+    return absl::StrCat("one of ", absl::StrJoin(error.args.begin() + 1, error.args.end(), ", "));
+  }
+  if (error.param == "after") return "an id of this list";
+  if (error.param == "name") return absl::StrCat("1 to ", kContainerNameMax, " characters");
+  return "another value";
+}
+
+}  // namespace
 
 absl::StatusOr<ProjectId> ProjectOf(Keys& keys, const grpc::ServerContext& context) {
   constexpr std::string_view kScheme = "Bearer ";
@@ -38,7 +54,7 @@ absl::Status Explained(const absl::Status& status) {
     case ErrorKind::kInvalidRequest:
       return absl::InvalidArgumentError(first);
     case ErrorKind::kInvalidValue:
-      return rpc::InvalidField(error->param, first, error->param == "after" ? "an id of this list" : "another value");
+      return rpc::InvalidField(error->param, first, RightValueOf(*error));
     case ErrorKind::kPurpose:
       return rpc::InvalidField("purpose", first, "one of assistants, vision, user_data, batch, fine-tune, evals");
     case ErrorKind::kUnsupportedFile:

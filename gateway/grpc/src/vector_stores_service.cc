@@ -59,6 +59,14 @@ v1::VectorStoreFile ToProto(const VectorStoreFile& file) {
   out.set_passages(file.facts.passages);
   out.set_verdict(file.facts.verdict);
   out.set_created_at_ms(absl::ToUnixMillis(file.created_at));
+  if (file.progress.has_value()) {
+    v1::VectorStoreFileProgress& progress = *out.mutable_progress();
+    progress.set_phase(file.progress->phase);
+    progress.set_pages_done(file.progress->pages_done);
+    progress.set_pages(file.progress->pages);
+    progress.set_embedded(file.progress->embedded);
+    progress.set_to_embed(file.progress->to_embed);
+  }
   return out;
 }
 
@@ -135,8 +143,9 @@ class VectorStoresService final : public v1::VectorStores::Service {
   grpc::Status GetVectorStoreFile(grpc::ServerContext* context, const v1::GetVectorStoreFileRequest* request,
                                   v1::VectorStoreFile* response) override {
     return Serve(keys_, *context, [&](const ProjectId& project) -> absl::Status {
-      GATEWAY_ASSIGN_OR_RETURN(const VectorStoreFile file, stores_.GetFile(project, StoreId(request->vector_store_id()),
-                                                                           FileId(request->file_id())));
+      GATEWAY_ASSIGN_OR_RETURN(
+          const VectorStoreFile file,
+          stores_.GetFileWithProgress(project, StoreId(request->vector_store_id()), FileId(request->file_id())));
       *response = ToProto(file);
       return absl::OkStatus();
     });

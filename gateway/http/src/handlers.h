@@ -89,6 +89,8 @@ Answer ListBatchFiles(Api& api, Request& request);
 Answer ListModels(Api& api, Request& request);
 Answer GetModel(Api& api, Request& request);
 
+Answer CiteFile(Api& api, Request& request);
+Answer DrawFilePage(Api& api, Request& request);
 Answer GetServer(Api& api, Request& request);
 Answer CreateKey(Api& api, Request& request);
 Answer ListKeys(Api& api, Request& request);

@@ -64,6 +64,11 @@ struct Request {
 struct JsonBody {
   std::string text;
 };
+// Small enough to be held in memory.
+struct BytesBody {
+  std::string bytes;
+  std::string content_type;
+};
 struct FileBody {
   std::unique_ptr<BlobReader> reader;
   std::string filename;
@@ -75,7 +80,7 @@ struct EventStream {
 
 struct Response {
   int status = 200;
-  std::variant<JsonBody, FileBody, EventStream> body;
+  std::variant<JsonBody, BytesBody, FileBody, EventStream> body;
 };
 
 }  // namespace carrel::gateway::http

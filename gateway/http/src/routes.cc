@@ -86,6 +86,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/models/{model}", GetModel},
 
     {"GET", "/carrel/server", GetServer},
+    {"GET", "/carrel/vector_stores/{vector_store_id}/files/{file_id}/citation", CiteFile},
+    {"GET", "/carrel/vector_stores/{vector_store_id}/files/{file_id}/pages/{picture}", DrawFilePage},
     {"POST", "/carrel/keys", CreateKey, BodyKind::kJson, true},
     {"GET", "/carrel/keys", ListKeys, BodyKind::kJson, true},
     {"DELETE", "/carrel/keys/{key_id}", RevokeKey, BodyKind::kJson, true},

@@ -194,7 +194,7 @@ asio::awaitable<void> Session::Run() {
         bool large = error == bhttp::error::header_limit;
         openai::HttpError answer =
             openai::RenderError(NotHttp(error, shared_.options.header_bytes_max), nobody.request_id);
-        co_await WriteText(nobody, absl::Now(), large ? 431 : 400, answer.body, false);
+        co_await WriteText(nobody, absl::Now(), large ? 431 : 400, "application/json", answer.body, false);
       }
       break;
     }
@@ -231,7 +231,7 @@ asio::awaitable<bool> Session::Serve(Parser& parser) {
   } else {
     openai::HttpError error = openai::RenderError(answer.status(), request.request_id);
     record.status = error.status;
-    keep = co_await WriteText(request, begun, error.status, error.body, keep);
+    keep = co_await WriteText(request, begun, error.status, "application/json", error.body, keep);
   }
   record.project = request.project.value;
   record.took = absl::Now() - begun;
@@ -445,12 +445,16 @@ bhttp::response_header<> Session::HeadOf(const Request& request, absl::Time begu
 asio::awaitable<bool> Session::Write(const Request& request, absl::Time begun, Response& response, bool keep) {
   if (auto* file = std::get_if<FileBody>(&response.body)) co_return co_await WriteFile(request, begun, *file, keep);
   if (auto* events = std::get_if<EventStream>(&response.body)) co_return co_await WriteEvents(request, begun, *events);
-  co_return co_await WriteText(request, begun, response.status, std::get<JsonBody>(response.body).text, keep);
+  if (auto* bytes = std::get_if<BytesBody>(&response.body)) {
+    co_return co_await WriteText(request, begun, response.status, bytes->content_type, bytes->bytes, keep);
+  }
+  co_return co_await WriteText(request, begun, response.status, "application/json",
+                               std::get<JsonBody>(response.body).text, keep);
 }
 
-asio::awaitable<bool> Session::WriteText(const Request& request, absl::Time begun, int status, const std::string& body,
-                                         bool keep) {
-  bhttp::response<bhttp::string_body> response(HeadOf(request, begun, status, "application/json"));
+asio::awaitable<bool> Session::WriteText(const Request& request, absl::Time begun, int status, std::string_view type,
+                                         const std::string& body, bool keep) {
+  bhttp::response<bhttp::string_body> response(HeadOf(request, begun, status, type));
   response.body() = body;
   response.keep_alive(keep);
   response.prepare_payload();

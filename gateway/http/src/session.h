@@ -60,8 +60,8 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<void> Linger();
 
   asio::awaitable<bool> Write(const Request& request, absl::Time begun, Response& response, bool keep);
-  asio::awaitable<bool> WriteText(const Request& request, absl::Time begun, int status, const std::string& body,
-                                  bool keep);
+  asio::awaitable<bool> WriteText(const Request& request, absl::Time begun, int status, std::string_view type,
+                                  const std::string& body, bool keep);
   asio::awaitable<bool> WriteFile(const Request& request, absl::Time begun, FileBody& file, bool keep);
   asio::awaitable<bool> WriteEvents(const Request& request, absl::Time begun, EventStream& stream);
   asio::awaitable<bool> WriteChunk(std::string_view text);

@@ -5,6 +5,7 @@
 #include "gateway/openai/responses.h"
 #include "gateway/ports/search_tool.h"
 #include "handlers.h"
+#include "search_filter.h"
 
 namespace carrel::gateway::http {
 
@@ -67,14 +68,19 @@ Answer ListStores(Api& api, Request& request) {
 }
 
 Answer GetStore(Api& api, Request& request) {
-  GATEWAY_ASSIGN_OR_RETURN(VectorStore store, api.stores.Get(request.project, StoreId(request.Id("vector_store_id"))));
+  const StoreId id(request.Id("vector_store_id"));
+  GATEWAY_ASSIGN_OR_RETURN(VectorStore store, request.view.carrel ? api.stores.GetWithModel(request.project, id)
+                                                                  : api.stores.Get(request.project, id));
   return Json(Render(store, request.view));
 }
 
 Answer UpdateStore(Api& api, Request& request) {
-  GATEWAY_ASSIGN_OR_RETURN(StoreChange change, openai::ParseStoreChange(request.body));
-  GATEWAY_ASSIGN_OR_RETURN(
-      VectorStore store, api.stores.Update(request.project, StoreId(request.Id("vector_store_id")), std::move(change)));
+  GATEWAY_ASSIGN_OR_RETURN(StoreChange change, openai::ParseStoreChange(request.body, request.view.carrel));
+  const StoreId id(request.Id("vector_store_id"));
+  GATEWAY_ASSIGN_OR_RETURN(VectorStore store, api.stores.Update(request.project, id, std::move(change)));
+  if (request.view.carrel) {
+    GATEWAY_ASSIGN_OR_RETURN(store, api.stores.GetWithModel(request.project, id));
+  }
   return Json(Render(store, request.view));
 }
 
@@ -82,23 +88,6 @@ Answer DeleteStore(Api& api, Request& request) {
   GATEWAY_RETURN_IF_ERROR(api.stores.Delete(request.project, StoreId(request.Id("vector_store_id"))));
   return Json(openai::RenderDeleted(request.Id("vector_store_id"), "vector_store.deleted"));
 }
-
-namespace {
-
-SearchFilter FilterOf(const openai::Filter& filter) {
-  using Op = SearchFilter::Op;
-  constexpr std::pair<std::string_view, Op> kOps[] = {
-      {"eq", Op::kEq},   {"ne", Op::kNe}, {"gt", Op::kGt},   {"gte", Op::kGte}, {"lt", Op::kLt},
-      {"lte", Op::kLte}, {"in", Op::kIn}, {"nin", Op::kNin}, {"and", Op::kAnd}, {"or", Op::kOr}};
-  SearchFilter out{.key = filter.key, .values = filter.values};
-  for (const auto& [name, op] : kOps) {
-    if (filter.type == name) out.op = op;
-  }
-  for (const openai::Filter& inner : filter.filters) out.filters.push_back(FilterOf(inner));
-  return out;
-}
-
-}  // namespace
 
 Answer SearchStore(Api& api, Request& request) {
   GATEWAY_ASSIGN_OR_RETURN(openai::StoreSearchRequest wanted, openai::ParseStoreSearch(request.body));
@@ -151,9 +140,11 @@ Answer FilesOfStore(Api& api, Request& request, const BatchId& batch) {
 Answer ListStoreFiles(Api& api, Request& request) { return FilesOfStore(api, request, BatchId()); }
 
 Answer GetStoreFile(Api& api, Request& request) {
-  GATEWAY_ASSIGN_OR_RETURN(
-      VectorStoreFile file,
-      api.stores.GetFile(request.project, StoreId(request.Id("vector_store_id")), FileId(request.Id("file_id"))));
+  const StoreId store(request.Id("vector_store_id"));
+  const FileId id(request.Id("file_id"));
+  GATEWAY_ASSIGN_OR_RETURN(VectorStoreFile file, request.view.carrel
+                                                     ? api.stores.GetFileWithProgress(request.project, store, id)
+                                                     : api.stores.GetFile(request.project, store, id));
   return Json(Render(file, request.view));
 }
 

@@ -13,7 +13,7 @@ namespace pb = carrel::interpreter::v1;
 static_assert(static_cast<int>(Outcome::Kind::kCompleted) + 1 == pb::COMPLETED);
 static_assert(static_cast<int>(Outcome::Kind::kInternal) + 1 == pb::INTERNAL);
 static_assert(static_cast<int>(LimitKind::kWall) + 1 == pb::LIMIT_WALL);
-static_assert(static_cast<int>(LimitKind::kArtifacts) + 1 == pb::LIMIT_ARTIFACTS);
+static_assert(static_cast<int>(LimitKind::kSessionCpu) + 1 == pb::LIMIT_SESSION_CPU);
 
 // What a newer service may say, and we do not know, is an internal outcome.
 Outcome::Kind KindOf(pb::OutcomeKind kind) {
@@ -22,7 +22,7 @@ Outcome::Kind KindOf(pb::OutcomeKind kind) {
 }
 
 std::optional<LimitKind> LimitOf(int limit) {
-  if (limit < pb::LIMIT_WALL || limit > pb::LIMIT_ARTIFACTS) return std::nullopt;
+  if (limit < pb::LIMIT_WALL || limit > pb::LIMIT_SESSION_CPU) return std::nullopt;
   return static_cast<LimitKind>(limit - 1);
 }
 
@@ -41,7 +41,8 @@ Outcome FromProto(const pb::Outcome& from) {
                             .memory_peak_bytes = from.usage().memory_peak_bytes(),
                             .stdout_bytes = from.usage().stdout_bytes(),
                             .stderr_bytes = from.usage().stderr_bytes(),
-                            .display_bytes = from.usage().display_bytes()},
+                            .display_bytes = from.usage().display_bytes(),
+                            .session_cpu_ms = from.usage().session_cpu_ms()},
                   .removed = {from.removed().begin(), from.removed().end()},
                   .isolation = from.isolation(),
                   .weakened = {from.weakened().begin(), from.weakened().end()}};
@@ -67,7 +68,8 @@ CodeLimits FromProto(const pb::Limits& from) {
           .display_bytes = from.display_bytes(),
           .artifacts = from.artifacts(),
           .artifact_bytes = from.artifact_bytes(),
-          .cpu_millis = from.cpu_millis()};
+          .cpu_millis = from.cpu_millis(),
+          .session_cpu_ms = from.session_cpu_ms()};
 }
 
 pb::Limits ToProto(const CodeLimits& from) {
@@ -83,6 +85,7 @@ pb::Limits ToProto(const CodeLimits& from) {
   limits.set_artifacts(from.artifacts);
   limits.set_artifact_bytes(from.artifact_bytes);
   limits.set_cpu_millis(from.cpu_millis);
+  limits.set_session_cpu_ms(from.session_cpu_ms);
   return limits;
 }
 
@@ -167,6 +170,7 @@ pb::Outcome ToProto(const Outcome& from) {
   usage.set_stdout_bytes(from.usage.stdout_bytes);
   usage.set_stderr_bytes(from.usage.stderr_bytes);
   usage.set_display_bytes(from.usage.display_bytes);
+  usage.set_session_cpu_ms(from.usage.session_cpu_ms);
   for (const SkippedFile& file : from.skipped) {
     pb::SkippedFile& skipped = *outcome.add_skipped();
     skipped.set_path(file.path);

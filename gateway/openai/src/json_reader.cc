@@ -246,6 +246,11 @@ std::optional<Attributes> ObjectReader::ReadAttributes() {
   Attributes attributes;
   for (const auto& [key, item] : value->items()) {
     const std::string at = path + "." + key;
+    if (key.empty() || LengthOf(key) > kMetadataKeyMax) {
+      Fail(ErrorKind::kInvalidRequest, path,
+           {absl::StrCat("Keys of attributes take 1 to ", kMetadataKeyMax, " characters.")});
+      continue;
+    }
     bool scalar = item.is_string() || item.is_number() || item.is_boolean();
     if (!CheckType(item, scalar, "one of a string, a number, or a boolean", at, error_)) continue;
     if (item.is_string() && LengthOf(item.get<std::string>()) > kMetadataValueMax) {

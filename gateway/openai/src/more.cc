@@ -6,6 +6,8 @@ namespace {
 
 Json SpanOf(const TextSpan& span) { return {{"begin", span.begin}, {"end", span.end}}; }
 
+}  // namespace
+
 Json CitationOf(const Citation& citation) {
   Json boxes = Json::array();
   for (const PageBox& box : citation.boxes) {
@@ -18,10 +20,9 @@ Json CitationOf(const Citation& citation) {
           {"last_page", citation.last_page},
           {"first_page_label", citation.first_page_label},
           {"last_page_label", citation.last_page_label},
-          {"boxes", std::move(boxes)}};
+          {"boxes", std::move(boxes)},
+          {"recognised", citation.recognised}};
 }
-
-}  // namespace
 
 Json MoreOf(const SearchResult& result) {
   Json citations = Json::array();
@@ -43,8 +44,28 @@ Json MoreOf(const Annotation& annotation) {
 }
 
 Json MoreOf(const VectorStoreFile& file) {
-  return {{"filename", file.filename},       {"pages", file.facts.pages},     {"characters", file.facts.characters},
-          {"passages", file.facts.passages}, {"verdict", file.facts.verdict}, {"message", file.facts.message}};
+  Json json = {{"filename", file.filename},           {"pages", file.facts.pages},
+               {"characters", file.facts.characters}, {"passages", file.facts.passages},
+               {"verdict", file.facts.verdict},       {"message", file.facts.message}};
+  if (file.progress.has_value()) {
+    json["progress"] = {{"phase", file.progress->phase},
+                        {"pages_done", file.progress->pages_done},
+                        {"pages", file.progress->pages},
+                        {"embedded", file.progress->embedded},
+                        {"to_embed", file.progress->to_embed}};
+  }
+  return json;
+}
+
+Json MoreOf(const StoreModel& model) {
+  Json json = {{"model", model.name}, {"reembedding", nullptr}};
+  if (model.change.has_value()) {
+    json["reembedding"] = {{"model", model.change->name},          {"documents_done", model.change->documents_done},
+                           {"documents", model.change->documents}, {"embedded", model.change->embedded},
+                           {"to_embed", model.change->to_embed},   {"documents_failed", model.change->documents_failed},
+                           {"message", model.change->message}};
+  }
+  return json;
 }
 
 Json MoreOf(const Outcome& outcome) {
@@ -71,7 +92,8 @@ Json MoreOf(const Outcome& outcome) {
             {"memory_peak_bytes", outcome.usage.memory_peak_bytes},
             {"stdout_bytes", outcome.usage.stdout_bytes},
             {"stderr_bytes", outcome.usage.stderr_bytes},
-            {"display_bytes", outcome.usage.display_bytes}}},
+            {"display_bytes", outcome.usage.display_bytes},
+            {"session_cpu_ms", outcome.usage.session_cpu_ms}}},
           {"skipped", std::move(skipped)},
           {"removed", outcome.removed},
           {"isolation", outcome.isolation},

@@ -23,10 +23,12 @@ Json Of(const ResponseFormat& format);
 Json Of(const ToolChoice& choice);
 
 // more.cc: what stands in "x_carrel".
+Json CitationOf(const Citation& citation);
 Json MoreOf(const SearchResult& result);
 Json MoreOf(const Annotation& annotation);
 Json MoreOf(const VectorStoreFile& file);
 Json MoreOf(const Outcome& outcome);
+Json MoreOf(const StoreModel& model);
 
 // conversations.cc
 Json Of(const Assistant& assistant, const View& view);

@@ -92,6 +92,8 @@ std::string RenderServer(const ServerFacts& facts) {
                {"model", {{"configured", !facts.model_host.empty()}, {"host", text(facts.model_host)}}}});
 }
 
+std::string RenderCitation(const Citation& citation) { return Dump(render::CitationOf(citation)); }
+
 std::string FindModel(const std::string& models, const std::string& id) {
   Json list = Json::parse(models, nullptr, false);
   if (!list.is_object() || !list.contains("data") || !list["data"].is_array()) return "";

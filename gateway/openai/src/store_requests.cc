@@ -17,6 +17,8 @@ constexpr size_t kBatchFilesMax = 2000;
 constexpr size_t kQueriesMax = 8;
 constexpr size_t kQueryMax = 4096;
 constexpr size_t kFiltersMax = 100;
+constexpr size_t kAttributeKeyMax = 64;  // characters
+constexpr size_t kAttributeTextMax = 512;
 constexpr int kFilterDepthMax = 8;
 constexpr int64_t kExpirySecondsMin = 3600;
 constexpr int64_t kExpirySecondsMax = 2'592'000;
@@ -62,6 +64,9 @@ Filter ReadFilter(const Json& value, const std::string& path, int depth, absl::S
       reader.Fail(ErrorKind::kInvalidRequest, path, {absl::StrCat("Filters nest at most ", kFilterDepthMax, " deep.")});
       return filter;
     }
+    if (items.has_value() && items->empty()) {
+      reader.Fail(ErrorKind::kArrayTooShort, reader.PathOf("filters"), {"1", "0"});
+    }
     for (const auto& [item, at] : items.value_or(Items())) {
       filter.filters.push_back(ReadFilter(*item, at, depth + 1, error));
     }
@@ -69,6 +74,10 @@ Filter ReadFilter(const Json& value, const std::string& path, int depth, absl::S
     return filter;
   }
   filter.key = reader.RequiredText("key");
+  if (filter.key.empty() || LengthOf(filter.key) > kAttributeKeyMax) {
+    reader.Fail(ErrorKind::kInvalidRequest, reader.PathOf("key"),
+                {absl::StrCat("'", reader.PathOf("key"), "' takes 1 to ", kAttributeKeyMax, " characters.")});
+  }
   const Json* compared = reader.Find("value");
   if (compared == nullptr) reader.Missing("value");
   const bool many = filter.type == "in" || filter.type == "nin";
@@ -87,6 +96,12 @@ Filter ReadFilter(const Json& value, const std::string& path, int depth, absl::S
                   error)) {
       filter.values.push_back(*std::move(scalar));
     }
+  }
+  for (const AttributeValue& one : filter.values) {
+    const auto* const text = std::get_if<std::string>(&one);
+    if (text == nullptr || LengthOf(*text) <= kAttributeTextMax) continue;
+    reader.Fail(ErrorKind::kStringTooLong, reader.PathOf("value"),
+                {absl::StrCat(kAttributeTextMax), absl::StrCat(LengthOf(*text))});
   }
   reader.Finish();
   return filter;
@@ -109,9 +124,13 @@ absl::StatusOr<NewStore> ParseNewStore(std::string_view body) {
   });
 }
 
-absl::StatusOr<StoreChange> ParseStoreChange(std::string_view body) {
-  return Parse(body, [](ObjectReader& reader) {
+absl::StatusOr<StoreChange> ParseStoreChange(std::string_view body, bool carrel) {
+  return Parse(body, [carrel](ObjectReader& reader) {
     StoreChange change;
+    if (auto more = carrel ? reader.Object("x_carrel") : std::nullopt) {
+      change.model = more->Text("model", kNameMax);
+      more->Finish();
+    }
     change.name = Changed(reader, "name", reader.Text("name", kNameMax));
     change.description = Changed(reader, "description", reader.Text("description", kDescriptionMax));
     change.expires_after_days = Changed(reader, "expires_after", ReadExpiry(reader));

@@ -22,7 +22,7 @@ Json Of(const FileCounts& counts) {
           {"total", counts.total()}};
 }
 
-Json Of(const VectorStore& s, const View&) {
+Json Of(const VectorStore& s, const View& view) {
   const char* status = s.status() == VectorStore::Status::kExpired      ? "expired"
                        : s.status() == VectorStore::Status::kInProgress ? "in_progress"
                                                                         : "completed";
@@ -42,6 +42,7 @@ Json Of(const VectorStore& s, const View&) {
   json["expires_at"] = Seconds(expires_at);
   json["last_active_at"] = Seconds(s.last_active_at);
   json["metadata"] = Of(s.metadata);
+  if (view.carrel && s.model.has_value()) json["x_carrel"] = MoreOf(*s.model);
   return json;
 }
 

@@ -77,7 +77,9 @@ AssemblyOptions OptionsOf(const config::ServerFlags& flags) {
   options.http.listen = flags.listen;
   options.http.connections_max = flags.config.gateway.connections_max;
   options.http.observe = [](const http::RequestRecord& record) {
-    rpc::Log(rpc::LogLevel::kInfo, "request",
+    // Asked every second by some, and nobody's business unless the answer is no.
+    const bool is_probe = record.status == 200 && (record.route == "/healthz" || record.route == "/readyz");
+    rpc::Log(is_probe ? rpc::LogLevel::kDebug : rpc::LogLevel::kInfo, "request",
              {{"id", std::string_view(record.request_id)},
               {"method", std::string_view(record.method)},
               {"route", std::string_view(record.route)},

@@ -71,6 +71,7 @@ template <typename V>
 void Fields(V& v, Citation& o) {
   v("quote", o.quote), v("span", o.span), v("first_page", o.first_page), v("last_page", o.last_page);
   v("first_page_label", o.first_page_label), v("last_page_label", o.last_page_label), v("boxes", o.boxes);
+  v("recognised", o.recognised);
 }
 template <typename V>
 void Fields(V& v, ScoreParts& o) {
@@ -87,6 +88,7 @@ template <typename V>
 void Fields(V& v, CodeUsage& o) {
   v("wall_ms", o.wall_ms), v("cpu_ms", o.cpu_ms), v("memory_peak_bytes", o.memory_peak_bytes);
   v("stdout_bytes", o.stdout_bytes), v("stderr_bytes", o.stderr_bytes), v("display_bytes", o.display_bytes);
+  v("session_cpu_ms", o.session_cpu_ms);
 }
 template <typename V>
 void Fields(V& v, CodeException& o) {
@@ -196,7 +198,7 @@ template <typename V>
 void Fields(V& v, VectorStore& o) {
   v("id", o.id), v("project", o.project), v("created_at", o.created_at), v("last_active_at", o.last_active_at);
   v("name", o.name), v("description", o.description), v("expires_after_days", o.expires_after_days);
-  v("metadata", o.metadata), v("chunking", o.chunking), v("expired", o.expired);
+  v("metadata", o.metadata), v("chunking", o.chunking), v("expired", o.expired), v("purged", o.purged);
 }
 template <typename V>
 void Fields(V& v, StoreFileError& o) {
@@ -223,7 +225,7 @@ void Fields(V& v, CodeLimits& o) {
   v("wall_ms", o.wall_ms), v("cpu_ms", o.cpu_ms), v("memory_bytes", o.memory_bytes), v("processes", o.processes);
   v("workspace_bytes", o.workspace_bytes), v("workspace_files", o.workspace_files), v("output_bytes", o.output_bytes);
   v("display_bytes", o.display_bytes), v("artifacts", o.artifacts), v("artifact_bytes", o.artifact_bytes);
-  v("cpu_millis", o.cpu_millis);
+  v("cpu_millis", o.cpu_millis), v("session_cpu_ms", o.session_cpu_ms);
 }
 template <typename V>
 void Fields(V& v, Container& o) {

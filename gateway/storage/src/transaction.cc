@@ -385,7 +385,7 @@ absl::Status SqliteTransaction::PutStore(const VectorStore& store) {
           "INSERT INTO stores (project, id, expires_at_us, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
           "SET expires_at_us = excluded.expires_at_us, body = excluded.body"));
   put.Bind(store.project.value).Bind(store.id.value);
-  if (store.expires_after_days.has_value() && !store.expired) {
+  if (store.expires_after_days.has_value() && !store.purged) {
     put.Bind(absl::ToUnixMicros(store.last_active_at + absl::Hours(24) * *store.expires_after_days));
   } else {
     put.BindNull();

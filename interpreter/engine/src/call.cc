@@ -120,10 +120,11 @@ class Call final {
         display_left_(options.limits.display_bytes) {}
 
   CallResult Run() {
-    if (options_.cpu_ns_before) cpu_sample_at_ = started_ + SoonestUseOf(absl::Milliseconds(options_.limits.cpu_ms));
+    if (options_.cpu_ns_before) cpu_sample_at_ = started_ + SoonestUseOf(CpuLeft(absl::ZeroDuration()));
     outbox_ = EncodeRun({.call = options_.call,
                          .display_bytes_max = options_.limits.display_bytes,
                          .save_figures = options_.save_figures,
+                         .forget_interrupts = options_.forget_interrupts,
                          .code = options_.code});
     SendOutbox();
     sink_.OnHandedOver();
@@ -144,7 +145,7 @@ class Call final {
 
  private:
   // Who ended the call, when it was not the code itself. The first stays.
-  enum class Cause : uint8_t { kNone, kWall, kCpu, kOutput, kCancelled, kBrokenChannel };
+  enum class Cause : uint8_t { kNone, kWall, kCpu, kSessionCpu, kOutput, kCancelled, kBrokenChannel };
 
   [[nodiscard]] bool OutputCut() const { return stdout_.cut() || stderr_.cut(); }
 
@@ -218,6 +219,7 @@ class Call final {
 
   void Interrupt(Cause cause, absl::Time now) {
     cause_ = cause;
+    result_.interrupted = true;
     kill_at_ = now + options_.interrupt_grace;
     interrupt_again_at_ = now + kInterruptAgain;
     if (!jail_.Interrupt().ok()) kill_at_ = now;
@@ -243,12 +245,20 @@ class Call final {
       return;
     }
     const absl::Duration used = absl::Nanoseconds(static_cast<int64_t>(stats->cpu_ns - *options_.cpu_ns_before));
-    const absl::Duration left = absl::Milliseconds(options_.limits.cpu_ms) - used;
+    const absl::Duration left = CpuLeft(used);
     if (left <= absl::ZeroDuration()) {
-      Interrupt(Cause::kCpu, now);
+      Interrupt(left == SessionCpuLeft(used) ? Cause::kSessionCpu : Cause::kCpu, now);
     } else {
       cpu_sample_at_ = now + std::max(SoonestUseOf(left), kCpuSampleMin);
     }
+  }
+
+  [[nodiscard]] absl::Duration SessionCpuLeft(absl::Duration used) const {
+    return absl::Milliseconds(options_.limits.session_cpu_ms) - options_.session_cpu_before - used;
+  }
+  // Of the call's limit or the session's, whichever is nearer.
+  [[nodiscard]] absl::Duration CpuLeft(absl::Duration used) const {
+    return std::min(absl::Milliseconds(options_.limits.cpu_ms) - used, SessionCpuLeft(used));
   }
 
   // CPU time cannot be used up any sooner.
@@ -328,6 +338,11 @@ class Call final {
     outcome.exception = std::move(frame.exception);
     outcome.state_kept = true;
     if (NameCause(outcome)) {
+      if (cause_ == Cause::kSessionCpu) {
+        (void)jail_.KillAll();  // what it left running would go on using
+        outcome.message += ", so the session was ended";
+        return Die(outcome.message);
+      }
       outcome.message += "; the code was interrupted, the session's state is kept";
       return;
     }
@@ -398,6 +413,12 @@ class Call final {
         outcome.limit_value = options_.limits.cpu_ms;
         outcome.message = StrCat("over the CPU time limit of ", options_.limits.cpu_ms, " ms");
         return true;
+      case Cause::kSessionCpu:
+        outcome.kind = OutcomeKind::kCpuLimit;
+        outcome.limit = LimitName::kSessionCpu;
+        outcome.limit_value = options_.limits.session_cpu_ms;
+        outcome.message = StrCat("over the session's CPU time limit of ", options_.limits.session_cpu_ms, " ms");
+        return true;
       case Cause::kOutput:
         outcome.kind = OutcomeKind::kOutputLimit;
         outcome.limit = LimitName::kOutput;
@@ -413,7 +434,10 @@ class Call final {
   }
 
   void NameExit(const sandbox::JailExit& exit, Outcome& outcome) const {
-    if (exit.memory_limit) {
+    // The jail knows that its first process was killed and that memory once was short; only a kill for memory during
+    // this call can have been this one.
+    const bool by_memory = exit.memory_limit && OomKilledSince();
+    if (by_memory) {
       outcome.kind = OutcomeKind::kMemoryLimit;
       outcome.limit = LimitName::kMemory;
       outcome.limit_value = options_.limits.memory_bytes;
@@ -438,6 +462,12 @@ class Call final {
       outcome.kind = OutcomeKind::kExited;
       outcome.message = StrCat("the code ended the interpreter process with code ", exit.exit_code);
     }
+  }
+
+  [[nodiscard]] bool OomKilledSince() const {
+    if (!options_.oom_kills_before) return true;
+    const absl::StatusOr<sandbox::JailStats> stats = jail_.Stats();
+    return !stats.ok() || stats->oom_kills > *options_.oom_kills_before;
   }
 
   void Die(const std::string& reason) {

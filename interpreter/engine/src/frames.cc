@@ -17,6 +17,7 @@ constexpr size_t kBundleEntriesMax = 64;
 
 // RUN.flags
 constexpr uint8_t kSaveFigures = 1;
+constexpr uint8_t kForgetInterrupts = 2;
 
 enum Type : uint8_t {
   kHello = 0x01,
@@ -136,7 +137,8 @@ std::string EncodeRun(const RunFrame& frame) {
   Put(body, static_cast<uint8_t>(kRun));
   Put(body, frame.call);
   Put(body, frame.display_bytes_max);
-  Put(body, static_cast<uint8_t>(frame.save_figures ? kSaveFigures : 0));
+  Put(body, static_cast<uint8_t>((frame.save_figures ? kSaveFigures : 0) |
+                                 (frame.forget_interrupts ? kForgetInterrupts : 0)));
   Put(body, static_cast<uint32_t>(frame.code.size()));
   body.append(frame.code);
   return WithLength(body);

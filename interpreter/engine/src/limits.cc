@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "interpreter/engine/errors.h"
 #include "interpreter/engine/text.h"
 
@@ -39,7 +40,7 @@ Limits MaximumLimits(const sandbox::PolicyInfo& policy) {
   return maxima;
 }
 
-Limits DefaultLimits(const sandbox::PolicyInfo& policy) {
+Limits DefaultLimits(const sandbox::PolicyInfo& policy, const Limits& configured) {
   const Limits maxima = MaximumLimits(policy);
   Limits defaults;
   for (const LimitField& field : kLimitFields) defaults.*field.field = field.fallback;
@@ -48,6 +49,7 @@ Limits DefaultLimits(const sandbox::PolicyInfo& policy) {
     if (wanted > 0) defaults.*field.ours = wanted;
   }
   for (const LimitField& field : kLimitFields) {
+    if (configured.*field.field > 0) defaults.*field.field = configured.*field.field;
     defaults.*field.field = std::min(defaults.*field.field, maxima.*field.field);
   }
   return defaults;
@@ -73,6 +75,26 @@ absl::StatusOr<Limits> ResolveCallLimits(const Limits& requested, const Limits& 
     }
   }
   return ResolveSessionLimits(requested, session, maxima);
+}
+
+absl::StatusOr<Limits> ParseLimits(const std::map<std::string, std::string>& texts) {
+  Limits limits;
+  for (const auto& [name, text] : texts) {
+    const auto* field = std::find_if(kLimitFields.begin(), kLimitFields.end(),
+                                     [&name = name](const LimitField& known) { return known.name == name; });
+    if (field == kLimitFields.end()) {
+      std::string names;
+      for (const LimitField& known : kLimitFields) names = StrCat(names, names.empty() ? "" : ", ", known.name);
+      return absl::InvalidArgumentError(StrCat("no limit is called \"", name, "\"; there are: ", names));
+    }
+    uint64_t value = 0;
+    if (!absl::SimpleAtoi(text, &value) || value < field->min || value > field->max) {
+      return absl::InvalidArgumentError(
+          StrCat(name, " is \"", text, "\": expected a whole number from ", field->min, " to ", field->max));
+    }
+    limits.*field->field = value;
+  }
+  return limits;
 }
 
 sandbox::JailLimits ToJailLimits(const Limits& limits) {

@@ -108,7 +108,7 @@ std::optional<sandbox::PolicyInfo> Pool::NextToMake() {
 }
 
 bool Pool::Make(const sandbox::PolicyInfo& policy) {
-  const sandbox::JailLimits limits = ToJailLimits(DefaultLimits(policy));
+  const sandbox::JailLimits limits = ToJailLimits(DefaultLimits(policy, options_.default_limits));
   absl::StatusOr<InterpreterProcess> process =
       StartInterpreter({.runtime = policy.name, .limits = limits, .warm = true}, jails_, statistics_);
   if (!process.ok()) {

@@ -95,10 +95,12 @@ void Session::NoticeExit() {
   if (!death_reason_.empty() || !turns_.empty()) return;
   const std::optional<sandbox::JailExit> exit = jail_->exit();
   if (!exit) return;
-  death_reason_ = exit->memory_limit ? "its memory limit ended it between two calls"
-                                     : StrCat("the interpreter ended between two calls (",
-                                              exit->signal != 0 ? "signal " : "exit code ",
-                                              exit->signal != 0 ? exit->signal : exit->exit_code, ")");
+  const absl::StatusOr<sandbox::JailStats> stats = jail_->Stats();
+  const bool by_memory = exit->memory_limit && (!stats.ok() || stats->oom_kills > oom_kills_seen_);
+  death_reason_ =
+      by_memory ? "its memory limit ended it between two calls"
+                : StrCat("the interpreter ended between two calls (", exit->signal != 0 ? "signal " : "exit code ",
+                         exit->signal != 0 ? exit->signal : exit->exit_code, ")");
 }
 
 absl::StatusOr<std::unique_ptr<Session::Turn>> Session::TakeTurn(const EventSink& sink) {
@@ -139,27 +141,38 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
   const absl::StatusOr<std::unique_ptr<Turn>> turn = TakeTurn(sink);
   if (!turn.ok()) return turn.status();
 
-  sink.OnStarted(options_.session_id, absl::Now() - arrived, cell.linger);
   const absl::StatusOr<sandbox::JailStats> before = jail_->Stats();
+  if (before.ok()) {
+    if (absl::Status status = CheckCpu(*before); !status.ok()) return status;
+  }
   CallOptions options{.call = calls_ + 1,
                       .code = cell.code,
                       .limits = *limits,
                       .cpu_ns_before = std::nullopt,
+                      .forget_interrupts = last_was_interrupted_,
                       .interrupt_grace = options_.interrupt_grace,
                       .end_at_output_limit = cell.end_at_output_limit,
                       .save_figures = cell.save_figures};
-  if (before.ok() && before->counted) options.cpu_ns_before = before->cpu_ns;
+  if (before.ok() && before->counted) {
+    options.cpu_ns_before = before->cpu_ns;
+    options.session_cpu_before = CpuUsed(*before);
+  }
+  if (before.ok()) options.oom_kills_before = before->oom_kills;
   {
     const std::lock_guard lock(interrupt_mutex_);
     cell_runs_ = true;
     interrupts_ = 0;
   }
+  // Who hears it may interrupt the call.
+  sink.OnStarted(options_.session_id, absl::Now() - arrived, cell.linger);
   CallResult result = RunCall(options, *jail_, pipes_, sink, deleted_);
   {
     const std::lock_guard lock(interrupt_mutex_);
     cell_runs_ = false;
+    last_was_interrupted_ = interrupts_ > 0 || result.interrupted;
   }
   const absl::StatusOr<sandbox::JailStats> after = jail_->Stats();
+  if (after.ok()) oom_kills_seen_ = after->oom_kills;
 
   Outcome outcome = std::move(result.outcome);
   outcome.isolation = isolation_;
@@ -167,6 +180,7 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
   if (after.ok() && after->counted) {
     outcome.usage.memory_peak_bytes = after->memory_peak_bytes;
     if (before.ok()) outcome.usage.cpu_ms = (after->cpu_ns - before->cpu_ns) / 1'000'000;
+    outcome.usage.session_cpu_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(CpuUsed(*after)));
   }
   if (before.ok() && after.ok()) ReportLimits(*before, *after, result.error_number, outcome);
   ReportFiles(cell, *limits, outcome, sink);
@@ -176,6 +190,21 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
   if (!result.death_reason.empty() && death_reason_.empty()) death_reason_ = result.death_reason;
   if (!death_reason_.empty()) outcome.state_kept = false;
   return outcome;
+}
+
+absl::Duration Session::CpuUsed(const sandbox::JailStats& now) const {
+  return absl::Nanoseconds(static_cast<int64_t>(now.cpu_ns - cpu_ns_at_first_.value_or(now.cpu_ns)));
+}
+
+absl::Status Session::CheckCpu(const sandbox::JailStats& now) {
+  if (!now.counted) return absl::OkStatus();
+  if (!cpu_ns_at_first_) cpu_ns_at_first_ = now.cpu_ns;
+  if (CpuUsed(now) < absl::Milliseconds(options_.limits.session_cpu_ms)) return absl::OkStatus();
+  (void)jail_->KillAll();
+  const std::lock_guard lock(mutex_);
+  death_reason_ = StrCat("over the session's CPU time limit of ", options_.limits.session_cpu_ms,
+                         " ms, by what a call had left running");
+  return DeadStatus();
 }
 
 void Session::ReportFiles(const Cell& cell, const Limits& limits, Outcome& outcome, EventSink& sink) {
@@ -292,7 +321,8 @@ SessionInfo Session::Info() {
                    .created_at = created_at_,
                    .last_used_at = last_used_at_,
                    .calls = calls_,
-                   .isolation = isolation_};
+                   .isolation = isolation_,
+                   .predecessor = options_.predecessor};
   info.state = !death_reason_.empty() ? SessionState::kDead
                : turns_.empty()       ? SessionState::kReady
                                       : SessionState::kBusy;

@@ -78,6 +78,7 @@ class CountingSink final : public EventSink {
 
 SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledger* ledger)
     : options_([&] {
+        options.pool.default_limits = options.default_limits;
         if (options.memory_bytes_total_max == 0) options.memory_bytes_total_max = MachineMemory() / 4 * 3;
         return options;
       }()),
@@ -147,7 +148,8 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
                                       "\"; there are: ", absl::StrJoin(names, ", ")));
   }
   const Limits maxima = MaximumLimits(*policy);
-  absl::StatusOr<Limits> limits = ResolveSessionLimits(options.limits, DefaultLimits(*policy), maxima);
+  absl::StatusOr<Limits> limits =
+      ResolveSessionLimits(options.limits, DefaultLimits(*policy, options_.default_limits), maxima);
   if (!limits.ok()) return limits.status();
   return SessionOptions{.session_id = options.session_id.empty() ? MakeId() : options.session_id,
                         .owner = options.owner,
@@ -177,6 +179,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Create(const CreateOption
     }
     starting_.insert(id);
   }
+  prepared->predecessor = ledger_.Fate(prepared->owner, id).value_or("");
   absl::StatusOr<std::shared_ptr<Session>> session = Make(*std::move(prepared), create.cancelled);
   const std::lock_guard lock(mutex_);
   starting_.erase(id);

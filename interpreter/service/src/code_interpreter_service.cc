@@ -172,7 +172,7 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
       // The default runtime's, or else the first's.
       if (!first && policy.name != "python") continue;
       first = false;
-      *response->mutable_defaults() = ToProto(DefaultLimits(policy));
+      *response->mutable_defaults() = ToProto(DefaultLimits(policy, table_.options().default_limits));
       *response->mutable_maxima() = ToProto(MaximumLimits(policy));
     }
     response->set_sessions_max(table_.options().sessions_max);

@@ -13,7 +13,7 @@ namespace carrel::interpreter {
 // The engine's enumerators have the contract's numbers.
 static_assert(static_cast<int>(OutcomeKind::kInternal) == v1::INTERNAL);
 static_assert(static_cast<int>(OutcomeKind::kDeniedSyscall) == v1::DENIED_SYSCALL);
-static_assert(static_cast<int>(LimitName::kArtifacts) == v1::LIMIT_ARTIFACTS);
+static_assert(static_cast<int>(LimitName::kSessionCpu) == v1::LIMIT_SESSION_CPU);
 static_assert(static_cast<int>(LimitName::kWorkspace) == v1::LIMIT_WORKSPACE);
 static_assert(static_cast<int>(SessionState::kDead) == v1::SESSION_STATE_DEAD);
 
@@ -28,7 +28,8 @@ Limits FromProto(const v1::Limits& limits) {
           .display_bytes = limits.display_bytes(),
           .artifacts = limits.artifacts(),
           .artifact_bytes = limits.artifact_bytes(),
-          .cpu_millis = limits.cpu_millis()};
+          .cpu_millis = limits.cpu_millis(),
+          .session_cpu_ms = limits.session_cpu_ms()};
 }
 
 v1::Limits ToProto(const Limits& limits) {
@@ -44,6 +45,7 @@ v1::Limits ToProto(const Limits& limits) {
   proto.set_artifacts(limits.artifacts);
   proto.set_artifact_bytes(limits.artifact_bytes);
   proto.set_cpu_millis(limits.cpu_millis);
+  proto.set_session_cpu_ms(limits.session_cpu_ms);
   return proto;
 }
 
@@ -74,6 +76,7 @@ v1::Session ToProto(const SessionInfo& info) {
   proto.set_last_used_at_ms(absl::ToUnixMillis(info.last_used_at));
   proto.set_calls(info.calls);
   proto.set_isolation(info.isolation);
+  proto.set_predecessor(info.predecessor);
   proto.set_lifetime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(info.lifetime)));
   proto.set_expires_at_ms(
       absl::ToUnixMillis(std::min(info.last_used_at + info.idle_timeout, info.created_at + info.lifetime)));
@@ -112,6 +115,7 @@ v1::Outcome ToProto(Outcome outcome) {
   v1::Usage& usage = *proto.mutable_usage();
   usage.set_wall_ms(outcome.usage.wall_ms);
   usage.set_cpu_ms(outcome.usage.cpu_ms);
+  usage.set_session_cpu_ms(outcome.usage.session_cpu_ms);
   usage.set_memory_peak_bytes(outcome.usage.memory_peak_bytes);
   usage.set_stdout_bytes(outcome.usage.stdout_bytes);
   usage.set_stderr_bytes(outcome.usage.stderr_bytes);

@@ -1,11 +1,19 @@
 #include "rpc/log.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cmath>
+#include <mutex>
+#include <string>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -20,10 +28,65 @@ std::atomic<LogLevel> g_level{LogLevel::kInfo};
 
 constexpr std::array<std::string_view, 5> kLevelNames = {"debug", "info", "warning", "error", "off"};
 
-// The lines come complete from LogLine; spdlog serialises the writers and owns the stream.
+// Descriptor 2 for one line. A pipe is opened again, for flags of our own: O_NONBLOCK on the inherited one would be
+// everybody's who shares it.
+class LineEnd final {
+ public:
+  LineEnd() {
+    struct stat facts {};
+    if (::fstat(STDERR_FILENO, &facts) != 0 || !S_ISFIFO(facts.st_mode)) return;
+    own_ = ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  }
+  LineEnd(const LineEnd&) = delete;
+  LineEnd& operator=(const LineEnd&) = delete;
+  ~LineEnd() {
+    if (own_ >= 0) ::close(own_);
+  }
+
+  // false: nothing, or not all of it, was taken.
+  [[nodiscard]] bool Write(std::string_view line) const {
+    const int fd = own_ >= 0 ? own_ : STDERR_FILENO;
+    while (!line.empty()) {
+      pollfd polled{.fd = fd, .events = POLLOUT, .revents = 0};
+      if (::poll(&polled, 1, 0) != 1 || (polled.revents & POLLOUT) == 0) return false;
+      const ssize_t written = ::write(fd, line.data(), std::min(line.size(), kWriteBytesMax));
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) return false;
+      line.remove_prefix(static_cast<size_t>(written));
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kWriteBytesMax = 4096;  // PIPE_BUF: what poll promises
+  int own_ = -1;
+};
+
+// Nobody waits for stderr: a log whose reader has stopped must not stop the server. What does not fit into a full pipe
+// is lost, and how many lines were is the next that fits.
+class PatientlessStderr final : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const LineEnd end;
+    if (lost_ > 0 && !end.Write(LogLine(LogLevel::kWarning, "log lines were lost", {{"lines", lost_}}) + "\n")) {
+      ++lost_;
+      return;
+    }
+    lost_ = 0;
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    if (!end.Write({line.data(), line.size()})) ++lost_;
+  }
+  void flush_() override {}
+
+ private:
+  uint64_t lost_ = 0;
+};
+
+// The lines come complete from LogLine; spdlog serialises the writers.
 spdlog::logger& Sink() {
   static spdlog::logger* const logger = [] {
-    auto* made = new spdlog::logger("carrel", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto* made = new spdlog::logger("carrel", std::make_shared<PatientlessStderr>());
     made->set_pattern("%v");
     made->set_level(spdlog::level::trace);
     made->flush_on(spdlog::level::trace);

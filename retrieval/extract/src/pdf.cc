@@ -1,18 +1,17 @@
 #include "pdf.h"
 
-#include <poppler-document.h>
-#include <poppler-global.h>
-#include <poppler-page.h>
 #include <poppler-toc.h>
 
 #include <algorithm>
-#include <climits>
+#include <cmath>
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "last_words.h"
+#include "pdf_file.h"
 #include "utf.h"
 
 namespace carrel::retrieval::extract {
@@ -21,22 +20,6 @@ namespace {
 using wire::ExtractLimit;
 using wire::ExtractVerdict;
 using wire::FrameType;
-
-// What Poppler complained of, as far as it changes the verdict. Its messages quote the document: they go no further.
-struct Complaints {
-  bool unknown_filter = false;
-  bool unknown_security = false;
-};
-
-void OnComplaint(const std::string& message, void* closure) {
-  auto* complaints = static_cast<Complaints*>(closure);
-  const auto says = [&](std::string_view what) { return message.find(what) != std::string::npos; };
-  if (says("Unknown filter") || says("Unknown compression") || says("Unsupported compression")) {
-    complaints->unknown_filter = true;
-  }
-  if (says("Couldn't find the") && says("security handler")) complaints->unknown_security = true;
-  if (says("Unsupported version/revision") || says("Unknown security handler")) complaints->unknown_security = true;
-}
 
 // poppler::ustring, or a piece of one.
 std::string Utf8(const std::basic_string<unsigned short>& text) {
@@ -81,10 +64,30 @@ void PutPart(const poppler::text_box& word, const std::basic_string<unsigned sho
   page.U8(flags);
 }
 
+// The one Arabic ligature that every font has is one glyph for two letters, which Poppler gives in the order of reading
+// where all else of the word is in the order of glyphs. It is told from lam and alef side by side (the article, the
+// other way round) by its two halves being equally wide, as Poppler shares a glyph's width between its letters.
+poppler::ustring InOrderOfGlyphs(const poppler::text_box& word) {
+  constexpr unsigned short kLam = 0x644;
+  const auto is_alef = [](unsigned short unit) {
+    return unit == 0x622 || unit == 0x623 || unit == 0x625 || unit == 0x627;
+  };
+  poppler::ustring text = word.text();
+  for (size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] != kLam || !is_alef(text[i + 1])) continue;
+    const double width = word.char_bbox(i).width();
+    if (width > 0 && std::abs(word.char_bbox(i + 1).width() - width) < 0.01 * width) {
+      std::swap(text[i], text[i + 1]);
+      ++i;
+    }
+  }
+  return text;
+}
+
 // Ends a clause in scripts without spaces.
 bool IsUnspacedStop(unsigned unit) {
   return unit == 0x3001 || unit == 0x3002 || unit == 0xFF01 || unit == 0xFF0C || unit == 0xFF1A || unit == 0xFF1B ||
-         unit == 0xFF1F;
+         unit == 0xFF1F || unit == 0xFE11 || unit == 0xFE12;
 }
 
 // Longer words are not cut; so a word takes at most kRoomForWord bytes of a frame.
@@ -94,7 +97,7 @@ constexpr size_t kRoomForWord = wire::kWordBytesMax + kCutUnitsMax * 32;
 // To Poppler a line of Chinese or Japanese is one word. Cut after each clause, so that a quote's box ends where the
 // quote does. The number of parts written, at most `parts_max` (>= 1).
 uint32_t PutWord(const poppler::text_box& word, uint32_t parts_max, Payload& page) {
-  const poppler::ustring text = word.text();
+  const poppler::ustring text = InOrderOfGlyphs(word);
   const uint8_t flags = FlagsOf(word);
   const bool cuttable = text.size() > 1 && text.size() <= std::min(parts_max, kCutUnitsMax) &&
                         std::any_of(text.begin(), text.end() - 1, IsUnspacedStop) &&
@@ -122,27 +125,12 @@ uint32_t PutWord(const poppler::text_box& word, uint32_t parts_max, Payload& pag
   return parts;
 }
 
-struct PageSize {
-  double width;
-  double height;
-};
-
-// As displayed: the crop box is given unrotated, the words are not.
-PageSize SizeOf(const poppler::page& page) {
-  const poppler::rectf box = page.page_rect(poppler::crop_box);
-  const auto orientation = page.orientation();
-  if (orientation == poppler::page::landscape || orientation == poppler::page::seascape) {
-    return {box.height(), box.width()};
-  }
-  return {box.width(), box.height()};
-}
-
 class PdfReader final {
  public:
-  PdfReader(const poppler::document& document, const wire::Request& request, FrameWriter& out)
-      : document_(document), request_(request), out_(out) {}
+  PdfReader(const PdfFile& file, const wire::Request& request, FrameWriter& out)
+      : file_(file), document_(*file.document()), request_(request), out_(out) {}
 
-  Verdict Read(const Complaints& complaints) {
+  Verdict Read() {
     const int count = document_.pages();
     if (count <= 0) return {.verdict = ExtractVerdict::kEmpty, .sentence = "The PDF has no page."};
     const auto pages = static_cast<uint32_t>(count);
@@ -150,7 +138,7 @@ class PdfReader final {
     const uint32_t pages_to_read = std::min(pages, request_.pages_max);
     for (uint32_t number = 1; number <= pages_to_read; ++number) ReadPage(number);
     PutOutline();
-    return Judge(pages, pages_to_read, complaints);
+    return Judge(pages, pages_to_read);
   }
 
  private:
@@ -219,11 +207,11 @@ class PdfReader final {
     }
   }
 
-  Verdict Judge(uint32_t pages, uint32_t pages_read, const Complaints& complaints) const {
+  Verdict Judge(uint32_t pages, uint32_t pages_read) const {
     if (pages_broken_ == pages_read) {
       return {.verdict = ExtractVerdict::kDamaged, .sentence = "The PDF is damaged: none of its pages can be read."};
     }
-    if (words_ == 0 && complaints.unknown_filter) {
+    if (words_ == 0 && file_.met_unknown_filter()) {
       return {.verdict = ExtractVerdict::kUnsupported,
               .sentence = "The PDF's pages are compressed in a way that is not read."};
     }
@@ -239,6 +227,7 @@ class PdfReader final {
     return {.verdict = ExtractVerdict::kRead};
   }
 
+  const PdfFile& file_;
   const poppler::document& document_;
   const wire::Request& request_;
   FrameWriter& out_;
@@ -248,36 +237,11 @@ class PdfReader final {
   uint32_t outline_items_ = 0;
 };
 
-// Poppler takes the header anywhere in the first KiB, as readers do.
-bool LooksLikePdf(std::string_view bytes) { return bytes.substr(0, 1024).find("%PDF-") != std::string_view::npos; }
-
 }  // namespace
 
 Verdict ExtractPdf(std::string_view bytes, const wire::Request& request, FrameWriter& out) {
-  if (!LooksLikePdf(bytes)) {
-    return {.verdict = ExtractVerdict::kUnsupported,
-            .sentence = "Its name says PDF and its bytes do not (no %PDF- header)."};
-  }
-  if (bytes.size() > INT_MAX) {
-    return {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kInput, .detail = INT_MAX};
-  }
-  Complaints complaints;
-  poppler::set_debug_error_function(OnComplaint, &complaints);
-  const std::unique_ptr<poppler::document> document(
-      poppler::document::load_from_raw_data(bytes.data(), static_cast<int>(bytes.size())));
-  if (AllocationFailed()) throw std::bad_alloc();
-  Verdict verdict;
-  if (document != nullptr && document->is_locked()) {
-    verdict = {.verdict = ExtractVerdict::kEncrypted, .sentence = "The PDF is encrypted and needs a password."};
-  } else if (document == nullptr && complaints.unknown_security) {
-    verdict = {.verdict = ExtractVerdict::kEncrypted, .sentence = "The PDF is encrypted in a way that is not read."};
-  } else if (document == nullptr) {
-    verdict = {.verdict = ExtractVerdict::kDamaged, .sentence = "The PDF is damaged and cannot be opened."};
-  } else {
-    verdict = PdfReader(*document, request, out).Read(complaints);
-  }
-  poppler::set_debug_error_function(nullptr, nullptr);
-  return verdict;
+  const PdfFile file(bytes);
+  return file.document() == nullptr ? file.why_not() : PdfReader(file, request, out).Read();
 }
 
 }  // namespace carrel::retrieval::extract

@@ -1,4 +1,4 @@
-// PDF through poppler-cpp. The only file that includes it is pdf.cc.
+// The words of a PDF, through poppler-cpp.
 #pragma once
 
 #include <string_view>

@@ -33,6 +33,8 @@ class Embedder {
   [[nodiscard]] virtual uint32_t window_tokens() const = 0;
   // Tokens of a text, special ones not included.
   [[nodiscard]] virtual size_t CountTokens(std::string_view utf8) const = 0;
+  // Texts that are best given at once by who has many: more are no faster, and cannot be stopped in between.
+  [[nodiscard]] virtual uint32_t batch() const = 0;
   // One embedding per text, in order. A query does not wait behind passages. INTERNAL: the runtime failed.
   [[nodiscard]] virtual absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts,
                                                                      TextRole role) = 0;

@@ -32,6 +32,9 @@ struct Filter {
   std::variant<Comparison, Compound> kind;
 };
 
+// Two filters have the same key exactly when they say the same in the same order.
+[[nodiscard]] std::string FilterKey(const Filter& filter);
+
 [[nodiscard]] bool Holds(const Filter& filter, const Attributes& attributes);
 
 }  // namespace carrel::retrieval

@@ -23,6 +23,7 @@
 #include "retrieval/extraction.h"
 #include "retrieval/search.h"
 #include "retrieval/types.h"
+#include "sandbox/base/unique_fd.h"
 
 namespace carrel::retrieval {
 
@@ -30,6 +31,9 @@ struct LibraryOptions {
   std::string directory;  // made if it is not there; one process at a time (a lock file)
   bool sync_full = true;  // false: acknowledged survives kill -9, but not power loss
   uint32_t ingest_workers = 2;
+  // How long a document is read while others wait; one that takes longer is begun again when there is room for it
+  // beside the others, which always have a worker (if there are two).
+  absl::Duration ingest_slice = absl::Seconds(5);
   uint64_t queue_length_max = 10'000;
   // Memory of the indexes of all stores; the least recently searched are dropped, and loaded again when they are
   // searched. The one in use may be larger.
@@ -39,6 +43,7 @@ struct LibraryOptions {
   uint32_t indexed_vectors_min = 30'000;
   uint32_t indexed_terms_min = 10'000;
   uint32_t index_tail_max = 20'000;
+  absl::Duration index_purge_pause = absl::Seconds(30);  // after a deletion, until its words' index is written anew
   ExtractionLimits extraction;
   // For tests; empty: the machine's clock.
   std::function<int64_t()> now_ms;
@@ -51,6 +56,15 @@ class Upload {
   // RESOURCE_EXHAUSTED: the disk is full.
   [[nodiscard]] virtual absl::Status Write(std::string_view bytes) = 0;
   [[nodiscard]] virtual uint64_t size_bytes() const = 0;
+};
+
+// A page of a document as it was added.
+struct OriginalPage {
+  UniqueFd bytes;  // of the whole document, at their start
+  std::string label;
+  uint32_t pages = 0;  // of the document
+  float width = 0;     // points
+  float height = 0;
 };
 
 class Library {
@@ -84,17 +98,24 @@ class Library {
   [[nodiscard]] virtual absl::StatusOr<bool> DeleteDocument(const DocumentName& name) = 0;
 
   // The text of `span` (none: all) in order, in pieces of at most 64 KiB; `sink` returns false to stop.
-  // FAILED_PRECONDITION: it has not been read (yet); OUT_OF_RANGE: the span does not lie in the text.
+  // FAILED_PRECONDITION: it has not been read (yet); OUT_OF_RANGE: the span does not lie in the text; ABORTED: it was
+  // deleted meanwhile.
   using TextSink = std::function<bool(uint32_t begin, std::string_view utf8)>;
   [[nodiscard]] virtual absl::Status ReadContent(const DocumentName& name, std::optional<Span> span,
                                                  const TextSink& sink) = 0;
+
+  // `span` as a citation. FAILED_PRECONDITION and OUT_OF_RANGE as above; an empty span is OUT_OF_RANGE.
+  [[nodiscard]] virtual absl::StatusOr<Citation> Cite(const DocumentName& name, Span span) = 0;
+  // FAILED_PRECONDITION: it has not been read, or has no layout; OUT_OF_RANGE: it does not have this page.
+  [[nodiscard]] virtual absl::StatusOr<OriginalPage> OpenPage(const DocumentName& name, uint32_t number) = 0;
 
   [[nodiscard]] virtual absl::StatusOr<SearchAnswer> Search(const SearchQuery& query) = 0;
 
   // Until no index is being worked on in the background. For tests and benchmarks.
   virtual void WaitForIndexes() = 0;
 
-  // Removes expired stores and gives back disk space. Runs by itself every minute.
+  // Removes expired stores, and what a change of model left; gives back disk space. Runs by itself every minute, and
+  // after deletions.
   [[nodiscard]] virtual absl::Status Maintain() = 0;
 };
 

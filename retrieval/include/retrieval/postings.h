@@ -64,6 +64,10 @@ class Postings final {
   // DATA_LOSS: it does not fit together. Every index in it is checked: what is read can be searched, whatever it says.
   [[nodiscard]] static absl::StatusOr<std::shared_ptr<const Postings>> Read(CacheReader& in);
 
+  // The same without what stands at `gone` (of at least positions()), which stay as places that are never found, and
+  // without the terms that nothing else had. Scores stay what they were but for the frequencies.
+  [[nodiscard]] std::shared_ptr<const Postings> Without(const PositionSet& gone) const;
+
   [[nodiscard]] uint32_t positions() const { return static_cast<uint32_t>(norms_.size()); }
   [[nodiscard]] uint32_t Frequency(std::string_view term) const;  // passages that have it
   [[nodiscard]] double average_length() const { return average_length_; }
@@ -79,6 +83,8 @@ class Postings final {
   };
 
   Postings() = default;
+  // Appends a term after those before it in the alphabet: its positions, ascending, and how often it stands there.
+  void AddTerm(std::string_view name, std::span<const uint32_t> positions, std::span<const uint8_t> counts);
   [[nodiscard]] int64_t Find(std::string_view term) const;  // -1: not there
   [[nodiscard]] std::string_view Name(size_t term) const;
   [[nodiscard]] absl::Status Check() const;

@@ -40,6 +40,7 @@ struct Citation {
   std::string first_page_label;
   std::string last_page_label;
   std::vector<PageBox> boxes;
+  bool recognised = false;  // by character recognition, at least in part
 };
 
 struct Hit {

@@ -41,6 +41,19 @@ struct DocumentCounts {
   uint64_t failed = 0;
 };
 
+// How far a store is on its way to another model, while it answers with the one it has.
+struct ReembeddingInfo {
+  std::string model;
+  uint64_t documents_done = 0;  // with the other model, of those in the store
+  uint64_t documents = 0;
+  uint64_t embedded = 0;  // sub-passages, of those known so far
+  uint64_t to_embed = 0;
+  // Documents that could not be embedded anew, why the first of them could not: the store keeps its model until they
+  // can (asking for the same model once more tries again), or are deleted.
+  uint64_t documents_failed = 0;
+  std::string message;
+};
+
 struct StoreInfo {
   std::string id;
   std::string owner;
@@ -53,12 +66,14 @@ struct StoreInfo {
   DocumentCounts documents;
   uint64_t passages = 0;
   uint64_t usage_bytes = 0;
+  std::optional<ReembeddingInfo> reembedding;
 };
 
 struct StoreChange {
   std::optional<std::string> name;
   std::optional<uint32_t> expires_after_days;
-  // Embed everything anew with this model (by name or alias).
+  // Embed everything anew with this model (by name or alias); the one it has serves until all is done. The one it has
+  // calls a re-embedding off; the one on its way tries again what failed.
   std::optional<std::string> model;
 };
 
@@ -90,7 +105,7 @@ struct DocumentInfo {
   std::string sha256;
   DocumentStatus status = DocumentStatus::kInProgress;
   std::optional<Verdict> verdict;  // once it is not in progress
-  std::string message;             // one sentence, when kFailed, or kCompleted and kPartial
+  std::string message;             // when kFailed, or kPartial, or some pages have no text
   Attributes attributes;
   Chunking chunking;
   int64_t created_ms = 0;

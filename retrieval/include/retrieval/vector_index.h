@@ -39,6 +39,7 @@ class VectorLists final {
   struct Parts {
     uint32_t dimensions = 0;
     uint32_t probes = 1;            // cells that a search looks into
+    uint32_t probed = 0;            // vectors that there were when that was measured
     std::vector<float> centroids;   // cells x dimensions
     std::vector<uint16_t> cell_of;  // by position, from 0
   };
@@ -55,7 +56,7 @@ class VectorLists final {
 
   // The same with the vectors that follow; and with another number of probes.
   [[nodiscard]] std::shared_ptr<const VectorLists> With(std::span<const float> more) const;
-  [[nodiscard]] std::shared_ptr<const VectorLists> WithProbes(uint32_t probes) const;
+  [[nodiscard]] std::shared_ptr<const VectorLists> WithProbes(uint32_t probes) const;  // measured now
 
   [[nodiscard]] uint32_t cells() const;
   [[nodiscard]] uint32_t listed() const;  // positions from 0 that are in cells
@@ -80,6 +81,11 @@ class VectorIndex final {
   void Add(std::span<const float> vector);
   [[nodiscard]] uint32_t size() const;
   [[nodiscard]] size_t bytes() const;
+  // Vectors as they are kept, for who writes them down: bytes of one; at most `most` new places for the caller to fill
+  // at once (call again for the rest); and those from `begin`, before `end`, that lie together.
+  [[nodiscard]] size_t code_size() const;
+  [[nodiscard]] std::span<uint8_t> AddCodes(uint32_t most);
+  [[nodiscard]] std::span<const uint8_t> Codes(uint32_t begin, uint32_t end) const;
   // The vectors at [begin, end), one after the other, as they are kept.
   [[nodiscard]] std::vector<float> Read(uint32_t begin, uint32_t end) const;
 
@@ -100,10 +106,11 @@ class VectorIndex final {
 
  private:
   struct Impl;
+  class Looker;
   std::unique_ptr<Impl> impl_;
 };
 
-// The fewest cells to look into with which vectors of the index find nearly all of their hundred true neighbours, and
+// The fewest cells to look into with which vectors of the index find nearly all of their thirty true neighbours, and
 // half as many again, since a question is less like the texts than a text is. `mutex`, if there is one, is held shared
 // for each look.
 [[nodiscard]] uint32_t ProbesFor(const VectorIndex& index, const VectorLists& lists, std::shared_mutex* mutex);

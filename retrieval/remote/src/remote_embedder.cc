@@ -57,6 +57,7 @@ class RemoteEmbedder final : public Embedder {
   const std::string& licence() const override { return licence_; }
   uint32_t dimensions() const override { return options_.dimensions; }
   uint32_t window_tokens() const override { return options_.window_tokens; }
+  uint32_t batch() const override { return options_.batch_max; }
   size_t CountTokens(std::string_view utf8) const override {
     return (utf8.size() + kBytesPerToken - 1) / kBytesPerToken;
   }

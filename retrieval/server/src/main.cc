@@ -11,12 +11,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "config/server_flags.h"
 #include "retrieval/extraction.h"
 #include "retrieval/library.h"
 #include "retrieval/model_directory.h"
 #include "retrieval/openvino_embedder.h"
+#include "retrieval/page_painter.h"
 #include "retrieval/remote_embedder.h"
 #include "retrieval/service/retrieval_service.h"
 #include "retrieval/vector_index.h"
@@ -24,6 +26,7 @@
 #include "rpc/log.h"
 #include "rpc/server.h"
 #include "rpc/signals.h"
+#include "rpc/watched_serving.h"
 #include "sandbox/jailer_client.h"
 
 namespace carrel::retrieval {
@@ -51,6 +54,9 @@ rpc::ServerOptions ServingOptions(const config::Config& config, rpc::Address lis
           .reflection = config.rpc.reflection,
           .metrics_listen = config.retrieval.metrics_listen};
 }
+
+// That the jailer may take to answer that it is there.
+constexpr absl::Duration kJailerAnswerMax = absl::Seconds(2);
 
 bool IsRemote(const config::RetrievalConfig& config) { return config.model.starts_with("remote"); }
 
@@ -116,7 +122,12 @@ absl::Status Serve(const config::ServerFlags& flags) {
 
   absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
   if (!jails.ok()) return jails.status();
-  const std::unique_ptr<Extractor> extractor = MakeJailedExtractor(**jails);
+  if (absl::Status status = CheckLanguages(config.retrieval.ocr_languages); !status.ok()) return status;
+  const RecognitionOptions recognition{.enabled = config.retrieval.ocr == "auto" && RecognitionIsInstalled(),
+                                       .languages = config.retrieval.ocr_languages,
+                                       .pages_max = static_cast<uint32_t>(config.retrieval.ocr_pages_max)};
+  const std::unique_ptr<Extractor> extractor = MakeJailedExtractor(**jails, "extract", recognition);
+  const std::unique_ptr<PagePainter> painter = MakeJailedPainter(**jails);
 
   absl::StatusOr<std::vector<std::unique_ptr<Embedder>>> models = LoadModels(config.retrieval);
   if (!models.ok()) return models.status();
@@ -132,20 +143,25 @@ absl::Status Serve(const config::ServerFlags& flags) {
   absl::StatusOr<std::unique_ptr<Library>> library = Library::Open(std::move(options), embedders, *extractor);
   if (!library.ok()) return library.status();
   const std::unique_ptr<v1::Retrieval::Service> service =
-      MakeRetrievalService({.version = CARREL_VERSION, .document_bytes_max = config.retrieval.document_bytes_max},
+      MakeRetrievalService({.version = CARREL_VERSION,
+                            .document_bytes_max = config.retrieval.document_bytes_max,
+                            .painter = painter.get(),
+                            .recognition = config.retrieval.ocr == "off" ? "off"
+                                           : recognition.enabled         ? "on"
+                                                                         : "missing"},
                            **library, embedders, jails->get());
   absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
       ServingOptions(config, *listen), {{service.get(), std::string(v1::Retrieval::service_full_name())}});
   if (!server.ok()) return server.status();
-  (*server)->SetServing(true);
   rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
-  const int signal = signals->Wait();
+  const int signal = rpc::ServeWhileItAnswers(**server, *signals,
+                                              [&jails] { return (*jails)->Check(absl::Now() + kJailerAnswerMax); });
   rpc::Log(rpc::LogLevel::kInfo, "stopping", {{"signal", int64_t{signal}}});
   (*server)->Shutdown();
   return absl::OkStatus();
 }
 
-// For `carrel doctor`: how vectors are compared here, as JSON on one line.
+// For `carrel doctor`: how vectors are compared here, and whether scans can be read, as JSON on one line.
 int Doctor() {
   const bool fast = VectorInstructions() != "SSE";
   const absl::Status runs = CheckVectorInstructions();
@@ -153,9 +169,15 @@ int Doctor() {
       !runs.ok() ? std::string(runs.message())
       : fast     ? "FAISS is built with vector instructions"
                  : "Debian's packaged FAISS, built for SSE only: searches of large stores are 5 to 19 times slower";
-  std::printf("{\"instructions\":%s,\"detail\":%s,\"mend\":%s}\n", rpc::JsonQuote(VectorInstructions()).c_str(),
-              rpc::JsonQuote(detail).c_str(),
-              rpc::JsonQuote(runs.ok() && fast ? "" : "./dev setup && ./dev build").c_str());
+  const bool reads = RecognitionIsInstalled();
+  const std::string recognition = absl::StrCat(
+      "{\"installed\":", reads ? "true" : "false", ",\"detail\":",
+      rpc::JsonQuote(reads ? "tesseract is there; [retrieval] ocr = \"auto\" uses it for pages without text"
+                           : "tesseract is not installed: pages without text cannot be read"),
+      ",\"mend\":", rpc::JsonQuote(reads ? "" : "apt-get install tesseract-ocr"), "}");
+  std::printf("{\"instructions\":%s,\"detail\":%s,\"mend\":%s,\"recognition\":%s}\n",
+              rpc::JsonQuote(VectorInstructions()).c_str(), rpc::JsonQuote(detail).c_str(),
+              rpc::JsonQuote(runs.ok() && fast ? "" : "./dev setup && ./dev build").c_str(), recognition.c_str());
   return 0;
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 // The limits of the contract (retrieval.proto names each).
 constexpr size_t kOwnerBytesMax = 128;
+constexpr uint64_t kCitedCharactersMax = 20'000;
 constexpr size_t kStoreNameBytesMax = 256;
 constexpr size_t kFileNameBytesMax = 255;
 constexpr size_t kIdBytesMax = 64;
@@ -20,8 +21,9 @@ constexpr uint32_t kChunkTokensMin = 100;
 constexpr uint32_t kChunkTokensMax = 4096;
 constexpr uint32_t kOverlapDefaultMax = 400;
 constexpr int kAttributesMax = 16;
-constexpr size_t kAttributeKeyBytesMax = 64;
-constexpr size_t kAttributeTextBytesMax = 512;
+// 64 and 512 characters.
+constexpr size_t kAttributeKeyBytesMax = 256;
+constexpr size_t kAttributeTextBytesMax = 2048;
 constexpr uint32_t kListMax = 1000;
 constexpr int kStoresMax = 16;
 constexpr int kQueriesMax = 8;
@@ -195,6 +197,15 @@ void ToProto(const StoreInfo& store, v1::Store& out) {
   counts.set_total(store.documents.in_progress + store.documents.completed + store.documents.failed);
   out.set_passages(store.passages);
   out.set_usage_bytes(store.usage_bytes);
+  if (!store.reembedding) return;
+  v1::Reembedding& reembedding = *out.mutable_reembedding();
+  reembedding.set_model(store.reembedding->model);
+  reembedding.set_documents_done(store.reembedding->documents_done);
+  reembedding.set_documents(store.reembedding->documents);
+  reembedding.set_embedded(store.reembedding->embedded);
+  reembedding.set_to_embed(store.reembedding->to_embed);
+  reembedding.set_documents_failed(store.reembedding->documents_failed);
+  reembedding.set_message(store.reembedding->message);
 }
 
 void ToProto(const DocumentInfo& document, v1::Document& out) {
@@ -222,6 +233,24 @@ void ToProto(const DocumentInfo& document, v1::Document& out) {
   progress.set_to_embed(document.progress.to_embed);
 }
 
+void ToProto(const Citation& citation, v1::Citation& out) {
+  out.set_quote(citation.quote);
+  ToProto(citation.span, *out.mutable_span());
+  out.set_first_page(citation.first_page);
+  out.set_last_page(citation.last_page);
+  out.set_first_page_label(citation.first_page_label);
+  out.set_last_page_label(citation.last_page_label);
+  out.set_recognised(citation.recognised);
+  for (const PageBox& box : citation.boxes) {
+    v1::Box& drawn = *out.add_boxes();
+    drawn.set_page(box.page);
+    drawn.set_x_min(box.box.x_min);
+    drawn.set_y_min(box.box.y_min);
+    drawn.set_x_max(box.box.x_max);
+    drawn.set_y_max(box.box.y_max);
+  }
+}
+
 void ToProto(const Hit& hit, v1::Hit& out) {
   out.set_store_id(hit.store_id);
   out.set_document_id(hit.document_id);
@@ -235,23 +264,7 @@ void ToProto(const Hit& hit, v1::Hit& out) {
   out.set_passage(hit.passage);
   ToProto(hit.passage_span, *out.mutable_passage_span());
   out.set_heading(hit.heading);
-  for (const Citation& citation : hit.citations) {
-    v1::Citation& cited = *out.add_citations();
-    cited.set_quote(citation.quote);
-    ToProto(citation.span, *cited.mutable_span());
-    cited.set_first_page(citation.first_page);
-    cited.set_last_page(citation.last_page);
-    cited.set_first_page_label(citation.first_page_label);
-    cited.set_last_page_label(citation.last_page_label);
-    for (const PageBox& box : citation.boxes) {
-      v1::Box& drawn = *cited.add_boxes();
-      drawn.set_page(box.page);
-      drawn.set_x_min(box.box.x_min);
-      drawn.set_y_min(box.box.y_min);
-      drawn.set_x_max(box.box.x_max);
-      drawn.set_y_max(box.box.y_max);
-    }
-  }
+  for (const Citation& citation : hit.citations) ToProto(citation, *out.add_citations());
 }
 
 absl::Status CheckOwner(const std::string& owner) { return Length("owner", owner, kOwnerBytesMax); }
@@ -297,6 +310,14 @@ absl::StatusOr<NewStore> NewStoreFrom(const v1::CreateStoreRequest& request) {
                   .id = request.store_id()};
 }
 
+absl::StatusOr<Span> CitedSpanFrom(const v1::Span& span) {
+  if (span.begin() < span.end() && span.end() - span.begin() <= kCitedCharactersMax && span.end() <= UINT32_MAX) {
+    return Span{static_cast<uint32_t>(span.begin()), static_cast<uint32_t>(span.end())};
+  }
+  return Invalid("span", absl::StrCat(span.begin(), ":", span.end()),
+                 absl::StrCat("begin < end, at most ", kCitedCharactersMax, " characters of the document"));
+}
+
 absl::StatusOr<StoreChange> StoreChangeFrom(const v1::UpdateStoreRequest& request) {
   StoreChange out;
   if (request.has_name()) {
@@ -317,7 +338,7 @@ absl::StatusOr<Attributes> AttributesFrom(const google::protobuf::Map<std::strin
   if (attributes.size() > kAttributesMax) return Invalid("attributes", attributes.size(), "at most 16");
   Attributes out;
   for (const auto& [key, value] : attributes) {
-    if (key.empty() || key.size() > kAttributeKeyBytesMax) return Invalid("attributes", key, "keys of 1 to 64 bytes");
+    if (key.empty() || key.size() > kAttributeKeyBytesMax) return Invalid("attributes", key, "keys of 1 to 256 bytes");
     absl::StatusOr<AttributeValue> attribute = AttributeFrom(absl::StrCat("attributes.", key), value);
     if (!attribute.ok()) return attribute.status();
     out[key] = *std::move(attribute);

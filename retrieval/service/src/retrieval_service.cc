@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "convert.h"
+#include "page_pictures.h"
 #include "retrieval/annotate.h"
 #include "retrieval/vector_index.h"
 #include "rpc/status.h"
@@ -25,7 +26,11 @@ class RetrievalService final : public v1::Retrieval::Service {
  public:
   RetrievalService(ServiceOptions options, Library& library, std::vector<Embedder*> embedders,
                    const sandbox::JailMaker* jails)
-      : options_(std::move(options)), library_(library), embedders_(std::move(embedders)), jails_(jails) {}
+      : options_(std::move(options)),
+        library_(library),
+        embedders_(std::move(embedders)),
+        jails_(jails),
+        pictures_(library, options_.painter, options_.pictures_max) {}
 
   grpc::Status CreateStore(grpc::ServerContext* context, const v1::CreateStoreRequest* request,
                            v1::Store* reply) override {
@@ -129,6 +134,26 @@ class RetrievalService final : public v1::Retrieval::Service {
     return rpc::ToGrpc(status, *context);
   }
 
+  grpc::Status Cite(grpc::ServerContext* context, const v1::CiteRequest* request, v1::Citation* reply) override {
+    const absl::StatusOr<Span> span = CitedSpanFrom(request->span());
+    if (!span.ok()) return rpc::ToGrpc(span.status(), *context);
+    const absl::StatusOr<Citation> citation = library_.Cite(NameOf(*request), *span);
+    if (absl::IsOutOfRange(citation.status())) {
+      return rpc::ToGrpc(rpc::InvalidField("span", absl::StrCat(span->begin, ":", span->end),
+                                           std::string(citation.status().message())),
+                         *context);
+    }
+    return Reply(citation, *reply, *context);
+  }
+
+  grpc::Status RenderPage(grpc::ServerContext* context, const v1::RenderPageRequest* request,
+                          grpc::ServerWriter<v1::RenderPageResponse>* writer) override {
+    return rpc::ToGrpc(pictures_.Render(
+                           *request, [context] { return context->IsCancelled(); },
+                           [writer](const v1::RenderPageResponse& part) { return writer->Write(part); }),
+                       *context);
+  }
+
   grpc::Status Search(grpc::ServerContext* context, const v1::SearchRequest* request,
                       v1::SearchResponse* reply) override {
     const absl::StatusOr<SearchQuery> query = SearchQueryFrom(*request);
@@ -211,6 +236,7 @@ class RetrievalService final : public v1::Retrieval::Service {
     reply->set_default_model(embedders_.front()->name());
     reply->set_vector_instructions(std::string(VectorInstructions()));
     for (const std::string& extension : ReadableExtensions()) reply->add_extensions(extension);
+    reply->set_recognition(options_.recognition);
     reply->set_document_bytes_max(options_.document_bytes_max);
     if (jails_ != nullptr) {
       const sandbox::JailReport report = jails_->report();
@@ -289,6 +315,7 @@ class RetrievalService final : public v1::Retrieval::Service {
   Library& library_;
   const std::vector<Embedder*> embedders_;
   const sandbox::JailMaker* const jails_;
+  PagePictures pictures_;
 };
 
 }  // namespace

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <csignal>
 #include <string_view>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "characters.h"
+#include "page_list.h"
 #include "retrieval/document_builder.h"
 
 namespace carrel::retrieval {
@@ -36,10 +39,17 @@ struct Stop {
   std::string clause;
 };
 
-Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits) {
+// What the pages of such a document are called.
+const char* Pages(wire::DocumentType type) {
+  if (type == wire::DocumentType::kPptx) return "slides";
+  return type == wire::DocumentType::kXlsx ? "sheets" : "pages";
+}
+
+Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits,
+                 wire::DocumentType type = wire::DocumentType::kPdf) {
   switch (verdict.limit) {
     case ExtractLimit::kPages:
-      return {true, absl::StrCat("at most ", limits.pages_max, " pages of a document are read")};
+      return {true, absl::StrCat("at most ", limits.pages_max, " ", Pages(type), " of a document are read")};
     case ExtractLimit::kWords:
       return {true, absl::StrCat("at most ", limits.words_per_page_max, " words of a page are read, and page ",
                                  verdict.detail, " has more")};
@@ -51,6 +61,10 @@ Stop LimitClause(const RawVerdict& verdict, const ExtractionLimits& limits) {
       return {true, absl::StrCat("reading it takes more than ", Bytes(limits.memory_bytes_max), " of memory")};
     case ExtractLimit::kCpu:
       return {true, absl::StrCat("reading it takes more than ", limits.cpu_seconds_max, " s of processor time")};
+    case ExtractLimit::kShape:
+      if (!verdict.sentence.empty()) return {true, Printable(verdict.sentence)};
+      break;
+    case ExtractLimit::kPixels:
     case ExtractLimit::kNone:
       break;
   }
@@ -74,19 +88,67 @@ bool HasText(const ExtractedDocument& document) {
   return std::any_of(document.text.begin(), end, [](char32_t c) { return !IsSpace(c); });
 }
 
+void AddSentence(std::string sentence, std::string& message) {
+  if (sentence.empty()) return;
+  if (sentence[0] == 'p') sentence[0] = 'P';
+  absl::StrAppend(&message, message.empty() ? "" : " ", sentence);
+}
+
+// What character recognition could not do, of a document of which it was asked.
+std::string RecognitionSentence(const RawDocument& raw) {
+  std::string sentence;
+  if (!raw.recognition_failure.empty()) {
+    absl::StrAppend(&sentence, "Character recognition failed on ", Printable(raw.recognition_failure), ".");
+  }
+  if (raw.not_recognised > 0) {
+    absl::StrAppend(&sentence, sentence.empty() ? "" : " ", "Character recognition did not come to ",
+                    raw.not_recognised, " more pages without text.");
+  }
+  return sentence;
+}
+
+bool RecognitionWasTried(const RawDocument& raw) {
+  return !raw.recognition_failure.empty() || raw.not_recognised > 0 ||
+         std::any_of(raw.pages.begin(), raw.pages.end(), [](const RawPage& page) { return page.recognised; });
+}
+
+// The pages of a document with text that have none (blank, or scans), and those whose text is not the document's own.
+void AddPagesApart(const ExtractedDocument& document, const std::string& recognition, std::string& message) {
+  std::vector<uint32_t> empty;
+  std::vector<uint32_t> recognised;
+  for (const Page& page : document.pages) {
+    if (page.width > 0 && page.words.empty()) empty.push_back(page.number);
+    if (page.recognised) recognised.push_back(page.number);
+  }
+  if (!recognised.empty()) {
+    AddSentence(absl::StrCat(PageList(recognised), recognised.size() == 1 ? " was" : " were",
+                             " read by character recognition, which errs now and then."),
+                message);
+  }
+  if (!empty.empty()) {
+    AddSentence(absl::StrCat(PageList(empty), empty.size() == 1 ? " has" : " have",
+                             " no text: blank, or a picture of text, which needs character recognition."),
+                message);
+  }
+  AddSentence(recognition, message);
+}
+
 // Stopped before the end: what was read counts, if there is any.
 Extraction Stopped(RawDocument raw, const Stop& stop) {
   Extraction result;
   result.pages = raw.pages_in_all;
-  const size_t pages_read = raw.pages.size();
+  const size_t pages_read = raw.pages.size() + raw.parts.size();
+  const char* const pages = Pages(raw.type);
   const uint32_t page_begun = raw.page_begun;
+  const std::string recognition = RecognitionSentence(raw);
   result.document = BuildDocument(std::move(raw));
   if (HasText(result.document)) {
     result.verdict = Verdict::kPartial;
     result.message =
         result.pages > 0 && pages_read < result.pages
-            ? absl::StrCat("Only ", pages_read, " of ", result.pages, " pages were read: ", stop.clause, ".")
+            ? absl::StrCat("Only ", pages_read, " of ", result.pages, " ", pages, " were read: ", stop.clause, ".")
             : absl::StrCat("Not all of it was read: ", stop.clause, ".");
+    AddPagesApart(result.document, recognition, result.message);
     return result;
   }
   result.document = {};
@@ -96,26 +158,39 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
   return result;
 }
 
+std::pair<Verdict, std::string> WithoutText(wire::DocumentType type) {
+  switch (type) {
+    case wire::DocumentType::kPdf:
+      return {Verdict::kNoText, "The PDF has pages but no text on them; scans need character recognition first."};
+    case wire::DocumentType::kPptx:
+      return {Verdict::kNoText, "The presentation has slides but no text on them."};
+    default:
+      return {Verdict::kEmpty, "It holds no text."};
+  }
+}
+
 Extraction Whole(RawDocument raw) {
   Extraction result;
   result.pages = raw.pages_in_all;
-  const bool paged = raw.type == wire::DocumentType::kPdf;
-  const size_t pages_read = raw.pages.size();
+  const wire::DocumentType type = raw.type;
+  const bool paged = type == wire::DocumentType::kPdf || wire::HasParts(type);
+  const size_t pages_read = raw.pages.size() + raw.parts.size();
+  const std::string recognition = RecognitionSentence(raw);
   result.document = BuildDocument(std::move(raw));
   if (!paged) result.pages = 1;
   if (!HasText(result.document)) {
     result.document = {};
-    result.verdict = paged ? Verdict::kNoText : Verdict::kEmpty;
-    result.message =
-        paged ? "The PDF has pages but no text on them; scans need character recognition first." : "It holds no text.";
+    std::tie(result.verdict, result.message) = WithoutText(type);
+    AddSentence(recognition, result.message);
     return result;
   }
   result.verdict = Verdict::kRead;
   if (paged && pages_read < result.pages) {
     result.verdict = Verdict::kPartial;
-    result.message =
-        absl::StrCat(result.pages - pages_read, " of ", result.pages, " pages are damaged and were left out.");
+    result.message = absl::StrCat(result.pages - pages_read, " of ", result.pages, " ", Pages(type),
+                                  " are damaged and were left out.");
   }
+  AddPagesApart(result.document, recognition, result.message);
   return result;
 }
 
@@ -146,8 +221,9 @@ Verdict VerdictOf(ExtractVerdict verdict) {
 Extraction Conclude(RawDocument raw, const ExtractorEnd& end, const ExtractionLimits& limits) {
   if (!raw.verdict || !end.wire.ok()) return Stopped(std::move(raw), EndClause(end, limits));
   const RawVerdict verdict = *raw.verdict;
-  if (verdict.verdict == ExtractVerdict::kLimit) return Stopped(std::move(raw), LimitClause(verdict, limits));
-  if (verdict.verdict == ExtractVerdict::kRead && raw.begun) return Whole(std::move(raw));
+  if (verdict.verdict == ExtractVerdict::kLimit) return Stopped(std::move(raw), LimitClause(verdict, limits, raw.type));
+  const bool recognised = verdict.verdict == ExtractVerdict::kNoText && RecognitionWasTried(raw);
+  if ((verdict.verdict == ExtractVerdict::kRead || recognised) && raw.begun) return Whole(std::move(raw));
   Extraction result;
   result.pages = raw.pages_in_all;
   result.verdict = verdict.verdict == ExtractVerdict::kRead ? Verdict::kInternal : VerdictOf(verdict.verdict);

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "blocks.h"
+#include "definitions.h"
 #include "headings.h"
 #include "joins.h"
 #include "lines.h"
@@ -63,6 +65,7 @@ class PagedBuilder final {
     page.label = raw.label.empty() ? absl::StrCat(raw.number) : raw.label;
     page.width = raw.width;
     page.height = raw.height;
+    page.recognised = raw.recognised;
     page.body = {Here(), Here()};
     document_.pages.push_back(std::move(page));
   }
@@ -179,6 +182,8 @@ ExtractedDocument BuildText(const RawDocument& raw) {
   document.text = WithPlainNewlines(raw.text);
   document.body_end = static_cast<uint32_t>(document.text.size());
   document.pages.push_back({.number = 1, .label = "1", .body = {0, document.body_end}});
+  document.by_line = raw.type >= wire::DocumentType::kSource;
+  if (document.by_line) document.headings = FindDefinitions(document.text, raw.type);
   if (raw.type == wire::DocumentType::kMarkdown) {
     document.headings = FindMarkdownHeadings(document.text);
     if (!document.headings.empty()) document.title = document.headings.front().title;
@@ -189,7 +194,14 @@ ExtractedDocument BuildText(const RawDocument& raw) {
 }  // namespace
 
 ExtractedDocument BuildDocument(RawDocument raw) {
-  if (raw.type != wire::DocumentType::kPdf) return BuildText(raw);
+  switch (wire::ShapeOf(raw.type)) {
+    case wire::Shape::kText:
+      return BuildText(raw);
+    case wire::Shape::kBlocks:
+      return BuildFromBlocks(std::move(raw));
+    case wire::Shape::kPages:
+      break;
+  }
   return PagedBuilder(std::move(raw)).Build();
 }
 

@@ -94,12 +94,14 @@ std::string HeadingPath(std::span<const Heading> headings, uint32_t offset) {
   return text;
 }
 
-// Format 1: u8 1, then varints: number, label, body, margin; f32 width, height; number of words; per word the gap from
-// the word before, its length, the step of the line and the box as x_min, width, y_min, height in 1/20 point (x_min and
-// y_min as zig-zag differences from the word before).
+// Format 2: u8 2, u8 flags (1: recognised; format 1 has none), then varints: number, label, body, margin; f32 width,
+// height; number of words; per word the gap from the word before, its length, the step of the line and the box as
+// x_min, width, y_min, height in 1/20 point (x_min and y_min as zig-zag differences from the word before).
 namespace {
 
-constexpr uint8_t kPageFormat = 1;
+constexpr uint8_t kPageFormatWithoutFlags = 1;
+constexpr uint8_t kPageFormat = 2;
+constexpr uint8_t kRecognisedFlag = 1;
 constexpr float kUnits = 20;
 
 void PutVar(uint32_t value, std::string& out) {
@@ -136,6 +138,7 @@ std::string EncodePage(const Page& page) {
   std::string out;
   out.reserve(64 + page.words.size() * 10);
   out.push_back(static_cast<char>(kPageFormat));
+  out.push_back(static_cast<char>(page.recognised ? kRecognisedFlag : 0));
   PutVar(page.number, out);
   PutVar(static_cast<uint32_t>(page.label.size()), out);
   out += page.label;
@@ -170,8 +173,12 @@ std::string EncodePage(const Page& page) {
 absl::StatusOr<Page> DecodePage(std::string_view bytes) {
   const auto bad = [] { return absl::DataLossError("a stored page cannot be read"); };
   ByteReader in(bytes);
-  if (in.U8() != kPageFormat) return bad();
+  const uint8_t format = in.U8();
+  if (format != kPageFormat && format != kPageFormatWithoutFlags) return bad();
+  const uint8_t flags = format == kPageFormat ? in.U8() : 0;
+  if ((flags & ~kRecognisedFlag) != 0) return bad();
   Page page;
+  page.recognised = (flags & kRecognisedFlag) != 0;
   page.number = in.VarU32();
   page.label = in.Bytes(in.VarU32());
   const auto span = [&] {

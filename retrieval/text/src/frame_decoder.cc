@@ -30,7 +30,7 @@ absl::Status DecodeDocument(ByteReader in, RawDocument& document) {
   document.title = in.Str16();
   if (!in.done()) return Bad("a DOCUMENT frame of the wrong size");
   if (document.begun) return Bad("a second DOCUMENT frame");
-  if (type < 1 || type > 3) return Bad("a document of an unknown type");
+  if (type < 1 || type > wire::kDocumentTypeMax) return Bad("a document of an unknown type");
   if (document.title.size() > wire::kTitleBytesMax || !IsUtf8(document.title)) return Bad("a title that is no text");
   document.type = static_cast<wire::DocumentType>(type);
   document.begun = true;
@@ -118,16 +118,66 @@ absl::Status DecodePage(ByteReader in, const DecoderLimits& limits, RawDocument&
 absl::Status DecodeText(ByteReader in, RawDocument& document) {
   const std::string_view text = in.Str32();
   if (!in.done()) return Bad("a TEXT frame of the wrong size");
-  if (document.type == wire::DocumentType::kPdf) return Bad("a TEXT frame in a PDF");
+  if (wire::ShapeOf(document.type) != wire::Shape::kText) return Bad("a TEXT frame in a document of another shape");
   if (AppendCodePoints(text, document.text)) return Bad("text that is not UTF-8");
   return absl::OkStatus();
+}
+
+absl::Status DecodeImage(ByteReader in, RawDocument& document) {
+  const std::string_view piece = in.Str32();
+  if (!in.done()) return Bad("an IMAGE frame of the wrong size");
+  document.picture += piece;
+  return absl::OkStatus();
+}
+
+absl::Status DecodePart(ByteReader in, const DecoderLimits& limits, RawDocument& document) {
+  RawPart part{.number = in.U32(), .name = std::string(in.Str16()), .first_block = document.blocks.size()};
+  if (!in.done()) return Bad("a PART frame of the wrong size");
+  if (!wire::HasParts(document.type)) return Bad("a PART frame in a document without parts");
+  const uint32_t last = document.parts.empty() ? 0 : document.parts.back().number;
+  if (part.number <= last || part.number > limits.pages_max || part.number > document.pages_in_all) {
+    return Bad("a part out of order");
+  }
+  if (part.name.size() > wire::kTitleBytesMax || !IsUtf8(part.name)) return Bad("a part's name that is no text");
+  document.page_begun = part.number;
+  document.parts.push_back(std::move(part));
+  return absl::OkStatus();
+}
+
+absl::Status DecodeBlocks(ByteReader in, RawDocument& document) {
+  constexpr size_t kBlockBytesMin = 2 + 4;
+  const uint32_t count = in.U32();
+  if (wire::ShapeOf(document.type) != wire::Shape::kBlocks) return Bad("BLOCKS in a document of another shape");
+  if (wire::HasParts(document.type) && document.parts.empty()) return Bad("BLOCKS before the first part");
+  if (in.failed() || count > in.left() / kBlockBytesMin) return Bad("more blocks than there can be");
+  if (count > wire::kBlocksMax - document.blocks.size()) return Bad("too many blocks");
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint8_t kind = in.U8();
+    RawBlock block{.level = in.U8()};
+    const std::string_view text = in.Str32();
+    if (in.failed() || kind < 1 || kind > static_cast<uint8_t>(wire::BlockKind::kMore)) return Bad("a malformed block");
+    if (text.size() > wire::kBlockBytesMax || block.level > wire::kBlockLevelMax) return Bad("a block over the limit");
+    block.kind = static_cast<wire::BlockKind>(kind);
+    const size_t first = document.parts.empty() ? 0 : document.parts.back().first_block;
+    if (block.kind == wire::BlockKind::kMore && document.blocks.size() == first) return Bad("a piece of no block");
+    block.chars.begin = static_cast<uint32_t>(document.text.size());
+    if (AppendCodePoints(text, document.text)) return Bad("a block that is not UTF-8");
+    block.chars.end = static_cast<uint32_t>(document.text.size());
+    document.blocks.push_back(block);
+  }
+  return in.done() ? absl::OkStatus() : Bad("a BLOCKS frame with something behind it");
+}
+
+bool IsLimit(uint8_t limit) {
+  return limit <= static_cast<uint8_t>(wire::ExtractLimit::kShape) ||
+         limit == static_cast<uint8_t>(wire::ExtractLimit::kPixels);
 }
 
 absl::Status DecodeVerdict(ByteReader in, RawDocument& document) {
   const uint8_t verdict = in.U8();
   const uint8_t limit = in.U8();
   RawVerdict result{.detail = in.U64(), .sentence = std::string(in.Str16())};
-  if (!in.done() || verdict < 1 || verdict > 8 || limit > 6) return Bad("a malformed VERDICT frame");
+  if (!in.done() || verdict < 1 || verdict > 8 || !IsLimit(limit)) return Bad("a malformed VERDICT frame");
   if (result.sentence.size() > 1024 || !IsUtf8(result.sentence)) return Bad("a verdict that is no text");
   result.verdict = static_cast<wire::ExtractVerdict>(verdict);
   result.limit = static_cast<wire::ExtractLimit>(limit);
@@ -140,6 +190,8 @@ absl::Status DecodeVerdict(ByteReader in, RawDocument& document) {
 absl::Status FrameDecoder::DecodeFrame(FrameType type, std::string_view payload) {
   if (document_.verdict) return Bad("something after the verdict");
   if (type == FrameType::kVerdict) return DecodeVerdict(ByteReader(payload), document_);
+  if (limits_.picture != (type == FrameType::kImage)) return Bad("a frame that was not asked for");
+  if (type == FrameType::kImage) return DecodeImage(ByteReader(payload), document_);
   if (type == FrameType::kDocument) return DecodeDocument(ByteReader(payload), document_);
   if (!document_.begun) return Bad("a frame before DOCUMENT");
   switch (type) {
@@ -151,6 +203,10 @@ absl::Status FrameDecoder::DecodeFrame(FrameType type, std::string_view payload)
       return DecodePage(ByteReader(payload), limits_, document_);
     case FrameType::kText:
       return DecodeText(ByteReader(payload), document_);
+    case FrameType::kPart:
+      return DecodePart(ByteReader(payload), limits_, document_);
+    case FrameType::kBlocks:
+      return DecodeBlocks(ByteReader(payload), document_);
     default:
       return Bad("a frame of an unknown type");
   }

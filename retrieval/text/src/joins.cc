@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "characters.h"
 
@@ -66,6 +67,31 @@ bool EndsEarly(const Line& line, float column_end, const Line& next) {
   return room > next.first_word_width + 0.4F * line.font_size;
 }
 
+// The size of most of a page's characters; 0: there are none.
+float MostUsedSize(const std::vector<const Line*>& body) {
+  std::map<int, size_t> characters;
+  for (const Line* line : body) characters[static_cast<int>(line->font_size * 10)] += line->text.size();
+  const auto most = std::max_element(characters.begin(), characters.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == characters.end() ? 0 : static_cast<float>(most->first) / 10;
+}
+
+// A heading over two lines, whose leading is that of its own larger type.
+bool GoesOnAsHeading(const Line& line, const Line& next, float step, const PageMetrics& metrics) {
+  return metrics.font_size > 0 && line.font_size >= 1.15F * metrics.font_size && step < 1.7F * line.font_size &&
+         !EndsSentence(line) && !IsListItem(next);
+}
+
+// Cells of one row of a table.
+bool StandBeside(const Line& line, const Line& next) {
+  if (line.rotation != next.rotation || line.right_to_left != next.right_to_left) return false;
+  const Extent& a = line.extent;
+  const Extent& b = next.extent;
+  const float overlap = std::min(a.v_max, b.v_max) - std::max(a.v_min, b.v_min);
+  const bool onwards = line.right_to_left ? b.u_max <= a.u_min : b.u_min >= a.u_max;
+  return onwards && overlap > 0.7F * std::max(a.height(), b.height());
+}
+
 // Within a paragraph.
 Join JoinInside(const Line& line, const Line& next, const Vocabulary& vocabulary) {
   if (EndsWithHyphen(line) && !FirstWord(next.text).empty()) return vocabulary.JoinHyphenated(line.text, next.text);
@@ -116,11 +142,13 @@ PageMetrics MeasurePage(const std::vector<const Line*>& body) {
     const float step = b.extent.v_max - a.extent.v_max;
     if (SameStyle(a, b) && step > 0.3F * a.font_size && step < 3 * a.font_size) steps.push_back(step);
   }
-  if (steps.empty()) return {};
+  PageMetrics metrics{.font_size = MostUsedSize(body)};
+  if (steps.empty()) return metrics;
   // Closer to the tighter half: paragraphs of one line would else set the measure.
   const auto middle = steps.begin() + static_cast<ptrdiff_t>(steps.size() * 2 / 5);
   std::nth_element(steps.begin(), middle, steps.end());
-  return {.leading = *middle};
+  metrics.leading = *middle;
+  return metrics;
 }
 
 std::vector<float> ColumnEnds(const std::vector<const Line*>& body) {
@@ -135,6 +163,9 @@ std::vector<float> ColumnEnds(const std::vector<const Line*>& body) {
     for (; end < body.size(); ++end) {
       const Line& line = *body[end];
       if (line.rotation != first.rotation || line.extent.v_max < body[end - 1]->extent.v_min) break;
+      // A title over several columns is none of them.
+      const float sizes[] = {line.font_size, body[end - 1]->font_size};
+      if (std::max(sizes[0], sizes[1]) > 1.3F * std::min(sizes[0], sizes[1])) break;
       const float shared = std::min(u_max, line.extent.u_max) - std::max(u_min, line.extent.u_min);
       if (shared < 0.5F * std::min(u_max - u_min, line.extent.u_max - line.extent.u_min)) break;
       u_min = std::min(u_min, line.extent.u_min);
@@ -148,13 +179,16 @@ std::vector<float> ColumnEnds(const std::vector<const Line*>& body) {
 
 Join JoinOf(const Line& line, float column_end, const Line& next, const PageMetrics& metrics,
             const Vocabulary& vocabulary) {
+  if (StandBeside(line, next)) return Join::kSpace;
   if (!SameStyle(line, next) || line.bold != next.bold) return Join::kParagraph;
   const float step = next.extent.v_max - line.extent.v_max;
   // Upwards, or beside it: another column or another block.
   if (step < -0.5F * line.font_size) return JoinOverPages(line, column_end, next, vocabulary);
   const float leading = metrics.leading > 0 ? metrics.leading : 1.2F * line.font_size;
-  if (step > 1.35F * leading) return Join::kParagraph;
-  if (IsListItem(next)) return Join::kLineBreak;
+  if (step > 1.35F * leading) {
+    return GoesOnAsHeading(line, next, step, metrics) ? JoinInside(line, next, vocabulary) : Join::kParagraph;
+  }
+  if (IsListItem(next) || line.had_leaders) return Join::kLineBreak;
   const bool ended = EndsSentence(line);
   const float indent =
       line.right_to_left ? line.extent.u_max - next.extent.u_max : next.extent.u_min - line.extent.u_min;

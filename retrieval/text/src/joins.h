@@ -31,7 +31,8 @@ class Vocabulary final {
 
 // What the lines of a page's body have in common.
 struct PageMetrics {
-  float leading = 0;  // from line to line in the running text; 0: unknown
+  float leading = 0;    // from line to line in the running text; 0: unknown
+  float font_size = 0;  // of most of its characters; 0: unknown
 };
 [[nodiscard]] PageMetrics MeasurePage(const std::vector<const Line*>& body);
 

@@ -1,11 +1,15 @@
 #include "lines.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <string_view>
 #include <utility>
 
 #include "characters.h"
+#include "compatibility.h"
+#include "reading_order.h"
+#include "tables.h"
 
 namespace carrel::retrieval {
 namespace {
@@ -26,12 +30,8 @@ bool IsInvisible(char32_t c) {
 }
 
 void AppendRepaired(char32_t c, std::u32string& out) {
-  static constexpr std::u32string_view kLigatures[] = {U"ff", U"fi", U"fl", U"ffi", U"ffl", U"st", U"st"};
-  if (c >= 0xFB00 && c <= 0xFB06) {
-    out += kLigatures[c - 0xFB00];
-  } else if (IsInvisible(c)) {
-    return;
-  } else if (IsSpace(c)) {
+  if (AppendPlain(c, out) || IsInvisible(c)) return;
+  if (IsSpace(c)) {
     // One space for any, none at the start of a word.
     if (!out.empty() && out.back() != U' ') out.push_back(U' ');
   } else {
@@ -83,6 +83,7 @@ class LineBuilder final {
     Directions all;
     for (const RawWord& word : page.words) all.Count(Chars(word));
     page_right_to_left_ = all.right > all.left;
+    last_right_to_left_ = page_right_to_left_;
   }
 
   [[nodiscard]] bool empty() const { return words_.empty(); }
@@ -112,13 +113,14 @@ class LineBuilder final {
   // An empty text when there is nothing to see.
   Line Finish() {
     Line line;
-    DropLeaders();
+    line.had_leaders = DropLeaders();
     line.rotation = words_.front()->rotation;
     line.right_to_left = RightToLeft();
-    const std::vector<size_t> order = LogicalOrder(line.right_to_left);
+    last_right_to_left_ = line.right_to_left;
+    const std::vector<Place> order = LogicalOrder(line.right_to_left);
     for (size_t i = 0; i < order.size(); ++i) {
       const bool space = i > 0 && SpaceBetween(order[i - 1], order[i]);
-      Append(order[i], space, line);
+      Append(order[i].word, space, line);
     }
     while (!line.text.empty() && line.text.back() == U' ') {
       line.text.pop_back();
@@ -136,8 +138,8 @@ class LineBuilder final {
     return chars.find_first_not_of(U'.') == std::u32string_view::npos;
   }
 
-  // At least one word stays.
-  void DropLeaders() {
+  // At least one word stays. Whether there were any.
+  bool DropLeaders() {
     std::vector<const RawWord*> kept;
     for (size_t i = 0; i < words_.size();) {
       size_t end = i;
@@ -150,16 +152,21 @@ class LineBuilder final {
       }
       i = end;
     }
+    const bool dropped = !kept.empty() && kept.size() < words_.size();
     if (!kept.empty()) words_ = std::move(kept);
+    return dropped;
   }
 
   struct Directions {
     size_t right = 0;
     size_t left = 0;
+    // Of letters, as what Poppler calls a word may be one.
     void Count(std::u32string_view word) {
-      const Direction direction = WordDirection(word);
-      right += direction == Direction::kRightToLeft ? 1 : 0;
-      left += direction == Direction::kLeftToRight ? 1 : 0;
+      for (const char32_t c : word) {
+        const Direction direction = DirectionOf(c);
+        right += direction == Direction::kRightToLeft ? 1 : 0;
+        left += direction == Direction::kLeftToRight ? 1 : 0;
+      }
     }
   };
 
@@ -168,44 +175,66 @@ class LineBuilder final {
   }
   [[nodiscard]] std::u32string_view CharsOf(size_t i) const { return Chars(*words_[i]); }
 
-  // A line of two languages goes with its page.
+  // A line of two languages goes with its page, or with the line before if much of it does.
   [[nodiscard]] bool RightToLeft() const {
     Directions here;
     for (const RawWord* word : words_) here.Count(Chars(*word));
-    return here.right > here.left || (here.right > 0 && page_right_to_left_);
+    if (here.right > here.left || (here.right > 0 && page_right_to_left_)) return true;
+    return last_right_to_left_ && 2 * here.right > here.left;
   }
 
+  struct Place {
+    size_t word;
+    bool turned;  // within a run against the line's direction
+  };
+
   // Runs of words against the line's direction are turned around within it.
-  [[nodiscard]] std::vector<size_t> LogicalOrder(bool right_to_left) const {
-    std::vector<size_t> order(words_.size());
-    for (size_t i = 0; i < order.size(); ++i) order[i] = right_to_left ? order.size() - 1 - i : i;
+  [[nodiscard]] std::vector<Place> LogicalOrder(bool right_to_left) const {
+    std::vector<Place> order(words_.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = {right_to_left ? order.size() - 1 - i : i, false};
     const Direction against = right_to_left ? Direction::kLeftToRight : Direction::kRightToLeft;
     for (size_t i = 0; i < order.size();) {
-      if (WordDirection(CharsOf(order[i])) != against) {
+      if (WordDirection(CharsOf(order[i].word)) != against) {
         ++i;
         continue;
       }
       size_t end = i + 1;
       for (size_t j = end; j < order.size(); ++j) {
-        const Direction direction = WordDirection(CharsOf(order[j]));
+        const Direction direction = WordDirection(CharsOf(order[j].word));
         if (direction == against) end = j + 1;
         if (direction != against && direction != Direction::kNeutral) break;
       }
       std::reverse(order.begin() + static_cast<ptrdiff_t>(i), order.begin() + static_cast<ptrdiff_t>(end));
+      for (size_t j = i; j < end; ++j) order[j].turned = true;
       i = end;
     }
     return order;
   }
 
+  // Between two words that follow each other in reading. Where a turned run begins or ends, they do not on the page:
+  // the gap that is seen there is the run's own.
+  [[nodiscard]] bool SpaceBetween(const Place& a, const Place& b) const {
+    const size_t left = std::min(a.word, b.word);
+    const size_t right = std::max(a.word, b.word);
+    if (left + 1 == right) return GapAfter(left);
+    const bool rising = a.word < b.word;
+    const bool leaving = a.turned && !b.turned;
+    return GapAfter(leaving == rising ? right - 1 : left);
+  }
+
   // Poppler does not mark every gap that the eye sees.
-  [[nodiscard]] bool SpaceBetween(size_t a, size_t b) const {
-    if (a + 1 != b && b + 1 != a) return true;
-    const RawWord& left = *words_[std::min(a, b)];
-    const RawWord& right = *words_[std::max(a, b)];
-    if (left.space_after) return true;
-    if (IsUnspaced(Chars(left).back()) && IsUnspaced(Chars(right).front())) return false;
+  [[nodiscard]] bool GapAfter(size_t i) const {
+    const RawWord& left = *words_[i];
+    const RawWord& right = *words_[i + 1];
     const float gap = ExtentOf(right.box, right.rotation).u_min - ExtentOf(left.box, left.rotation).u_max;
-    return gap > 0.2F * std::max(left.font_size, right.font_size);
+    const float em = std::max(left.font_size, right.font_size);
+    // The mark is on the wrong side of right-to-left letters now and then, and behind raised and lowered type.
+    const bool doubtful = WordDirection(Chars(left)) == Direction::kRightToLeft ||
+                          WordDirection(Chars(right)) == Direction::kRightToLeft ||
+                          std::abs(left.font_size - right.font_size) > 0.1F * em;
+    if (left.space_after && !(doubtful && gap < 0.06F * em)) return true;
+    if (IsUnspaced(Chars(left).back()) && IsUnspaced(Chars(right).front())) return false;
+    return gap > 0.2F * em;
   }
 
   void Append(size_t i, bool space, Line& line) {
@@ -259,7 +288,78 @@ class LineBuilder final {
   float base_font_size_ = 0;
   bool space_owed_ = false;
   bool page_right_to_left_ = false;
+  bool last_right_to_left_ = false;
 };
+
+// What stands before an item, a heading or a note: a bullet, "12", "2.1", "b)", "(iv)".
+bool IsMarker(const Line& line) {
+  constexpr size_t kMarkerCharactersMax = 6;
+  if (line.text.size() > kMarkerCharactersMax || line.text.find(U' ') != std::u32string::npos) return false;
+  if (line.text.size() == 1 && !IsLetter(line.text[0]) && !IsDigit(line.text[0])) return !IsUnspaced(line.text[0]);
+  const auto in_number = [](char32_t c) { return IsDigit(c) || c == U'.'; };
+  if (IsDigit(line.text[0]) && std::all_of(line.text.begin(), line.text.end(), in_number)) return true;
+  const char32_t last = line.text.back();
+  return (last == U'.' || last == U')' || last == U']') &&
+         (IsLetter(line.text[0]) || IsDigit(line.text[0]) || line.text[0] == U'(' || line.text[0] == U'[');
+}
+
+// `line` begins right of the marker, at its height and no farther from it than a mark stands from its item.
+bool BelongsTo(const Line& line, const Line& marker) {
+  constexpr size_t kCharactersMax = 1'000;  // a line that took that many marks is none
+  if (line.text.size() > kCharactersMax) return false;
+  if (line.rotation != marker.rotation || line.right_to_left != marker.right_to_left) return false;
+  const Extent& a = marker.extent;
+  const Extent& b = line.extent;
+  const float gap = line.right_to_left ? a.u_min - b.u_max : b.u_min - a.u_max;
+  const float overlap = std::min(a.v_max, b.v_max) - std::max(a.v_min, b.v_min);
+  return overlap > 0.5F * std::min(a.height(), b.height()) && gap > -0.1F * line.font_size && gap < 3 * line.font_size;
+}
+
+void PutBefore(const Line& marker, Line& line) {
+  const Extent& a = marker.extent;
+  const float gap = line.right_to_left ? a.u_min - line.extent.u_max : line.extent.u_min - a.u_max;
+  std::u32string text = marker.text;
+  if (gap > 0.2F * line.font_size) text.push_back(U' ');
+  const auto shift = static_cast<uint32_t>(text.size());
+  std::vector<Line::Piece> pieces = marker.pieces;
+  for (Line::Piece piece : line.pieces) {
+    piece.span.begin += shift;
+    piece.span.end += shift;
+    pieces.push_back(piece);
+  }
+  line.text = text + line.text;
+  line.pieces = std::move(pieces);
+  line.first_word_width = a.u_max - a.u_min;
+  GrowExtent(line.extent, a);
+}
+
+// Poppler makes a column of their own of bullets and of the numbers of notes: each goes back to its line, if one of the
+// next is it.
+std::vector<Line> WithMarkers(std::vector<Line> lines) {
+  constexpr size_t kFarthest = 40;  // lines
+  std::vector<Line> out;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (IsMarker(lines[i])) {
+      const size_t end = std::min(lines.size(), i + 1 + kFarthest);
+      size_t at = i + 1;
+      while (at < end && (IsMarker(lines[at]) || !BelongsTo(lines[at], lines[i]))) ++at;
+      if (at < end) {
+        PutBefore(lines[i], lines[at]);
+        continue;
+      }
+      // Or one of the few before it.
+      const auto before =
+          std::find_if(out.rbegin(), out.rbegin() + static_cast<ptrdiff_t>(std::min(out.size(), kFarthest)),
+                       [&](const Line& line) { return BelongsTo(line, lines[i]); });
+      if (before != out.rbegin() + static_cast<ptrdiff_t>(std::min(out.size(), kFarthest))) {
+        PutBefore(lines[i], *before);
+        continue;
+      }
+    }
+    out.push_back(std::move(lines[i]));
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -289,7 +389,7 @@ std::vector<Line> LinesOf(const RawPage& page) {
     builder.Add(word);
   }
   finish();
-  return lines;
+  return InReadingOrder(WithTables(WithMarkers(std::move(lines))));
 }
 
 }  // namespace carrel::retrieval

@@ -34,8 +34,9 @@ struct Line {
   bool bold = false;         // nearly all of it
   bool fixed_width = false;  // nearly all of it
   bool right_to_left = false;
-  bool margin = false;  // a running head, foot or page number
-  Span span;            // in the document's text, once it stands there
+  bool had_leaders = false;  // dots between a title and its page
+  bool margin = false;       // a running head, foot or page number
+  Span span;                 // in the document's text, once it stands there
 };
 
 // In poppler's reading order (columns one after the other). Ligatures U+FB00..FB06 are folded, invisible characters

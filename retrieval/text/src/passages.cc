@@ -11,6 +11,8 @@ namespace carrel::retrieval {
 namespace {
 
 constexpr uint32_t kTokensMin = 16;
+// A line of more is looked at by its sentences at once; 512 tokens of the longest words are fewer characters.
+constexpr uint32_t kLineCharsMax = 16'384;
 
 // A sentence, or a part of one that is too long for a sub-passage.
 struct Unit {
@@ -61,7 +63,11 @@ class Chunker final {
   void AddSection(Span section) {
     if (section.empty()) return;
     std::vector<Unit> units;
-    for (const Span& sentence : splitter_.Split(document_.text, section)) AddUnits(sentence, units);
+    if (document_.by_line) {
+      AddLines(section, units);
+    } else {
+      for (const Span& sentence : splitter_.Split(document_.text, section)) AddUnits(sentence, units);
+    }
     const size_t first = chunks_.sub_passages.size();
     size_t begin = 0;
     while (begin < units.size()) {
@@ -96,6 +102,24 @@ class Chunker final {
       ++heading;
     }
     return heading;
+  }
+
+  // A row or a line of code stays whole if it fits; else its sentences, if it has some.
+  void AddLines(Span section, std::vector<Unit>& units) {
+    const std::u32string& text = document_.text;
+    for (uint32_t begin = section.begin; begin < section.end;) {
+      const uint32_t end = static_cast<uint32_t>(std::min<size_t>(text.find(U'\n', begin), section.end));
+      const Span line = Trimmed({begin, end});
+      begin = end + 1;
+      if (line.empty()) continue;
+      // No token is shorter than a character, so most lines that are too long need not be counted.
+      const uint32_t tokens = line.size() > kLineCharsMax ? tokens_aim_ + 1 : Count(line);
+      if (tokens <= tokens_aim_) {
+        units.push_back({.span = line, .tokens = tokens});
+        continue;
+      }
+      for (const Span& sentence : splitter_.Split(text, line)) AddUnits(sentence, units);
+    }
   }
 
   void AddUnits(Span span, std::vector<Unit>& units) {

@@ -21,8 +21,9 @@ absl::Status SocketError(int error, const char* what) {
     case ENOTCONN:
       return absl::UnavailableError(std::string(what) + ": the other side is gone");
     case EAGAIN:
-    case ETOOMANYREFS:
       return absl::ResourceExhaustedError(std::string(what) + ": would block");
+    case ETOOMANYREFS:
+      return absl::ResourceExhaustedError(std::string(what) + ": too many descriptors are on their way");
     default:
       return ErrnoStatus(error, what);
   }
@@ -94,7 +95,8 @@ absl::StatusOr<ReceivedMessage> ReceiveMessage(int socket, std::span<std::byte> 
       result.fds.emplace_back(fd);
     }
   }
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return absl::DataLossError("recvmsg: a message was cut off");
+  if ((message.msg_flags & MSG_TRUNC) != 0) return absl::DataLossError("recvmsg: a message was cut off");
+  result.fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
   return result;
 }
 

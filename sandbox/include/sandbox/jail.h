@@ -132,7 +132,8 @@ class Jail {
   [[nodiscard]] virtual std::optional<JailExit> WaitForExit(absl::Duration timeout) = 0;
   // An eventfd that becomes and stays readable when the first process has ended; for poll(2). Owned by the jail.
   [[nodiscard]] virtual int exit_fd() const = 0;
-  // SIGINT to the first process.
+  // SIGINT to the first process. When it returns, the signal is on its way: what is sent to the process afterwards, it
+  // reads after the signal.
   [[nodiscard]] virtual absl::Status Interrupt() = 0;
   // SIGINT to everything in it, as a terminal's Ctrl-C: for code that waits for a child with its own SIGINT ignored, as
   // os.system does.
@@ -188,6 +189,8 @@ class JailMaker {
   virtual ~JailMaker() = default;
   // Blocks until the first process is in the jail, everything dropped, about to run; at most until `deadline`.
   [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<Jail>> Create(JailRequest request, absl::Time deadline) = 0;
+  // Whether who makes the jails answers. DEADLINE_EXCEEDED: not until `deadline`; UNAVAILABLE: he is gone.
+  [[nodiscard]] virtual absl::Status Check(absl::Time /*deadline*/) { return absl::OkStatus(); }
   [[nodiscard]] virtual JailReport report() const = 0;
   [[nodiscard]] virtual std::vector<PolicyInfo> policies() const = 0;
 };

@@ -11,7 +11,9 @@
 //   CREATED{request, session, limits, times, cpu_is_unified} [O_PATH of the workspace, 6 counters]  ->
 //                                            or FAILED{request, error, text}. Descriptors can be missing: without
 //                                            counters (no cgroup) STATS tells
-//                                   <-       INTERRUPT{session}    SIGINT to the first process
+//                                   <-       INTERRUPT{request?, session}    SIGINT to the first process; with a
+//                                   request,
+//                                            an empty STATS answers it when the signal was sent
 //                                   <-       STATS{request, session}
 //   STATS{request, session, stats}  ->       or FAILED
 //                                   <-       DESTROY{session}      kills, frees; also while it is being created

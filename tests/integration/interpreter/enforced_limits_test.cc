@@ -81,6 +81,69 @@ TEST_F(LimitsTest, MemoryOfASession) {
   EXPECT_EQ(ran.out, "before\n");
 }
 
+TEST_F(LimitsTest, CpuOfASession) {
+  CARREL_NEED("ROOT", MemoryIsCounted(), "no cgroup counts the CPU time");
+  v1::Limits limits;
+  limits.set_session_cpu_ms(600);
+  const std::string session = client_->NewSession(limits);
+  const std::string burn = "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass";
+  const Ran first = client_->Run(session, burn);
+  EXPECT_EQ(first.outcome.kind(), v1::COMPLETED) << first.outcome.ShortDebugString();
+  EXPECT_GE(first.outcome.usage().session_cpu_ms(), 390U);
+  const Ran second = client_->Run(session, burn);
+  EXPECT_EQ(second.outcome.kind(), v1::CPU_LIMIT) << second.outcome.ShortDebugString();
+  EXPECT_EQ(second.outcome.limit(), v1::LIMIT_SESSION_CPU);
+  EXPECT_EQ(second.outcome.limit_value(), 600U);
+  EXPECT_FALSE(second.outcome.state_kept());
+  const Ran third = client_->Run(session, "1");
+  EXPECT_EQ(third.status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(third.status.error_message(), HasSubstr("600 ms"));
+  EXPECT_TRUE(client_->Delete(session));
+}
+
+TEST_F(LimitsTest, CpuOfWhatACallLeftRunning) {
+  CARREL_NEED("ROOT", MemoryIsCounted(), "no cgroup counts the CPU time");
+  v1::Limits limits;
+  limits.set_session_cpu_ms(500);
+  const std::string session = client_->NewSession(limits);
+  EXPECT_EQ(
+      client_->Run(session, "import subprocess\nsubprocess.Popen(['sh', '-c', 'while :; do :; done'])").outcome.kind(),
+      v1::COMPLETED);
+  Ran ran;
+  for (int i = 0; i < 100 && ran.status.ok(); ++i) ran = client_->Run(session, "import time; time.sleep(0.1)");
+  // Whichever comes first: the call in which it is used up, or the look before the next.
+  EXPECT_EQ(ran.status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(ran.status.error_message(), HasSubstr("CPU time limit of 500 ms"));
+  EXPECT_TRUE(client_->Delete(session));
+}
+
+TEST_F(LimitsTest, AKillIsNotTheMemoryLimitBecauseAChildOnceMetIt) {
+  CARREL_NEED("ROOT", MemoryIsCounted(), "no cgroup counts the memory");
+  v1::Limits limits;
+  limits.set_memory_bytes(256 << 20);
+  const std::string session = client_->NewSession(limits);
+  const Ran child = client_->Run(
+      session,
+      "import subprocess, sys\n"
+      "subprocess.run([sys.executable, '-c', 'b = []\\nwhile True: b.append(bytearray(b\"x\") * (8 << 20))'])");
+  EXPECT_EQ(child.outcome.kind(), v1::COMPLETED) << child.outcome.ShortDebugString();
+  EXPECT_THAT(child.outcome.limits_touched(), Contains(v1::LIMIT_MEMORY));
+  const Ran self = client_->Run(session, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)");
+  EXPECT_EQ(self.outcome.kind(), v1::SIGNALLED) << self.outcome.ShortDebugString();
+  EXPECT_EQ(self.outcome.signal(), SIGKILL);
+  EXPECT_EQ(self.outcome.limit(), v1::LIMIT_NAME_UNSPECIFIED);
+  EXPECT_TRUE(client_->Delete(session));
+}
+
+TEST_F(LimitsTest, AnExitCodeOf137IsAnExit) {
+  const std::string session = client_->NewSession();
+  const Ran ran = client_->Run(session, "import os\nos._exit(137)");
+  EXPECT_EQ(ran.outcome.kind(), v1::EXITED) << ran.outcome.ShortDebugString();
+  EXPECT_EQ(ran.outcome.exit_code(), 137);
+  EXPECT_EQ(ran.outcome.signal(), 0);
+  EXPECT_TRUE(client_->Delete(session));
+}
+
 TEST_F(LimitsTest, TheWorkspaceCountsAsMemory) {
   CARREL_NEED("ROOT", MemoryIsCounted(), "no cgroup counts the memory");
   v1::Limits limits;

@@ -144,6 +144,27 @@ TEST_P(InterruptionPhaseTest, ByInterrupt) {
 INSTANTIATE_TEST_SUITE_P(Phases, InterruptionPhaseTest, ::testing::ValuesIn(kPhases),
                          [](const auto& phase) { return std::string(phase.param.name); });
 
+TEST_F(InterruptionTest, FromItsFirstMomentOn) {
+  for (int round = 0; round < 30; ++round) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    v1::ExecuteRequest request;
+    request.set_session_id(session_);
+    request.set_code("import time\ntime.sleep(20)");
+    const auto reader = client_->stub().Execute(&context, request);
+    v1::ExecuteEvent event;
+    ASSERT_TRUE(reader->Read(&event) && event.has_started());
+    Interrupt();
+    while (reader->Read(&event)) {
+    }
+    EXPECT_EQ(event.finished().exception().name(), "KeyboardInterrupt")
+        << round << ": " << event.finished().ShortDebugString();
+    EXPECT_TRUE(reader->Finish().ok());
+    EXPECT_EQ(Run("6 * 7").outcome.kind(), v1::COMPLETED) << "it was not for the next call";
+  }
+  ExpectKept();
+}
+
 TEST_F(InterruptionTest, AskedTwiceReachesTheChildrenToo) {
   const Ran ran = RunUntilThere({"", "import os\nprint('there')\nos.system('sleep 60')\nprint('after')", true, true},
                                 20'000, true, [](auto&) {

@@ -1,85 +1,111 @@
 // The real extractor in the real jail under the policy that ships.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <fstream>
-#include <sstream>
-#include <string>
-#include <utility>
+#include <fcntl.h>
 
-#include "jail_fixture.h"
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "jailed_extraction.h"
 #include "pdf/pdf_writer.h"
-#include "retrieval/extraction.h"
+#include "png_pixels.h"
+#include "retrieval/page_painter.h"
+#include "retrieval/recognition.h"
 
 namespace carrel::retrieval {
 namespace {
 
 using ::testing::HasSubstr;
 
-class JailedExtraction : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::vector<std::string> arguments = sandbox::UsualArguments();
-    arguments.insert(arguments.end(), {"--runtimes", CARREL_SHARE "/policies"});
-    auto jailer = sandbox::JailerUnderTest::Start({.arguments = std::move(arguments)});
-    ASSERT_TRUE(jailer.ok()) << jailer.status();
-    jailer_ = *std::move(jailer);
-    extractor_ = MakeJailedExtractor(jailer_->maker());
-  }
+UniqueFd FileOf(const std::string& bytes) {
+  std::FILE* file = std::tmpfile();
+  EXPECT_EQ(std::fwrite(bytes.data(), 1, bytes.size(), file), bytes.size());
+  std::rewind(file);
+  UniqueFd copy(::fcntl(::fileno(file), F_DUPFD_CLOEXEC, 0));
+  std::fclose(file);
+  return copy;
+}
 
-  Extraction Extract(UniqueFd bytes, const ExtractionLimits& limits = {}) {
-    auto extraction = extractor_->Extract({.bytes = std::move(bytes), .type = DocumentType::kPdf, .limits = limits});
-    EXPECT_TRUE(extraction.ok()) << extraction.status();
-    return extraction.ok() ? *std::move(extraction) : Extraction{};
-  }
-  Extraction ExtractBytes(const std::string& bytes, const ExtractionLimits& limits = {}) {
-    std::FILE* file = std::tmpfile();
-    EXPECT_EQ(std::fwrite(bytes.data(), 1, bytes.size(), file), bytes.size());
-    std::rewind(file);
-    UniqueFd copy(::fcntl(::fileno(file), F_DUPFD_CLOEXEC, 0));
-    std::fclose(file);
-    return Extract(std::move(copy), limits);
-  }
-  Extraction ExtractProse(const std::string& name) {
-    const std::string path = std::string(CARREL_TESTDATA "/pdf/prose/") + name;
-    return Extract(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)));
-  }
-
-  std::unique_ptr<sandbox::JailerUnderTest> jailer_;
-  std::unique_ptr<Extractor> extractor_;
-};
+// A PDF of one page that is a picture of a line of text.
+UniqueFd ScanOf(const std::string& text, PagePainter& painter) {
+  const auto picture = painter.Paint({.bytes = FileOf(testing::PdfOfPages({testing::ShowText(text)})),
+                                      .page_width = 600,
+                                      .page_height = 800,
+                                      .dpi = 200});
+  EXPECT_TRUE(picture.ok()) << picture.status();
+  const auto pixels = testing::ReadPng(picture->png);
+  EXPECT_TRUE(pixels.ok());
+  std::string grey;
+  for (const testing::Pixel& pixel : pixels->pixels) grey.push_back(static_cast<char>(pixel.green));
+  testing::PdfWriter writer;
+  const int image =
+      writer.AddStream(grey, absl::StrCat("/Type /XObject /Subtype /Image /Width ", pixels->width, " /Height ",
+                                          pixels->height, " /BitsPerComponent 8 /ColorSpace /DeviceGray"));
+  return FileOf(testing::PdfOfPages({"q 600 0 0 800 0 0 cm /X Do Q"}, writer, absl::StrCat("/X ", image, " 0 R")));
+}
 
 TEST_F(JailedExtraction, ReadsAPdfAndTheNextOne) {
   for (int i = 0; i < 3; ++i) {
-    const Extraction extraction = ExtractProse("plain.pdf");
+    const Extraction extraction = ExtractTestFile("pdf/prose/plain.pdf");
     EXPECT_EQ(extraction.verdict, Verdict::kRead) << extraction.message;
     EXPECT_GT(extraction.document.body_end, 1000U);
   }
 }
 
 TEST_F(JailedExtraction, FindsTheCharacterMapsOfEastAsianDocuments) {
-  const Extraction extraction = ExtractProse("cjk_japanese.pdf");
+  const Extraction extraction = ExtractTestFile("pdf/prose/cjk_japanese.pdf");
   EXPECT_EQ(extraction.verdict, Verdict::kRead) << extraction.message;
   EXPECT_NE(extraction.document.text.find(U"図書館"), std::u32string::npos);
 }
 
 TEST_F(JailedExtraction, BombsEndWithinTheirLimitsAndTheNextDocumentIsRead) {
-  const Extraction memory = ExtractBytes(testing::Bomb(9), {.memory_bytes_max = 64u << 20});
+  const Extraction memory = ExtractBytes(testing::Bomb(9), "bomb.pdf", {.memory_bytes_max = 64u << 20});
   EXPECT_EQ(memory.verdict, Verdict::kLimit) << memory.message;
   EXPECT_THAT(memory.message, HasSubstr("of memory"));
-  const Extraction time = ExtractBytes(testing::Bomb(9), {.cpu_seconds_max = 1});
+  const Extraction time = ExtractBytes(testing::Bomb(9), "bomb.pdf", {.cpu_seconds_max = 1});
   EXPECT_EQ(time.verdict, Verdict::kLimit) << time.message;
   EXPECT_THAT(time.message, HasSubstr("1 s of processor time"));
-  const Extraction wall = ExtractBytes(testing::Bomb(9), {.wall_max = absl::Milliseconds(500)});
+  const Extraction wall = ExtractBytes(testing::Bomb(9), "bomb.pdf", {.wall_max = absl::Milliseconds(500)});
   EXPECT_THAT(wall.message, HasSubstr("longer than 500ms"));
-  EXPECT_EQ(ExtractProse("plain.pdf").verdict, Verdict::kRead);
+  EXPECT_EQ(ExtractTestFile("pdf/prose/plain.pdf").verdict, Verdict::kRead);
+}
+
+TEST_F(JailedExtraction, DrawsPages) {
+  const auto painter = MakeJailedPainter(jailer_->maker());
+  // A font of its own, one of the standard fourteen, and one that poppler-data describes.
+  for (const char* name : {"ligatures.pdf", "plain.pdf", "cjk_japanese.pdf"}) {
+    const std::string path = std::string(CARREL_TESTDATA "/pdf/prose/") + name;
+    PictureRequest request{.page_width = 595, .page_height = 842, .boxes = {{72, 72, 300, 90}}};
+    request.bytes = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const auto picture = painter->Paint(std::move(request));
+    ASSERT_TRUE(picture.ok()) << name << ": " << picture.status();
+    const auto pixels = testing::ReadPng(picture->png);
+    ASSERT_TRUE(pixels.ok()) << pixels.status();
+    const auto dark = std::count_if(pixels->pixels.begin(), pixels->pixels.end(),
+                                    [](const testing::Pixel& pixel) { return pixel.green < 100; });
+    EXPECT_GT(dark, 500) << name << ": the fonts were not found";
+  }
+}
+
+TEST_F(JailedExtraction, RecognisesCharacters) {
+  ASSERT_TRUE(RecognitionIsInstalled()) << "apt-get install tesseract-ocr (./dev setup)";
+  const auto painter = MakeJailedPainter(jailer_->maker());
+  const auto read =
+      MakeJailedExtractor(jailer_->maker(), "extract", {.enabled = true})
+          ->Extract({.bytes = ScanOf("The lighthouse stands on a cliff.", *painter), .type = DocumentType::kPdf});
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->verdict, Verdict::kRead) << read->message;
+  EXPECT_THAT(read->message, HasSubstr("Page 1 was read by character recognition"));
+  EXPECT_THAT(ToUtf8(read->document.text), HasSubstr("The lighthouse stands on a cliff."));
 }
 
 // The policy's cap is the operator's; what is asked beyond it is cut.
 TEST_F(JailedExtraction, AsksNoMoreThanThePolicyAllows) {
-  const Extraction extraction = ExtractBytes(testing::PdfOfPages({testing::ShowText("A bridge.")}),
+  const Extraction extraction = ExtractBytes(testing::PdfOfPages({testing::ShowText("A bridge.")}), "a.pdf",
                                              {.memory_bytes_max = 1ull << 50, .cpu_seconds_max = 1ull << 40});
   EXPECT_EQ(extraction.verdict, Verdict::kRead) << extraction.message;
 }

@@ -12,10 +12,13 @@
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "pdf/pdf_writer.h"
 #include "process_jail_maker.h"
 #include "retrieval/document_text.h"
 #include "retrieval/extraction.h"
 #include "retrieval/model_path.h"
+#include "retrieval/page_painter.h"
+#include "retrieval/png_check.h"
 #include "retrieval/service/retrieval_service.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
@@ -46,12 +49,18 @@ class ServiceTest : public ::testing::Test {
     directory_ = path;
     jails_ = carrel::testing::MakeProcessJailMaker("extract", {CARREL_BIN "/carrel-extract"});
     extractor_ = MakeJailedExtractor(*jails_);
+    OpenLibrary({});
+  }
+  void OpenLibrary(LibraryOptions options) {
+    TearDownServer();
+    options.directory = directory_ + "/data";
     absl::StatusOr<std::unique_ptr<Library>> library =
-        Library::Open({.directory = directory_ + "/data"}, {&SharedEmbedder()}, *extractor_);
+        Library::Open(std::move(options), {&SharedEmbedder()}, *extractor_);
     ASSERT_TRUE(library.ok()) << library.status();
     library_ = *std::move(library);
-    service_ = MakeRetrievalService({.version = "test", .document_bytes_max = 16u << 20}, *library_,
-                                    {&SharedEmbedder()}, jails_.get());
+    painter_ = MakeJailedPainter(*jails_);
+    service_ = MakeRetrievalService({.version = "test", .document_bytes_max = 16u << 20, .painter = painter_.get()},
+                                    *library_, {&SharedEmbedder()}, jails_.get());
     const absl::StatusOr<rpc::Address> address = rpc::ParseAddress(absl::StrCat("unix:", directory_, "/s"));
     ASSERT_TRUE(address.ok());
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =
@@ -63,10 +72,13 @@ class ServiceTest : public ::testing::Test {
     ASSERT_TRUE(channel.ok());
     stub_ = v1::Retrieval::NewStub(*channel);
   }
-  void TearDown() override {
+  void TearDownServer() {
     if (server_ != nullptr) server_->Shutdown();
     server_.reset();
     library_.reset();
+  }
+  void TearDown() override {
+    TearDownServer();
     std::filesystem::remove_all(directory_);
   }
 
@@ -152,6 +164,42 @@ class ServiceTest : public ::testing::Test {
     return text;
   }
 
+  v1::Citation Cite(const std::string& store, const std::string& document, uint64_t begin, uint64_t end,
+                    absl::Status* status = nullptr) {
+    v1::CiteRequest request;
+    request.set_owner(kOwner);
+    request.set_store_id(store);
+    request.set_document_id(document);
+    request.mutable_span()->set_begin(begin);
+    request.mutable_span()->set_end(end);
+    return Call(&v1::Retrieval::Stub::Cite, request, status);
+  }
+
+  struct Drawn {
+    v1::PageHeader header;
+    std::string png;
+  };
+  Drawn Draw(v1::RenderPageRequest request, absl::Status* status = nullptr) {
+    grpc::ClientContext context;
+    Deadline(context);
+    if (request.owner().empty()) request.set_owner(kOwner);
+    const auto reader = stub_->RenderPage(&context, request);
+    Drawn drawn;
+    for (v1::RenderPageResponse part; reader->Read(&part);) {
+      EXPECT_EQ(part.has_header(), drawn.header.size_bytes() == 0);
+      if (part.has_header()) drawn.header = part.header();
+      EXPECT_LE(part.data().size(), 256u << 10);
+      drawn.png += part.data();
+    }
+    const grpc::Status done = reader->Finish();
+    if (status != nullptr) {
+      *status = rpc::FromGrpc(done, context);
+    } else {
+      EXPECT_TRUE(done.ok()) << done.error_message();
+    }
+    return drawn;
+  }
+
   // Every quote is the characters of its span, within the passage, on its pages, in boxes on them.
   void CheckCitations(const std::string& store, const v1::Hit& hit, bool layout) {
     ASSERT_GT(hit.citations_size(), 0);
@@ -177,6 +225,7 @@ class ServiceTest : public ::testing::Test {
   std::string directory_;
   std::unique_ptr<sandbox::JailMaker> jails_;
   std::unique_ptr<Extractor> extractor_;
+  std::unique_ptr<PagePainter> painter_;
   std::unique_ptr<Library> library_;
   std::unique_ptr<v1::Retrieval::Service> service_;
   std::unique_ptr<rpc::Server> server_;
@@ -247,6 +296,26 @@ TEST_F(ServiceTest, QuotesOfPdfsStandWhereTheySay) {
   }
 }
 
+TEST_F(ServiceTest, SlidesAndSheetsAreCitedByTheirLabel) {
+  const std::string store = MakeStore();
+  for (const char* name : {"report.docx", "talk.pptx", "budget.xlsx"}) {
+    const v1::Document document = Add(store, name, ReadFile(std::string(CARREL_TESTDATA "/office/") + name));
+    ASSERT_EQ(document.status(), v1::COMPLETED) << name << ": " << document.message();
+  }
+  const std::pair<const char*, const char*> cases[] = {
+      {"when does the library open on Monday", "sheet Opening hours"},
+      {"joints are cheap to mend", "slide 3"},
+      {"when was the old bridge built", "1"},
+  };
+  for (const auto& [query, label] : cases) {
+    const v1::SearchResponse answer = Search(store, query, 1);
+    ASSERT_EQ(answer.hits_size(), 1);
+    EXPECT_EQ(answer.hits(0).citations(0).first_page_label(), label) << answer.hits(0).citations(0).quote();
+    CheckCitations(store, answer.hits(0), false);
+  }
+  EXPECT_EQ(Add(store, "old.doc", "x").message(), "Files of the type \".doc\" are not read; save it as .docx.");
+}
+
 TEST_F(ServiceTest, RefusalsNameFieldValueAndWhatIsExpected) {
   const std::string store = MakeStore();
   absl::Status status;
@@ -281,6 +350,99 @@ TEST_F(ServiceTest, RefusalsNameFieldValueAndWhatIsExpected) {
   other.set_store_id(store);
   Call(&v1::Retrieval::Stub::GetStore, other, &status);
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ServiceTest, ASpanIsCitedAndDrawn) {
+  const std::string store = MakeStore();
+  const v1::Document document = Add(store, "two.pdf", ReadFile(CARREL_TESTDATA "/pdf/prose/two_columns.pdf"));
+  ASSERT_EQ(document.status(), v1::COMPLETED) << document.message();
+  const v1::SearchResponse answer = Search(store, "the quiet river", 1);
+  ASSERT_EQ(answer.hits_size(), 1);
+  const v1::Citation& wanted = answer.hits(0).citations(0);
+  const v1::Citation cited = Cite(store, document.document_id(), wanted.span().begin(), wanted.span().end());
+  EXPECT_EQ(cited.SerializeAsString(), wanted.SerializeAsString());
+
+  v1::RenderPageRequest request;
+  request.set_store_id(store);
+  request.set_document_id(document.document_id());
+  *request.mutable_span() = wanted.span();
+  const Drawn drawn = Draw(request);
+  EXPECT_EQ(drawn.header.page(), wanted.first_page());
+  EXPECT_EQ(drawn.header.page_label(), wanted.first_page_label());
+  EXPECT_EQ(drawn.header.pages(), document.pages());
+  EXPECT_EQ(drawn.header.dpi(), 144u);
+  EXPECT_EQ(drawn.header.size_bytes(), drawn.png.size());
+  EXPECT_EQ(drawn.header.citation().quote(), wanted.quote());
+  const auto size = CheckPng(drawn.png);
+  ASSERT_TRUE(size.ok()) << size.status();
+  EXPECT_EQ(size->width, drawn.header.width());
+  EXPECT_EQ(size->height, drawn.header.height());
+
+  // Boxes of one's own, on another page, at another resolution.
+  request.clear_span();
+  request.set_page(2);
+  request.set_dpi(36);
+  *request.add_boxes() = wanted.boxes(0);
+  const Drawn other = Draw(request);
+  EXPECT_EQ(other.header.page(), 2u);
+  EXPECT_FALSE(other.header.has_citation());
+  EXPECT_LT(other.header.width(), drawn.header.width());
+}
+
+TEST_F(ServiceTest, WhatCannotBeCitedOrDrawnIsNamed) {
+  const std::string store = MakeStore();
+  const v1::Document text = Add(store, "manual.md", kManual);
+  const v1::Document pdf = Add(store, "plain.pdf", ReadFile(CARREL_TESTDATA "/pdf/prose/plain.pdf"));
+  absl::Status status;
+  const auto field = [&] { return rpc::DetailOf(status).has_value() ? rpc::DetailOf(status)->field() : "none"; };
+  for (const auto& [begin, end] : {std::pair(5, 5), std::pair(9, 5), std::pair(0, 30'000), std::pair(1'000, 1'100)}) {
+    Cite(store, text.document_id(), static_cast<uint64_t>(begin), static_cast<uint64_t>(end), &status);
+    EXPECT_EQ(field(), "span") << begin << ":" << end << " " << status;
+  }
+  Cite(store, "file-none", 0, 5, &status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+
+  v1::RenderPageRequest request;
+  request.set_store_id(store);
+  request.set_document_id(pdf.document_id());
+  Draw(request, &status);
+  EXPECT_EQ(field(), "page") << status;
+  request.set_page(999);
+  Draw(request, &status);
+  EXPECT_EQ(field(), "page") << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat(pdf.pages(), " pages")));
+  request.mutable_span()->set_end(10);
+  request.set_page(2);
+  Draw(request, &status);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("where the span stands"));
+  request.set_page(1);
+  request.set_dpi(5);
+  Draw(request, &status);
+  EXPECT_EQ(field(), "dpi");
+  request.set_dpi(0);
+  request.set_owner("project-b");
+  Draw(request, &status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  request.set_owner(kOwner);
+  request.set_document_id(text.document_id());
+  Draw(request, &status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("manual.md has no layout"));
+}
+
+TEST_F(ServiceTest, PagesWithoutTextAreToldAndTheOthersFound) {
+  const std::string store = MakeStore();
+  const v1::Document document =
+      Add(store, "scans.pdf",
+          carrel::testing::PdfOfPages({carrel::testing::ShowText("The lighthouse stands on the northern cliff."), "",
+                                       "0.5 g 100 100 400 600 re f",
+                                       carrel::testing::ShowText("Its keeper was called Johanna.")}));
+  EXPECT_EQ(document.status(), v1::COMPLETED);
+  EXPECT_EQ(document.verdict(), v1::READ);
+  EXPECT_THAT(document.message(), HasSubstr("Pages 2 and 3 have no text"));
+  const v1::SearchResponse answer = Search(store, "Who kept the lighthouse?");
+  ASSERT_GT(answer.hits_size(), 0);
+  CheckCitations(store, answer.hits(0), true);
 }
 
 TEST_F(ServiceTest, MarkersBecomeCitations) {
@@ -343,6 +505,62 @@ TEST_F(ServiceTest, ListsGoOnAfterADocument) {
   remove.set_store_id(store);
   EXPECT_TRUE(Call(&v1::Retrieval::Stub::DeleteStore, remove).existed());
   EXPECT_FALSE(Call(&v1::Retrieval::Stub::DeleteStore, remove).existed());
+}
+
+// Bombs and broken files among good ones, all at once: the good ones are there, each of the others ends with its own
+// sentence, and the workers go on.
+TEST_F(ServiceTest, HostileDocumentsKeepNobodyWaiting) {
+  LibraryOptions options{.ingest_workers = 2, .ingest_slice = absl::Milliseconds(200)};
+  options.extraction.cpu_seconds_max = 2;
+  options.extraction.memory_bytes_max = 2ull << 30;
+  OpenLibrary(std::move(options));
+  const std::string store = MakeStore();
+  const std::string bomb = carrel::testing::Bomb(9), good = ReadFile(CARREL_TESTDATA "/pdf/prose/plain.pdf");
+  struct Wanted {
+    std::string id;
+    v1::DocumentStatus status;
+    v1::Verdict verdict;
+    std::string message;
+  };
+  std::vector<Wanted> wanted;
+  const auto add = [&](const std::string& name, const std::string& bytes, v1::DocumentStatus status,
+                       v1::Verdict verdict, const std::string& message) {
+    wanted.push_back({Add(store, name, bytes, false).document_id(), status, verdict, message});
+  };
+  for (int i = 0; i < 3; ++i) {
+    add("bomb.pdf", absl::StrCat(bomb, "% ", i, "\n"), v1::FAILED, v1::LIMIT, "processor time");
+    add("broken.pdf", absl::StrCat("%PDF-1.4\nnot much more ", i), v1::FAILED, v1::DAMAGED, "");
+    add("latin.txt", absl::StrCat("caf\xE9 ", i), v1::FAILED, v1::UNSUPPORTED, "");
+    add("picture.png", absl::StrCat("\x89PNG", i), v1::FAILED, v1::UNSUPPORTED, "not read");
+    for (int j = 0; j < 4; ++j) {
+      add("note.md", absl::StrCat(kManual, "\nNote ", i, " of ", j, "."), v1::COMPLETED, v1::READ, "");
+    }
+    add("good.pdf", absl::StrCat(good, "% ", i, "\n"), v1::COMPLETED, v1::READ, "");
+  }
+  add("empty.txt", "", v1::FAILED, v1::EMPTY, "");
+  const auto await = [&](const Wanted& one) {
+    v1::GetDocumentRequest request;
+    request.set_owner(kOwner);
+    request.set_store_id(store);
+    request.set_document_id(one.id);
+    v1::Document document;
+    for (const absl::Time end = absl::Now() + absl::Seconds(120); absl::Now() < end;
+         absl::SleepFor(absl::Milliseconds(10))) {
+      document = Call(&v1::Retrieval::Stub::GetDocument, request);
+      if (document.status() != v1::IN_PROGRESS) break;
+    }
+    EXPECT_EQ(document.status(), one.status) << document.file_name() << ": " << document.message();
+    EXPECT_EQ(document.verdict(), one.verdict) << document.file_name() << ": " << document.message();
+    EXPECT_THAT(document.message(), HasSubstr(one.message)) << document.file_name();
+    if (one.status == v1::FAILED) {
+      EXPECT_THAT(document.message(), Not(IsEmpty())) << document.file_name();
+    }
+  };
+  for (const Wanted& one : wanted) {
+    if (one.status == v1::COMPLETED) await(one);
+  }
+  for (const Wanted& one : wanted) await(one);
+  EXPECT_EQ(Add(store, "last.md", kManual).status(), v1::COMPLETED) << "the workers are there";
 }
 
 TEST_F(ServiceTest, AStreamThatIsCutOffAddsNothing) {

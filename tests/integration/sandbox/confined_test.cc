@@ -286,6 +286,14 @@ TEST_F(ConfinedTest, WhatSomebodyElseHasMountedOrLeftIsNotEmptied) {
   EXPECT_EQ(RunScript(jailer->maker(), "ls -A /tmp"), "");
 }
 
+// There it can only be what a jailer that was killed has left.
+TEST_F(ConfinedTest, InAContainerWhatAKilledJailerHasLeftIsRemoved) {
+  const auto jailer = Start({.change = "mount -t tmpfs none /run; touch /run/.containerenv; setpriv --reuid 12345 "
+                                       "--clear-groups sh -c 'mkdir /tmp/old; echo old >/tmp/old/file'"});
+  ASSERT_NE(jailer, nullptr);
+  EXPECT_EQ(RunScript(jailer->maker(), "ls -A /tmp"), "");
+}
+
 TEST_F(ConfinedTest, WithoutACgroupOnlyByWord) {
   EXPECT_THAT(RefusalOf({.arguments = {"--tier=confined"}}), HasSubstr("--allow-no-cgroup"));
 }

@@ -80,7 +80,7 @@ absl::StatusOr<std::unique_ptr<JailerUnderTest>> JailerUnderTest::Start(const Op
   spawn.argv.insert(spawn.argv.end(), {CARREL_BIN "/carrel-jailer", "--server", CARREL_TESTS_BIN "/jailer_relay",
                                        "--runtimes", runtimes});
   spawn.argv.insert(spawn.argv.end(), options.arguments.begin(), options.arguments.end());
-  spawn.fds = {{pair->second.get(), 0}, {errors.get(), 2}};
+  spawn.fds = {{pair->second.get(), 0}, {options.errors >= 0 ? options.errors : errors.get(), 2}};
   spawn.dies_with_parent = true;
   auto process = ChildProcess::Spawn(spawn);
   if (!process.ok()) return process.status();

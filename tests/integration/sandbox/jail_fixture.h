@@ -31,6 +31,8 @@ class JailerUnderTest final {
     std::vector<std::string> unshare;
     // The server's socket stays the test's own (socket()), and there is no maker().
     bool raw = false;
+    // Its stderr; -1: a file that is shown when a test fails.
+    int errors = -1;
   };
   // UNAVAILABLE with the jailer's own words when it ended.
   static absl::StatusOr<std::unique_ptr<JailerUnderTest>> Start(const Options& options);

@@ -2,21 +2,14 @@
 
 #include <unistd.h>
 
+#include <fstream>
+#include <sstream>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
 namespace carrel::sandbox {
 namespace {
-
-// What Kubernetes' RuntimeDefault profile refuses to a container without capabilities.
-constexpr char kNoNamespaces[] = R"(
-default errno ENOSYS # without_calls allows what is not named
-errno EPERM unshare # no namespaces
-errno EPERM setns # no namespaces
-errno EPERM mount # no mounts
-errno EPERM pivot_root # no mounts
-errno EPERM clone if a0.lo & CLONE_NEWUSER == CLONE_NEWUSER # no namespaces
-)";
 
 // $1 to $5 are the jailer as the fixture calls it. Its files may lie in /tmp, which the pod has for itself: they are
 // shown below /mnt.
@@ -38,7 +31,7 @@ done
 CHANGE
 cd /
 exec setpriv PRIVILEGES --no-new-privs \
-  /mnt/tests/without_calls "$CALLS" /mnt/bin/carrel-jailer --server /mnt/tests/jailer_relay --runtimes /mnt/runtimes "$@"
+  /mnt/tests/without_calls 'CALLS' /mnt/bin/carrel-jailer --server /mnt/tests/jailer_relay --runtimes /mnt/runtimes "$@"
 )sh";
 
 }  // namespace
@@ -49,11 +42,11 @@ JailerUnderTest::Options InPod(const Pod& pod) {
                                    : "--inh-caps=-all --bounding-set=-all";
   const std::string privileges =
       pod.capabilities.empty() ? as_user : absl::StrCat("--inh-caps=-all --bounding-set=-all,", pod.capabilities);
-  // The filter's text goes by a variable: the world is a script, and quotes are a nuisance.
+  std::ostringstream calls;
+  calls << std::ifstream(CARREL_POD_SYSCALLS).rdbuf() << pod.refused_calls;
+  const std::string text = absl::StrReplaceAll(calls.str(), {{"'", "'\\''"}});
   const std::string world =
-      absl::StrReplaceAll(kWorld, {{"CHANGE", pod.change},
-                                   {"PRIVILEGES", privileges},
-                                   {"\"$CALLS\"", absl::StrCat("'", kNoNamespaces, pod.refused_calls, "'")}});
+      absl::StrReplaceAll(kWorld, {{"CHANGE", pod.change}, {"PRIVILEGES", privileges}, {"CALLS", text}});
   JailerUnderTest::Options options{.arguments = pod.arguments, .world = world, .unshare = {"--mount"}};
   return options;
 }

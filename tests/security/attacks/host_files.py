@@ -10,7 +10,11 @@ for path in paths:
         if os.listdir(path):
             found.append(path)
     except NotADirectoryError:
-        found.append(path)
+        try:
+            open(path).close()
+            found.append(path)
+        except OSError:
+            pass
     except OSError:
         pass
 # Above the root there is only the root.
@@ -19,7 +23,10 @@ for step in range(2, 12):
     above = os.stat("/mnt/data" + "/.." * step)
     if (above.st_dev, above.st_ino) != (own.st_dev, own.st_ino):
         found.append(step)
-with open("/etc/hostname") as file:
-    if file.read().strip() != "carrel":
-        found.append("/etc/hostname")
+try:
+    with open("/etc/hostname") as file:
+        if file.read().strip() != "carrel":
+            found.append("/etc/hostname")
+except PermissionError:
+    pass
 print("found", found)

@@ -1,6 +1,7 @@
 # Reads what the kernel tells of connections, interfaces and routes.
 # verdict: COMPLETED
 # prints: seen []
+# confined-prints: seen
 import os
 seen = []
 for name in ("tcp", "tcp6", "udp", "udp6", "raw", "packet", "route", "arp"):

@@ -2,6 +2,7 @@
 # limits: memory_bytes=268435456
 # verdict: MEMORY_LIMIT | RAISED OSError | RAISED MemoryError
 # userns-verdict: RAISED OSError
+# confined-verdict: RAISED PermissionError
 import ctypes, mmap, os
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p

@@ -1,19 +1,14 @@
-# asyncio: tasks, time-outs, a subprocess, threads, streams over a socket file.
+# asyncio: tasks, time-outs, a subprocess, threads, streams.
 # verdict: COMPLETED
 # state: kept
 # prints: twin ok
-import asyncio, threading
+import asyncio, socket, threading
 async def main():
-    async def serve(reader, writer):
-        writer.write((await reader.readline()).upper())
-        await writer.drain()
-        writer.close()
-    server = await asyncio.start_unix_server(serve, "/tmp/loop.sock")
-    reader, writer = await asyncio.open_unix_connection("/tmp/loop.sock")
+    a, b = socket.socketpair()
+    (reader, _), (_, writer) = await asyncio.open_connection(sock=a), await asyncio.open_connection(sock=b)
     writer.write(b"hello\n")
-    assert await reader.readline() == b"HELLO\n"
+    assert await reader.readline() == b"hello\n"
     writer.close()
-    server.close()
     process = await asyncio.create_subprocess_exec("echo", "hi", stdout=asyncio.subprocess.PIPE)
     assert (await process.communicate())[0] == b"hi\n"
     assert await asyncio.to_thread(sum, range(10)) == 45

@@ -1,5 +1,6 @@
 # Memory: moving, asking, locking a little, placing; as allocators and numpy do.
 # verdict: COMPLETED
+# confined-verdict: RAISED AssertionError
 # state: kept
 # prints: twin ok
 import ctypes, errno, os
@@ -29,14 +30,14 @@ for lock, args in (("mlock", ()), ("mlock2", (0,))):
 call("munlock", address, 4096)
 call("munlockall")
 libc.mlockall(1)
+call("membarrier", 0, 0, 0)
+key = libc.pkey_alloc(0, 0)  # -1 where the processor has none
+call("pkey_mprotect", address, 4096, 3, -1)
+libc.pkey_free(key)
+print("twin ok", flush=True)
 mode, nodes = ctypes.c_int(), (ctypes.c_ulong * 16)()
 libc.syscall(ctypes.c_long(239), ctypes.byref(mode), nodes, ctypes.c_long(1024), None, ctypes.c_long(0))  # get_mempolicy
 libc.syscall(ctypes.c_long(238), ctypes.c_long(0), None, ctypes.c_long(0))  # set_mempolicy, the default one
 libc.syscall(ctypes.c_long(237), ctypes.c_long(address), ctypes.c_long(4096), ctypes.c_long(0), None, ctypes.c_long(0),
              ctypes.c_long(0))  # mbind, the same
-assert ctypes.get_errno() not in (errno.EPERM,)
-call("membarrier", 0, 0, 0)
-key = libc.pkey_alloc(0, 0)  # -1 where the processor has none
-call("pkey_mprotect", address, 4096, 3, -1)
-libc.pkey_free(key)
-print("twin ok")
+assert ctypes.get_errno() not in (errno.EPERM,)  # the pod of the tier confined refuses these itself

@@ -1,7 +1,9 @@
 # Waiting and being told, by every call that event loops use.
 # verdict: COMPLETED
+# confined-verdict: RAISED AssertionError
 # state: kept
 # prints: twin ok
+# confined-prints: polled
 import ctypes, errno, os
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -35,6 +37,7 @@ call("timerfd_gettime", timer, ctypes.byref(Interval()))
 mask = ctypes.c_uint64(1 << 9)
 call("signalfd", -1, ctypes.byref(mask), 8)
 call("signalfd4", -1, ctypes.byref(mask), 8, 0)
+print("polled")
 watch = call("inotify_init")
 call("inotify_rm_watch", watch, libc.inotify_add_watch(watch, b"/tmp", 2))
 print("twin ok")

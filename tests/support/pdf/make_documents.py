@@ -468,6 +468,21 @@ def cjk(directory, name):
     document.save()
 
 
+def vertical(directory):
+    """Japanese from top to bottom, the lines from right to left, with the font's punctuation for vertical lines."""
+    font = UnicodeCIDFont("HeiseiMin-W3", isVertical=True)
+    pdfmetrics.registerFont(font)
+    document = Document(directory, "vertical_japanese")
+    sentences = CJK["cjk_japanese"][1]
+    text = "".join(sentences)
+    document.canvas.setFont(font.fontName, 14)
+    for i in range(0, len(text), 20):
+        document.canvas.drawString(500 - 24 * (i // 20), HEIGHT - 72, text[i:i + 20])
+    for sentence in sentences:
+        document.sentence(sentence, 1, 1)
+    document.save()
+
+
 def korean(directory):
     pdfmetrics.registerFont(UnicodeCIDFont("HYSMyeongJo-Medium"))
     document = Document(directory, "cjk_korean")
@@ -628,6 +643,7 @@ def main():
     compounds(directory)
     for name in CJK:
         cjk(directory, name)
+    vertical(directory)
     korean(directory)
     right_to_left(directory, "hebrew", HEBREW)
     right_to_left(directory, "hebrew_mixed", MIXED)

@@ -26,8 +26,15 @@ class FakeEmbedder final : public Embedder {
   const std::string& licence() const override { return licence_; }
   uint32_t dimensions() const override { return dimensions_; }
   uint32_t window_tokens() const override { return 64; }
+  uint32_t batch() const override { return 8; }
   size_t CountTokens(std::string_view utf8) const override { return Terms(utf8).size(); }
   absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {
+    std::function<void(std::span<const std::string_view>)> before;
+    {
+      const std::lock_guard lock(mutex_);
+      if (role == TextRole::kPassage) before = before_;
+    }
+    if (before) before(texts);
     {
       const std::lock_guard lock(mutex_);
       if (role == TextRole::kPassage) passages_ += texts.size();
@@ -49,6 +56,11 @@ class FakeEmbedder final : public Embedder {
     const std::lock_guard lock(mutex_);
     fail_ = calls;
   }
+  // Called before passages are embedded, from the thread that does.
+  void Before(std::function<void(std::span<const std::string_view>)> before) {
+    const std::lock_guard lock(mutex_);
+    before_ = std::move(before);
+  }
   size_t passages_embedded() {
     const std::lock_guard lock(mutex_);
     return passages_;
@@ -60,6 +72,7 @@ class FakeEmbedder final : public Embedder {
   const std::string alias_;
   const std::string licence_ = "none";
   std::mutex mutex_;
+  std::function<void(std::span<const std::string_view>)> before_;
   size_t passages_ = 0;
   int fail_ = 0;
 };

@@ -33,6 +33,7 @@ class FakeLibrary {
     if (path == "/v1/files") return Upload(request);
     if (path == "/v1/vector_stores" && request.method == "POST") return Create(request);
     if (path == "/v1/vector_stores") return Page(stores_, request.query);
+    if (path.starts_with("/carrel/vector_stores/")) return Cited(request);
     if (path.starts_with("/v1/files/") && request.method == "DELETE") {
       deleted_files_.push_back(path.substr(10));
       return Ok({{"id", path.substr(10)}, {"deleted", true}});
@@ -47,8 +48,36 @@ class FakeLibrary {
     if (below == "/files" && request.method == "POST") return Add(request);
     if (below == "/files") return Page(files_, "");
     if (below.starts_with("/files/")) return OneFile(request, below.substr(7));
-    if (request.method == "DELETE") stores_.erase(store);
+    if (request.method == "POST") {
+      const Json body = Json::parse(request.body);
+      if (body["x_carrel"]["model"] == "none") return Error(400, "there is no model none");
+      model_ = body["x_carrel"]["model"];
+      embedding_ = 3;
+    }
+    if (request.method == "DELETE")
+      stores_.erase(store);
+    else
+      (*store)["x_carrel"] = ModelOf();
     return request.method == "DELETE" ? Ok({{"id", id}, {"deleted", true}}) : Ok(*store);
+  }
+  // Comes to its end after it was asked for a few times, unless it is to fail.
+  Json ModelOf() {
+    if (embedding_ > 0 && (--embedding_ > 0 || reembedding_fails_)) {
+      return {{"model", "small"},
+              {"reembedding",
+               {{"model", model_},
+                {"documents_done", 1},
+                {"documents", 2},
+                {"embedded", 7},
+                {"to_embed", 9},
+                {"documents_failed", embedding_ == 0 ? 1 : 0},
+                {"message", embedding_ == 0 ? "b.pdf: the endpoint refused" : ""}}}};
+    }
+    return {{"model", model_}, {"reembedding", nullptr}};
+  }
+  void set_reembedding_fails() {
+    const std::lock_guard lock(mutex_);
+    reembedding_fails_ = true;
   }
   static FakeApi::Reply Ok(const Json& value) { return {.body = value.dump()}; }
   static FakeApi::Reply Error(int status, const std::string& message) {
@@ -109,6 +138,18 @@ class FakeLibrary {
     if (request.method == "DELETE") files_.erase(file);
     return Ok(value);
   }
+  // A quote over two pages of "notes.txt"-like files; pages are drawn as their request.
+  static FakeApi::Reply Cited(const FakeApi::Request& request) {
+    if (request.path.ends_with(".png")) return {.body = "PNG " + request.path + "?" + request.query};
+    if (request.query != "span=5%3A30") return Error(400, "the text has 40 characters");
+    return Ok({{"quote", "It runs over the page."},
+               {"span", {{"begin", 5}, {"end", 30}}},
+               {"first_page", 3},
+               {"last_page", 4},
+               {"first_page_label", "iii"},
+               {"last_page_label", "iv"},
+               {"boxes", {{{"page", 3}, {"x_min", 72.25}, {"y_min", 700}, {"x_max", 300}, {"y_max", 712}}}}});
+  }
   static FakeApi::Reply Search(const FakeApi::Request& request) {
     const Json body = Json::parse(request.body);
     EXPECT_EQ(request.headers.at("x-carrel"), "1");
@@ -131,6 +172,9 @@ class FakeLibrary {
   std::vector<std::string> names_;
   std::vector<std::string> deleted_files_;
   size_t page_size_ = 100;
+  std::string model_ = "small";
+  int embedding_ = 0;
+  bool reembedding_fails_ = false;
 };
 
 class ApiCommandTest : public CarrelProcess {
@@ -186,6 +230,25 @@ TEST_F(ApiCommandTest, WhatStoreAddUploadedGoesWithItsPlaceInTheStore) {
   EXPECT_EQ(library_.deleted_files(), (std::vector<std::string>{"file-1", "file-2"}));
 }
 
+TEST_F(ApiCommandTest, AStoreIsEmbeddedAnew) {
+  Carrel({"store", "create", "manual"});
+  const Result result = Carrel({"store", "reembed", "manual", "--model", "large"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "vs_1  is embedded with large\n");
+  EXPECT_EQ(Carrel({"store", "reembed", "manual", "--model", "fast", "--no-wait"}).out,
+            "vs_1  is being embedded with fast\n");
+  const Result unknown = Carrel({"store", "reembed", "manual", "--model", "none"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("there is no model none"));
+  EXPECT_EQ(Carrel({"store", "reembed", "manual"}).exit_code, 2);
+  library_.set_reembedding_fails();
+  const Result failed = Carrel({"store", "reembed", "manual", "--model", "large", "--json"});
+  EXPECT_EQ(failed.exit_code, 6);
+  EXPECT_THAT(failed.err, HasSubstr("1 document could not be embedded anew, so the store keeps its model. b.pdf: the "
+                                    "endpoint refused"));
+  EXPECT_EQ(Json::parse(failed.out)["x_carrel"]["reembedding"]["documents_failed"], 1);
+}
+
 TEST_F(ApiCommandTest, ADirectoryGivesItsDocumentsAndNothingBehindItsLinks) {
   WriteFile("docs/b.md", "b");
   WriteFile("docs/deep/a.txt", "a");
@@ -203,6 +266,37 @@ TEST_F(ApiCommandTest, ADirectoryGivesItsDocumentsAndNothingBehindItsLinks) {
   EXPECT_EQ(Carrel({"store", "remove", "manual", "deep/a.txt"}).exit_code, 0);
   fs::create_directories(temp_.path() + "/empty");
   EXPECT_EQ(Carrel({"store", "add", "manual", temp_.path() + "/empty"}).exit_code, 2);
+}
+
+TEST_F(ApiCommandTest, CitePrintsWhereAQuoteStandsAndDrawsItsPages) {
+  const Result added = Carrel({"store", "add", "manual", WriteFile("notes.pdf", "x")});
+  ASSERT_EQ(added.exit_code, 0) << added.err;
+  const std::string png = temp_.path() + "/quote.png";
+  const Result result = Carrel({"cite", "manual", "notes.pdf", "--span", "5:30", "--png", png, "--dpi", "100"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("notes.pdf, pages 3 (iii) to 4 (iv)\n   \"It runs over the page.\"\n"));
+  EXPECT_THAT(result.out, HasSubstr("characters 5:30\n   page 3: 72.2 700.0 to 300.0 712.0\n"));
+  EXPECT_THAT(ReadFile(png), HasSubstr("/pages/3.png?span=5:30&dpi=100"));
+  EXPECT_THAT(ReadFile(temp_.path() + "/quote-page-4.png"), HasSubstr("/pages/4.png?span=5:30"));
+  const Json json = Json::parse(Carrel({"cite", "manual", "notes.pdf", "--span", "5:30", "--json"}).out);
+  EXPECT_EQ(json["file_name"], "notes.pdf");
+  EXPECT_EQ(json["citation"]["last_page"], 4);
+  EXPECT_TRUE(json["pictures"].empty());
+
+  EXPECT_EQ(Carrel({"cite", "manual", "notes.pdf", "--span", "5:99"}).exit_code, 2);
+  EXPECT_EQ(Carrel({"cite", "manual", "none.pdf", "--span", "5:30"}).exit_code, 2);
+  EXPECT_EQ(Carrel({"cite", "manual", "how?", "--dpi", "100"}).exit_code, 2) << "dpi without png";
+  EXPECT_EQ(Carrel({"cite", "manual", "how?", "--rank", "2", "--span", "5:30"}).exit_code, 2);
+  EXPECT_EQ(Carrel({"cite", "manual", "notes.pdf", "--span", "5:30", "--png", "/nowhere/at/all.png"}).exit_code, 2);
+}
+
+TEST_F(ApiCommandTest, CiteTakesTheBestQuoteOfAQuestion) {
+  ASSERT_EQ(Carrel({"store", "create", "manual"}).exit_code, 0);
+  const Result result = Carrel({"cite", "manual", "how?"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const Result few = Carrel({"cite", "manual", "how?", "--rank", "9"});
+  EXPECT_EQ(few.exit_code, 2);
+  EXPECT_THAT(few.err, HasSubstr("--rank 9: only"));
 }
 
 TEST_F(ApiCommandTest, SearchPrintsScoreFilePageAndQuote) {

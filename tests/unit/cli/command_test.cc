@@ -210,6 +210,9 @@ TEST_F(CommandTest, ExitCodesAreTheDocumentedOnes) {
   EXPECT_EQ(Carrel({}).exit_code, 2);
   EXPECT_EQ(Carrel({"run", "--set", "rpc.drain_sm=1", "-c", "x"}).exit_code, 2);
   EXPECT_EQ(Carrel({"run", "--limit", "wall=1", "-c", "x"}).exit_code, 2);
+  const Result bench = Carrel({"bench", "search", "--types", "txt,wombat"});
+  EXPECT_EQ(bench.exit_code, 2);
+  EXPECT_THAT(bench.err, HasSubstr("wombat"));
   EXPECT_EQ(Carrel({"run", "--data", temp_.path() + "/none", "-c", "x"}).exit_code, 3);
   const Result help = Carrel({"--help"});
   EXPECT_EQ(help.exit_code, 0);

@@ -92,7 +92,7 @@ TEST_F(SupervisorTest, GivesUpOnWhatNeverWorks) {
   const absl::Status status = Run({Shell("good", kServe), Shell("broken", "exit 7")}, Quick());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message().data(), status.message().size()),
-              HasSubstr("broken exited with 7, 2 times in a row"));
+              HasSubstr("broken exited with 7, 2 times in a row, and has never worked"));
   EXPECT_EQ(Count(Kind::kStopping), 1);
 }
 
@@ -103,10 +103,110 @@ TEST_F(SupervisorTest, AWrongConfigurationIsNotTriedTwice) {
   EXPECT_EQ(Count(Kind::kDied), 1);
 }
 
-TEST_F(SupervisorTest, GivesUpOnWhatDiesAgainAndAgain) {
-  const absl::Status status = Run({Shell("dying", ": > \"$1\"; sleep 0.2; exit 1")}, Quick());
+TEST_F(SupervisorTest, NeverGivesUpWhatHasWorked) {
+  // It serves once and then dies at each start, far more often than what never worked is tried.
+  const std::string script = "if [ -e \"$1.was\" ]; then exit 1; fi; : > \"$1.was\"; : > \"$1\"; sleep 0.3; exit 1";
+  SupervisorLimits limits = Quick();
+  limits.backoff_max = absl::Milliseconds(20);
+  const absl::Status status = Run({Shell("dying", script)}, limits, [&](const auto& event) {
+    if (event.kind == Kind::kDied) std::filesystem::remove(temp_.path() + "/dying.ready");
+    if (event.kind == Kind::kDied && Count(Kind::kDied) == 12) ::kill(::getpid(), SIGTERM);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_GE(Count(Kind::kStarted), 12);
+  std::string last;
+  for (const SupervisorEvent& event : events_) {
+    if (event.kind == Kind::kDied) last = event.detail;
+  }
+  EXPECT_THAT(last, HasSubstr("12 times in a row"));
+  EXPECT_THAT(last, HasSubstr("started again in 20ms"));
+}
+
+TEST_F(SupervisorTest, SomebodyElsesKillsAreBornePatientlyAlsoBeforeItFirstWorked) {
+  const absl::Status status =
+      Run({Shell("victim",
+                 "[ -e \"$1.3\" ] && { : > \"$1\"; exec sleep 100; }; [ -e \"$1.2\" ] && : > \"$1.3\"; "
+                 "[ -e \"$1.1\" ] && : > \"$1.2\"; : > \"$1.1\"; kill -9 $$")},
+          Quick(), [](const auto& event) {
+            if (event.kind == Kind::kAllReady) ::kill(::getpid(), SIGTERM);
+          });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Count(Kind::kDied), 3);
+}
+
+TEST_F(SupervisorTest, GivesUpOnWhatIsKilledAgainAndAgainAndNeverWorked) {
+  const absl::Status status = Run({Shell("victim", "kill -9 $$")}, Quick());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(Count(Kind::kDied), 5);
+}
+
+TEST_F(SupervisorTest, ReplacesWhatLivesAndDoesNotAnswer) {
+  SupervisorLimits limits = Quick();
+  limits.check_every = absl::Milliseconds(20);
+  limits.hung = absl::Milliseconds(300);
+  int ready = 0;
+  SupervisedProgram program = Shell("silent", kServe);
+  // Its answers stop when it is stopped, as those over a socket would.
+  pid_t pid = 0;
+  const std::function<absl::Status()> health = program.health;
+  program.health = [&pid, health]() -> absl::Status {
+    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+    const std::string facts{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    const size_t name_end = facts.rfind(')');
+    if (name_end != std::string::npos && facts.substr(name_end + 2, 1) == "T") {
+      return absl::DeadlineExceededError("no answer");
+    }
+    return health();
+  };
+  const absl::Status status = Run({program}, limits, [&](const SupervisorEvent& event) {
+    if (event.kind == Kind::kStarted) pid = event.pid;
+    if (event.kind == Kind::kReady) ::kill(ready++ == 0 ? event.pid : ::getpid(), ready == 1 ? SIGSTOP : SIGTERM);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(ready, 2);
+  ASSERT_EQ(Count(Kind::kDied), 1);
+  for (const SupervisorEvent& event : events_) {
+    if (event.kind != Kind::kDied) continue;
+    EXPECT_THAT(event.detail, HasSubstr("has not answered for"));
+    EXPECT_THAT(event.detail, HasSubstr("no answer"));
+  }
+}
+
+TEST_F(SupervisorTest, WhatAnswersIsNotReplacedBecauseItIsNotReady) {
+  SupervisorLimits limits = Quick();
+  limits.check_every = absl::Milliseconds(10);
+  limits.hung = absl::Milliseconds(50);
+  SupervisedProgram program = Shell("front", kServe);
+  int asked = 0;
+  program.alive = [&asked]() -> absl::Status {
+    if (++asked == 30) ::kill(::getpid(), SIGTERM);
+    return absl::OkStatus();
+  };
+  const absl::Status status = Run({program}, limits, [&](const SupervisorEvent& event) {
+    if (event.kind == Kind::kReady) std::filesystem::remove(temp_.path() + "/front.ready");
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Count(Kind::kDied), 0);
+}
+
+TEST_F(SupervisorTest, WhatCannotBeStartedAgainIsTriedAgain) {
+  const std::string program = temp_.path() + "/program";
+  std::filesystem::copy("/bin/sh", program);
+  SupervisedProgram victim = Shell("victim", kServe);
+  victim.argv.front() = program;
+  int ready = 0;
+  const absl::Status status = Run({victim}, Quick(), [&](const SupervisorEvent& event) {
+    if (event.kind == Kind::kReady && ready++ == 0) {
+      std::filesystem::rename(program, program + ".away");
+      ::kill(event.pid, SIGKILL);
+    } else if (event.kind == Kind::kReady) {
+      ::kill(::getpid(), SIGTERM);
+    } else if (event.kind == Kind::kDied && Count(Kind::kDied) == 3) {
+      std::filesystem::rename(program + ".away", program);
+    }
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(ready, 2);
 }
 
 TEST_F(SupervisorTest, KillsWhatNeverGetsHealthy) {

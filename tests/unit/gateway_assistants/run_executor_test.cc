@@ -189,6 +189,10 @@ class FakeSearch final : public SearchTool {
  public:
   absl::Status EnsureStore(const ProjectId&, const StoreId&, const Chunking&) override { return absl::OkStatus(); }
   absl::Status DeleteStore(const ProjectId&, const StoreId&) override { return absl::OkStatus(); }
+  absl::StatusOr<StoreModel> Model(const ProjectId&, const StoreId&) override { return StoreModel{.name = "fake"}; }
+  absl::StatusOr<StoreModel> SetModel(const ProjectId&, const StoreId&, const std::string& model) override {
+    return StoreModel{.name = model};
+  }
   absl::StatusOr<StoreFileState> AddFile(const VectorStoreFile&, const FileObject&) override {
     return StoreFileState{.status = slow ? StoreFileStatus::kInProgress : StoreFileStatus::kCompleted};
   }
@@ -200,6 +204,12 @@ class FakeSearch final : public SearchTool {
   }
   absl::Status DeleteFile(const ProjectId&, const StoreId&, const FileId&) override { return absl::OkStatus(); }
   absl::StatusOr<std::string> FileText(const ProjectId&, const StoreId&, const FileId&) override { return ""; }
+  absl::StatusOr<Citation> Cite(const ProjectId&, const StoreId&, const FileId&, const TextSpan&) override {
+    return absl::UnimplementedError("no citations");
+  }
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
+    return absl::UnimplementedError("no pictures");
+  }
   absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
     return std::vector<SearchResult>{{.file_id = FileId("file-found"),
                                       .file_name = "found.txt",

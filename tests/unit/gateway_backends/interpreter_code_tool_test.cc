@@ -33,6 +33,7 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
       session->second.set_state(pb::SESSION_STATE_READY);
       session->second.set_created_at_ms(++clock);
       session->second.set_last_used_at_ms(clock);
+      session->second.set_predecessor(predecessor);
     }
     *reply = session->second;
     return grpc::Status::OK;
@@ -146,6 +147,7 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
   std::map<std::string, std::string> files;
   std::size_t sessions_max = 100;
   bool evict_at_upload = false;
+  std::string predecessor;  // of sessions that are made
   int64_t clock = 0;
   int uploads = 0;
   int calls = 0;
@@ -236,6 +238,14 @@ TEST_F(InterpreterCodeToolTest, ALostContainerIsMadeAnewAndSaidSo) {
   EXPECT_TRUE(Run("x", {file})->state_lost);
   EXPECT_EQ(interpreter_.uploads, 2);
   EXPECT_FALSE(Run("x", {file})->state_lost);
+}
+
+TEST_F(InterpreterCodeToolTest, WhatWasLostWhileTheGatewayWasDownIsSaidToo) {
+  interpreter_.predecessor = "it ended at 2026-01-02T03:04:05Z: no call for 20m";
+  EXPECT_TRUE(Run("x")->state_lost) << "this gateway knew nothing of it, the interpreter did";
+  EXPECT_FALSE(Run("x")->state_lost);
+  interpreter_.predecessor.clear();
+  EXPECT_FALSE(Run("x", {}, nullptr, "cntr_2")->state_lost) << "a new thread lost nothing";
 }
 
 TEST_F(InterpreterCodeToolTest, ADeadSessionIsReplaced) {

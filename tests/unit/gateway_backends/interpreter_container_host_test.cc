@@ -168,7 +168,7 @@ TEST(InterpreterMessages, NothingIsLostOnTheWayThrough) {
     EXPECT_EQ(ToProto(FromProto(outcome)).kind(), kind);
     EXPECT_EQ(NameOf(FromProto(outcome).kind), pb::OutcomeKind_Name(static_cast<pb::OutcomeKind>(kind)));
   }
-  for (int limit = pb::LIMIT_WALL; limit <= pb::LIMIT_ARTIFACTS; ++limit) {
+  for (int limit = pb::LIMIT_WALL; limit <= pb::LIMIT_SESSION_CPU; ++limit) {
     pb::Outcome outcome;
     outcome.set_limit(static_cast<pb::LimitName>(limit));
     EXPECT_EQ(NameOf(*FromProto(outcome).limit), pb::LimitName_Name(static_cast<pb::LimitName>(limit)));

@@ -5,7 +5,9 @@
 #include <mutex>
 
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
+#include "gateway/types/error.h"
 #include "in_process_server.h"
+#include "rpc/status.h"
 
 namespace carrel::gateway {
 namespace {
@@ -62,6 +64,29 @@ class FakeRetrieval final : public pb::Retrieval::Service {
     hit.mutable_citations(0)->add_boxes()->set_x_max(4.5);
     hit.mutable_passage_span()->set_begin(2);
     hit.set_text_rank(6);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Cite(grpc::ServerContext* context, const pb::CiteRequest* request, pb::Citation* reply) override {
+    if (request->span().end() > 10) {
+      return rpc::ToGrpc(rpc::InvalidField("span", "0:11", "the text has 10 characters"), *context);
+    }
+    reply->set_quote("quote");
+    reply->set_recognised(true);
+    *reply->mutable_span() = request->span();
+    return grpc::Status::OK;
+  }
+  grpc::Status RenderPage(grpc::ServerContext*, const pb::RenderPageRequest* request,
+                          grpc::ServerWriter<pb::RenderPageResponse>* writer) override {
+    if (request->page() == 2) return {grpc::StatusCode::FAILED_PRECONDITION, "page 2 cannot be drawn: it is damaged"};
+    if (request->page() == 3) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many pages are being drawn"};
+    pb::RenderPageResponse part;
+    part.mutable_header()->set_page(1);
+    writer->Write(part);
+    for (const char* piece : {"PN", "G"}) {
+      part.set_data(piece);
+      writer->Write(part);
+    }
     return grpc::Status::OK;
   }
 
@@ -124,6 +149,31 @@ TEST_F(RetrievalSearchToolTest, VerdictsBecomeErrors) {
     EXPECT_EQ(state->facts.verdict, pb::Verdict_Name(verdict));
   }
   EXPECT_TRUE(absl::IsNotFound(tool_->FileState(project_, StoreId("vs_1"), FileId("file-none")).status()));
+}
+
+TEST_F(RetrievalSearchToolTest, CitesAndDrawsPages) {
+  const StoreId store("vs_1");
+  const FileId file("file-1");
+  const auto cited = tool_->Cite(project_, store, file, {.begin = 2, .end = 7});
+  ASSERT_TRUE(cited.ok()) << cited.status();
+  EXPECT_EQ(cited->quote, "quote");
+  EXPECT_TRUE(cited->recognised);
+  EXPECT_EQ(cited->span, (TextSpan{.begin = 2, .end = 7}));
+  const auto past = ErrorOf(tool_->Cite(project_, store, file, {.begin = 0, .end = 11}).status());
+  ASSERT_TRUE(past.has_value());
+  EXPECT_EQ(past->kind, ErrorKind::kInvalidRequest);
+  EXPECT_EQ(past->param, "span");
+
+  PictureRequest request{.project = project_, .store = store, .file = file, .page = 1};
+  const auto picture = tool_->RenderPage(request);
+  ASSERT_TRUE(picture.ok()) << picture.status();
+  EXPECT_EQ(picture->png, "PNG");
+  request.page = 2;
+  const auto damaged = ErrorOf(tool_->RenderPage(request).status());
+  ASSERT_TRUE(damaged.has_value());
+  EXPECT_EQ(damaged->args.at(0), "page 2 cannot be drawn: it is damaged");
+  request.page = 3;
+  EXPECT_EQ(ErrorOf(tool_->RenderPage(request).status())->kind, ErrorKind::kOverloaded);
 }
 
 TEST_F(RetrievalSearchToolTest, SearchesWithFilters) {

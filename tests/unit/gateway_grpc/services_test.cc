@@ -1,10 +1,15 @@
 // Files, VectorStores and Containers: what they do, and that one project's objects are not another's.
 #include <gmock/gmock.h>
 
+#include <functional>
+#include <utility>
+
 #include "absl/time/clock.h"
 #include "carrel/gateway/v1/containers.grpc.pb.h"
 #include "carrel/gateway/v1/files.grpc.pb.h"
 #include "carrel/gateway/v1/vector_stores.grpc.pb.h"
+#include "gateway/core/uploads.h"
+#include "gateway/types/error.h"
 #include "services_fixture.h"
 
 namespace carrel::gateway {
@@ -389,6 +394,57 @@ TEST_F(ServicesTest, AnotherProjectsObjectsAreNotFound) {
   EXPECT_NE(own.container_id(), container.container_id());
   // And nothing of it was touched.
   EXPECT_TRUE(Execute(container.container_id(), "out x", nullptr).ok());
+}
+
+// A store of files in which `meanwhile` happens just before the first is read.
+class InterruptedFiles final : public FileStore {
+ public:
+  InterruptedFiles(FileStore& files, std::function<void()> meanwhile)
+      : files_(files), meanwhile_(std::move(meanwhile)) {}
+  absl::StatusOr<std::unique_ptr<BlobWriter>> Create(uint64_t bytes_max) override { return files_.Create(bytes_max); }
+  absl::StatusOr<std::unique_ptr<BlobReader>> Open(std::string_view sha256) override {
+    if (const auto act = std::exchange(meanwhile_, nullptr)) act();
+    return files_.Open(sha256);
+  }
+  absl::Status Remove(std::string_view sha256) override { return files_.Remove(sha256); }
+  absl::StatusOr<std::vector<std::string>> List() override { return files_.List(); }
+
+ private:
+  FileStore& files_;
+  std::function<void()> meanwhile_;
+};
+
+TEST_F(ServicesTest, TheSecondOfTwoCompletionsOfAnUploadIsToldThatItIsCompleted) {
+  Uploads uploads(*backing_, *files_);
+  const ProjectId project("p");
+  const FileUpload upload =
+      *uploads.Create(project, {.filename = "a.txt", .purpose = "assistants", .mime_type = "text/plain", .bytes = 3});
+  const auto writer = *blobs_->Create(10);
+  ASSERT_TRUE(writer->Append("abc").ok());
+  const UploadPart part = *uploads.AddPart(project, upload.id, *writer->Finish());
+  // The first comes to its end while the second has looked and not yet read. The whole has the part's bytes here, so
+  // that it is the file that goes too which takes them away for the second.
+  InterruptedFiles slow(*blobs_, [&] {
+    const auto first = uploads.Complete(project, upload.id, {part.id}, "");
+    ASSERT_TRUE(first.ok()) << first.status();
+    ASSERT_TRUE(files_->Delete(project, first->file.id).ok());
+  });
+  Backing backing{storage_->repository(), slow, search_, clock_, ids_};
+  Uploads second(backing, *files_);
+  const absl::Status status = second.Complete(project, upload.id, {part.id}, "").status();
+  const auto error = ErrorOf(status);
+  ASSERT_TRUE(error.has_value()) << status;
+  EXPECT_EQ(error->kind, ErrorKind::kInvalidRequest);
+  EXPECT_THAT(error->args.front(), HasSubstr("completed"));
+}
+
+TEST_F(ServicesTest, AWrongNameOfAContainerIsToldWhatWouldBeRight) {
+  v1::CreateContainerRequest request;
+  request.set_name(std::string(257, 'n'));
+  v1::Container container;
+  const grpc::Status status = containers_stub_.CreateContainer(Context().get(), request, &container);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("1 to 256 characters"));
 }
 
 TEST_F(ServicesTest, EveryCallNeedsAKey) {

@@ -39,6 +39,31 @@ TEST(Limits, EveryFieldIsHeldToItsRange) {
   }
 }
 
+TEST(Limits, TheOperatorsDefaultsComeBeforeThePolicysAndUnderItsCaps) {
+  sandbox::PolicyInfo policy = kOpen;
+  policy.defaults.memory_bytes = 128 << 20;
+  policy.caps.memory_bytes = 256 << 20;
+  const absl::StatusOr<Limits> configured =
+      ParseLimits({{"wall_ms", "30000"}, {"session_cpu_ms", "600000"}, {"memory_bytes", "536870912"}});
+  ASSERT_TRUE(configured.ok()) << configured.status();
+  const Limits defaults = DefaultLimits(policy, *configured);
+  EXPECT_EQ(defaults.wall_ms, 30'000u);
+  EXPECT_EQ(defaults.session_cpu_ms, 600'000u);
+  EXPECT_EQ(defaults.memory_bytes, 256u << 20);
+  EXPECT_EQ(defaults.cpu_ms, DefaultLimits(policy).cpu_ms);
+}
+
+TEST(Limits, AWrongDefaultIsToldWithWhatWouldBeRight) {
+  const absl::Status name = ParseLimits({{"wall", "1"}}).status();
+  EXPECT_EQ(name.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(name.message().find("wall_ms, cpu_ms"), absl::string_view::npos) << name;
+  for (const char* value : {"0", "-1", "soon", "600001", ""}) {
+    const absl::Status status = ParseLimits({{"wall_ms", value}}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << value;
+    EXPECT_NE(status.message().find("1 to 600000"), absl::string_view::npos) << status;
+  }
+}
+
 TEST(Limits, ThePolicyCapsBoth) {
   sandbox::PolicyInfo policy = kOpen;
   policy.caps.memory_bytes = 256 << 20;

@@ -119,7 +119,7 @@ class ScriptedJail final : public sandbox::Jail {
       const std::string frame = Read(static_cast<uint8_t>(length[0]) | static_cast<uint8_t>(length[1]) << 8);
       if (frame.empty()) return;
       if (frame[0] == 1 || frame[0] == 4) Send("\x81" + Le(2, 2));
-      if (frame[0] == 2) Run(static_cast<uint8_t>(frame[1]), frame.substr(22));
+      if (frame[0] == 2) Run(static_cast<uint8_t>(frame[1]), (frame[17] & 2) != 0, frame.substr(22));
     }
   }
 
@@ -130,8 +130,8 @@ class ScriptedJail final : public sandbox::Jail {
     return !exit_;
   }
 
-  void Run(uint64_t call, const std::string& script) {
-    {
+  void Run(uint64_t call, bool forget_interrupts, const std::string& script) {
+    if (forget_interrupts) {
       const std::lock_guard lock(mutex_);
       interrupted_ = false;
     }
@@ -148,7 +148,14 @@ class ScriptedJail final : public sandbox::Jail {
       if (word == "exit") return Done(call, 2, std::stoi(rest), 0, "");
       if (word == "die") return End({.signal = std::stoi(rest)});
       if (word == "leave") return End({.exit_code = std::stoi(rest)});
-      if (word == "oom") return End({.signal = SIGKILL, .memory_limit = true});
+      if (word == "oom") {
+        {
+          const std::lock_guard lock(mutex_);
+          ++stats_.oom_kills;
+        }
+        return End({.signal = SIGKILL, .memory_limit = true});
+      }
+      if (word == "kill-itself") return End({.signal = SIGKILL, .memory_limit = true});
       if (word == "nonsense") return Send("nonsense");
       if (word == "hang-up") return (void)::shutdown(request_.control.get(), SHUT_RDWR);
       const std::unique_lock lock(mutex_);

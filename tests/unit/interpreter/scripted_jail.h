@@ -4,6 +4,7 @@
 //   spin             waits for an interrupt, then reports KeyboardInterrupt
 //   stubborn         ignores interrupts until it is killed
 //   die SIGNAL · oom · leave N                     the process ends
+//   kill-itself      it ends by SIGKILL, and the jail remembers that memory was short in an earlier call
 //   burn MS          adds to the CPU that the statistics tell, then spins
 //   refuse-fork · child-oom                        the statistics tell so
 //   nonsense · hang-up                             what is no frame · closes the channel

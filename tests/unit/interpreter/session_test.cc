@@ -122,6 +122,78 @@ TEST_F(TableTest, TheCpuLimitIsTheKernelsCount) {
   EXPECT_TRUE(outcome.state_kept);
 }
 
+TEST_F(TableTest, TheSessionsCpuLimitCountsAllCallsAndEndsTheSession) {
+  const std::string id = Make({.limits = {.session_cpu_ms = 250}});
+  Collected sink;
+  const auto run = [&](const std::string& script) { return table_.Execute({.session_id = id, .code = script}, sink); };
+  absl::StatusOr<Outcome> outcome = run("burn 200");
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(outcome->kind, OutcomeKind::kCompleted);
+  EXPECT_EQ(outcome->usage.session_cpu_ms, 200u);
+  outcome = run("burn 100\nspin");
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(outcome->kind, OutcomeKind::kCpuLimit);
+  EXPECT_EQ(outcome->limit, LimitName::kSessionCpu);
+  EXPECT_EQ(outcome->limit_value, 250u);
+  EXPECT_EQ(outcome->usage.cpu_ms, 100u);
+  EXPECT_EQ(outcome->usage.session_cpu_ms, 300u);
+  EXPECT_FALSE(outcome->state_kept);
+  EXPECT_THAT(outcome->message, HasSubstr("session's CPU time limit of 250 ms"));
+  const absl::Status dead = run("say x").status();
+  EXPECT_EQ(dead.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(dead.message()), HasSubstr("250 ms"));
+}
+
+TEST_F(TableTest, WhatACallLeftRunningUsesUpTheSessionsCpuToo) {
+  const std::string id = Make({.limits = {.session_cpu_ms = 250}});
+  Collected sink;
+  // It ends before anybody looks, with more on the clock than the session had.
+  ASSERT_TRUE(table_.Execute({.session_id = id, .code = "burn 300"}, sink).ok());
+  const absl::Status dead = table_.Execute({.session_id = id, .code = "say x"}, sink).status();
+  EXPECT_EQ(dead.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(dead.message()), HasSubstr("by what a call had left running"));
+  EXPECT_EQ(sink.out, "");
+}
+
+TEST_F(TableTest, AKillIsNotBlamedOnAChildThatMemoryEndedInAnEarlierCall) {
+  const std::string id = Make();
+  Collected sink;
+  ASSERT_TRUE(table_.Execute({.session_id = id, .code = "child-oom"}, sink).ok());
+  const absl::StatusOr<Outcome> outcome = table_.Execute({.session_id = id, .code = "kill-itself"}, sink);
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(outcome->kind, OutcomeKind::kSignalled);
+  EXPECT_EQ(outcome->signal, SIGKILL);
+  EXPECT_EQ(outcome->limit, LimitName::kNone);
+}
+
+TEST_F(TableTest, ACallAfterAnInterruptedOneIsNotHitByIt) {
+  const std::string id = Make();
+  Collected sink;
+  const absl::StatusOr<Outcome> stopped =
+      table_.Execute({.session_id = id, .code = "spin", .limits = {.wall_ms = 30}}, sink);
+  ASSERT_TRUE(stopped.ok());
+  EXPECT_EQ(stopped->kind, OutcomeKind::kTimeLimit);
+  // The scripted driver forgets interrupts only when it is told to, and "spin" ends at once with one that it remembers.
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    EXPECT_TRUE(*(*table_.Find("", id))->Interrupt());
+  });
+  const absl::StatusOr<Outcome> next = table_.Execute({.session_id = id, .code = "spin"}, sink);
+  later.join();
+  ASSERT_TRUE(next.ok());
+  EXPECT_EQ(next->kind, OutcomeKind::kRaised);
+  EXPECT_GE(next->usage.wall_ms, 100u);
+}
+
+TEST_F(TableTest, ASessionOfAnIdThatEndedTellsSo) {
+  EXPECT_EQ((*table_.Create({.session_id = "a"}))->Info().predecessor, "");
+  EXPECT_TRUE(table_.Delete("", "a"));
+  EXPECT_THAT((*table_.Create({.session_id = "a"}))->Info().predecessor, HasSubstr("it was deleted"));
+  EXPECT_EQ((*table_.Create({.owner = "other", .session_id = "b"}))->Info().predecessor, "");
+  EXPECT_TRUE(table_.Delete("other", "b"));
+  EXPECT_EQ((*table_.Create({.session_id = "b"}))->Info().predecessor, "") << "another owner's fate is his own";
+}
+
 TEST_F(TableTest, LimitsThatWereOnlyTouchedAreListed) {
   EXPECT_THAT(Run("refuse-fork").limits_touched, ElementsAre(LimitName::kProcesses));
   EXPECT_THAT(Run("child-oom").limits_touched, ElementsAre(LimitName::kMemory));

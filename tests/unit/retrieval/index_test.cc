@@ -112,6 +112,31 @@ TEST(VectorIndexTest, AgreesWithAPlainScanWhateverIsAllowed) {
   }
 }
 
+// What is kept can be written down and read back, over the ends of blocks.
+TEST(VectorIndexTest, CodesComeBack) {
+  std::mt19937 random(4);
+  VectorIndex index(8), copy(8);
+  const uint32_t size = 40'000;
+  for (uint32_t i = 0; i < size; ++i) index.Add(UnitVector(random, 8));
+  for (uint32_t at = 0; at < size;) {
+    const std::span<uint8_t> to = copy.AddCodes(size - at);
+    for (size_t done = 0; done < to.size();) {
+      const uint32_t begin = at + static_cast<uint32_t>(done / index.code_size());
+      const std::span<const uint8_t> from =
+          index.Codes(begin, at + static_cast<uint32_t>(to.size() / index.code_size()));
+      std::copy(from.begin(), from.end(), to.begin() + static_cast<ptrdiff_t>(done));
+      done += from.size();
+    }
+    at += static_cast<uint32_t>(to.size() / index.code_size());
+  }
+  ASSERT_EQ(copy.size(), size);
+  EXPECT_EQ(copy.Read(0, size), index.Read(0, size));
+  EXPECT_LT(VectorIndex(384).bytes(), 1'000u) << "an empty one is small";
+  VectorIndex small(384);
+  for (int i = 0; i < 50; ++i) small.Add(UnitVector(random, 384));
+  EXPECT_LT(small.bytes(), 100'000u) << "so is that of a small store: thousands are in memory";
+}
+
 TEST(VectorIndexTest, EmptyAndNothingAllowed) {
   VectorIndex index(4);
   const std::vector<float> query = {1, 0, 0, 0};
@@ -267,6 +292,41 @@ TEST(PostingsTest, TheBestAreExactlyThoseOfAPlainScan) {
   }
 }
 
+TEST(PostingsTest, WithoutIsAsIfItHadNeverBeenThere) {
+  std::mt19937 random(13);
+  const Corpus corpus = Corpus::Make(random, 3'000);
+  Postings::Builder all, some;
+  PositionSet gone(3'000);
+  for (uint32_t i = 0; i < 3'000; ++i) {
+    const Corpus::Text& text = corpus.texts[i];
+    const bool dead = i % 7 == 0 || (i > 1'000 && i < 1'400);
+    if (dead) gone.Add(i);
+    const std::string body = i % 7 == 0 ? absl::StrCat(text.body, " secret", i) : text.body;
+    all.Add(text.heading, body);
+    dead ? some.Add("", "") : some.Add(text.heading, text.body);
+  }
+  const std::shared_ptr<const Postings> without = all.Finish()->Without(gone), expected = some.Finish();
+  EXPECT_EQ(without->Frequency("secret7"), 0u);
+  EXPECT_EQ(without->positions(), 3'000u);
+  const PostingsTail tail(without.get()), expected_tail(expected.get());
+  for (int round = 0; round < 60; ++round) {
+    std::vector<std::string> terms;
+    for (int i = 0; i < 4; ++i) terms.push_back(Corpus::Word(random));
+    std::sort(terms.begin(), terms.end());
+    terms.erase(std::unique(terms.begin(), terms.end()), terms.end());
+    for (const std::string& term : terms) EXPECT_EQ(without->Frequency(term), expected->Frequency(term)) << term;
+    const auto got = SearchPostings(*without, tail, terms, 3'000, nullptr);
+    const auto wanted = SearchPostings(*expected, expected_tail, terms, 3'000, nullptr);
+    ASSERT_EQ(got.size(), wanted.size());
+    std::set<uint32_t> positions;
+    for (const TermScore& match : got) {
+      EXPECT_FALSE(gone.Has(match.position));
+      positions.insert(match.position);
+    }
+    for (const TermScore& match : wanted) EXPECT_TRUE(positions.contains(match.position));
+  }
+}
+
 // Positions further apart than one block may span.
 TEST(PostingsTest, RareTermsFarApartAreFound) {
   Postings::Builder builder;
@@ -413,6 +473,36 @@ TEST(AttributeIndexTest, AgreesWithHoldsForEveryDocument) {
     index.ForEachContent(filter, [&](int64_t content) { got.insert(content); });
     ASSERT_EQ(got, expected) << round;
   }
+}
+
+// What is kept of a filter is found again by its key: no two that differ may share one.
+TEST(FilterTest, KeysTellFiltersApart) {
+  using Op = Comparison::Operator;
+  const auto comparison = [](const char* key, Op op, std::vector<AttributeValue> values) {
+    return Filter{Comparison{.key = key, .op = op, .values = std::move(values)}};
+  };
+  const auto compound = [](Compound::Operator op, std::vector<Filter> filters) {
+    return Filter{Compound{.op = op, .filters = std::move(filters)}};
+  };
+  const std::vector<Filter> different = {
+      comparison("a", Op::kEq, {1.0}),
+      comparison("a", Op::kEq, {-0.0}),
+      comparison("a", Op::kEq, {std::string("1")}),
+      comparison("a", Op::kEq, {true}),
+      comparison("a", Op::kEq, {false}),
+      comparison("a", Op::kNe, {1.0}),
+      comparison("a:1", Op::kEq, {1.0}),
+      comparison("a", Op::kIn, {1.0, 2.0}),
+      comparison("a", Op::kIn, {std::string("x"), std::string("y")}),
+      comparison("a", Op::kIn, {std::string("xt1:y")}),
+      compound(Compound::Operator::kAnd, {comparison("a", Op::kEq, {1.0}), comparison("b", Op::kEq, {1.0})}),
+      compound(Compound::Operator::kOr, {comparison("a", Op::kEq, {1.0}), comparison("b", Op::kEq, {1.0})}),
+      compound(Compound::Operator::kAnd, {compound(Compound::Operator::kAnd, {comparison("a", Op::kEq, {1.0})}),
+                                          comparison("b", Op::kEq, {1.0})}),
+      compound(Compound::Operator::kAnd, {})};
+  std::set<std::string> keys;
+  for (const Filter& filter : different) keys.insert(FilterKey(filter));
+  EXPECT_EQ(keys.size(), different.size());
 }
 
 TEST(AttributeIndexTest, NotANumberIsEqualToNothing) {

@@ -16,6 +16,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "retrieval/fakes.h"
+#include "retrieval/vector_index.h"
 
 namespace carrel::retrieval {
 namespace {
@@ -280,6 +281,137 @@ TEST_F(LibraryTest, ThresholdAndScores) {
   EXPECT_NEAR(plain[0].score, plain[0].vector_score, 1e-6);
 }
 
+// Every operator and kind of value reaches both legs, and a filter never leaves fewer hits than there are.
+TEST_F(LibraryTest, EveryFilterGivesAllThatPasses) {
+  using Op = Comparison::Operator;
+  for (const bool indexed : {false, true}) {
+    if (indexed) {
+      Open({.indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8});
+    } else {
+      Open();
+    }
+    const std::string store = MakeStore();
+    for (int i = 0; i < 120; ++i) {
+      Attributes attributes = {{"n", static_cast<double>(i)}, {"even", i % 2 == 0}};
+      if (i % 3 == 0) attributes["kind"] = std::string(i % 6 == 0 ? "book" : "map");
+      AddAndWait(store, "a.txt", absl::StrCat("Lantern ", i, " hangs by the gate of house ", i * 17), absl::StrCat(i),
+                 std::move(attributes));
+    }
+    Search({store}, "lantern");
+    library_->WaitForIndexes();
+    const auto is = [](const char* key, Op op, std::vector<AttributeValue> values) {
+      return Filter{Comparison{.key = key, .op = op, .values = std::move(values)}};
+    };
+    const auto both = [](Compound::Operator op, std::vector<Filter> filters) {
+      return Filter{Compound{.op = op, .filters = std::move(filters)}};
+    };
+    const std::vector<std::pair<Filter, std::function<bool(int)>>> cases = {
+        {is("n", Op::kEq, {7.0}), [](int i) { return i == 7; }},
+        {is("n", Op::kNe, {7.0}), [](int i) { return i != 7; }},
+        {is("n", Op::kGt, {100.0}), [](int i) { return i > 100; }},
+        {is("n", Op::kGte, {100.0}), [](int i) { return i >= 100; }},
+        {is("n", Op::kLt, {5.0}), [](int i) { return i < 5; }},
+        {is("n", Op::kLte, {5.0}), [](int i) { return i <= 5; }},
+        {is("n", Op::kIn, {3.0, 90.0, 500.0}), [](int i) { return i == 3 || i == 90; }},
+        {is("n", Op::kNin, {3.0, 90.0}), [](int i) { return i != 3 && i != 90; }},
+        {is("even", Op::kEq, {true}), [](int i) { return i % 2 == 0; }},
+        {is("kind", Op::kEq, {std::string("map")}), [](int i) { return i % 3 == 0 && i % 6 != 0; }},
+        {is("kind", Op::kGt, {std::string("book")}), [](int i) { return i % 3 == 0 && i % 6 != 0; }},
+        {is("kind", Op::kNe, {std::string("map")}), [](int i) { return i % 3 != 0 || i % 6 == 0; }},
+        {is("n", Op::kEq, {std::string("7")}), [](int) { return false; }},  // a text is no number
+        {both(Compound::Operator::kAnd, {is("even", Op::kEq, {false}), is("n", Op::kLt, {10.0})}),
+         [](int i) { return i % 2 == 1 && i < 10; }},
+        {both(Compound::Operator::kOr, {is("n", Op::kLt, {2.0}), is("kind", Op::kEq, {std::string("book")})}),
+         [](int i) { return i < 2 || i % 6 == 0; }}};
+    for (size_t c = 0; c < cases.size(); ++c) {
+      size_t passing = 0;
+      for (int i = 0; i < 120; ++i) passing += cases[c].second(i);
+      for (const Ranking& ranking : {Ranking{}, Ranking{.embedding_weight = 0, .text_weight = 1},
+                                     Ranking{.embedding_weight = 1, .text_weight = 0}}) {
+        const std::vector<Hit> hits = Search({store}, "lantern gate house", cases[c].first, ranking);
+        EXPECT_THAT(hits, SizeIs(std::min<size_t>(10, passing))) << "filter " << c << (indexed ? ", indexed" : "");
+        for (const Hit& hit : hits) {
+          EXPECT_TRUE(cases[c].second(std::stoi(hit.document_id))) << "filter " << c << ", " << hit.document_id;
+        }
+      }
+    }
+  }
+}
+
+// Weights and k change the order as reciprocal rank fusion says; scores stay within 0 to 1 and fall with the rank.
+TEST_F(LibraryTest, WeightsAndKAreTheCallers) {
+  Open();
+  const std::string store = MakeStore();
+  for (int i = 0; i < 30; ++i) {
+    AddAndWait(store, "a.txt", absl::StrCat("Oak ", i, " stands by mill ", i % 5, " and pond ", i % 3),
+               absl::StrCat(i));
+  }
+  for (const double vectors : {0.0, 0.2, 1.0, 5.0}) {
+    for (const uint32_t k : {1u, 60u, 1000u}) {
+      double last = 1;
+      const std::vector<Hit> hits =
+          Search({store}, "oak 7 by mill 2", {}, {.embedding_weight = vectors, .text_weight = 1, .rrf_k = k});
+      ASSERT_THAT(hits, SizeIs(10));
+      for (const Hit& hit : hits) {
+        EXPECT_GE(hit.score, 0);
+        EXPECT_LE(hit.score, last) << "weight " << vectors << ", k " << k;
+        last = hit.score;
+        if (vectors == 0) {
+          EXPECT_EQ(hit.vector_rank, 0u);
+        }
+      }
+    }
+  }
+  const auto second = [&](uint32_t k) {
+    return Search({store}, "oak 7 by mill 2", {}, {.embedding_weight = 0, .text_weight = 1, .rrf_k = k})[1].score;
+  };
+  EXPECT_NEAR(second(1), 2.0 / 3, 1e-9);
+  EXPECT_NEAR(second(60), 61.0 / 62, 1e-9);
+}
+
+// Several questions over several stores are one ranking; the reply says what took the time.
+TEST_F(LibraryTest, SeveralQuestionsAndStoresAtOnce) {
+  Open();
+  const std::string garden = MakeStore(), garage = MakeStore();
+  AddAndWait(garden, "garden.txt", kGarden);
+  AddAndWait(garage, "engine.txt", kEngine);
+  AddAndWait(garage, "garden.txt", kGarden);  // the same content in both: one hit
+  const absl::StatusOr<SearchAnswer> answer =
+      library_->Search({.owner = kOwner,
+                        .store_ids = {garden, garage},
+                        .queries = {"how much sun do tomatoes need", "when to change the oil of the engine"}});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  std::vector<std::string> names;
+  for (const Hit& hit : answer->hits) names.push_back(hit.file_name);
+  EXPECT_THAT(names, testing::UnorderedElementsAre("garden.txt", "engine.txt"));
+  EXPECT_GT(answer->elapsed_us, 0u);
+  EXPECT_GE(answer->elapsed_us, answer->embed_us + answer->vector_us + answer->text_us);
+}
+
+// Passages of one document overlap by design; the answer has one of each place, with the quotes of its neighbours.
+TEST_F(LibraryTest, OverlappingNeighboursAreOneHit) {
+  Open();
+  const std::string store = MakeStore();
+  std::string text;
+  for (int i = 0; i < 80; ++i) {
+    absl::StrAppend(&text, "The ferry calls at island ", i, " every morning and takes mail and milk. ");
+  }
+  AddAndWait(store, "ferry.txt", text);
+  const std::vector<Hit> hits = Search({store}, "ferry island mail milk");
+  ASSERT_FALSE(hits.empty());
+  for (size_t a = 0; a < hits.size(); ++a) {
+    for (size_t b = a + 1; b < hits.size(); ++b) {
+      const Span one = hits[a].passage_span, other = hits[b].passage_span;
+      const uint32_t begin = std::max(one.begin, other.begin), end = std::min(one.end, other.end);
+      EXPECT_TRUE(begin >= end || (end - begin) * 2 < std::min(one.size(), other.size())) << a << " and " << b;
+    }
+    for (const Citation& citation : hits[a].citations) {
+      EXPECT_TRUE(hits[a].passage_span.Contains(citation.span));
+      EXPECT_EQ(citation.quote, text.substr(citation.span.begin, citation.span.size()));
+    }
+  }
+}
+
 TEST_F(LibraryTest, OursFailingIsTriedAgain) {
   Open();
   const std::string store = MakeStore();
@@ -389,16 +521,22 @@ TEST_F(LibraryTest, AcknowledgedDocumentsSurviveKill) {
   }
 }
 
-TEST_F(LibraryTest, AddingAndDeletingDoesNotGrowTheDisk) {
+TEST_F(LibraryTest, AThousandAdditionsAndDeletionsDoNotGrowTheDisk) {
   Open();
   const std::string store = MakeStore();
-  std::string text;
-  for (int i = 0; i < 150; ++i) text += absl::StrCat("Sentence number ", i, " speaks of item ", i * 7919 % 1000, ". ");
-  AddAndWait(store, "live.txt", text + "live");
+  const auto text = [](int n, int sentences) {
+    std::string out;
+    for (int i = 0; i < sentences; ++i) {
+      absl::StrAppend(&out, "Sentence ", i, " of document ", n, " speaks of item ", (i + n) * 7919 % 100'000, ". ");
+    }
+    return out;
+  };
+  for (int i = 0; i < 8; ++i) AddAndWait(store, "live.txt", text(100'000 + i, 120));
   ASSERT_TRUE(library_->Maintain().ok());
   const uint64_t before = BytesOnDisk();
-  for (int i = 0; i < 60; ++i) {
-    const DocumentInfo document = AddAndWait(store, "a.txt", absl::StrCat(text, i));
+  for (int i = 0; i < 1000; ++i) {
+    const DocumentInfo document = AddAndWait(store, "a.txt", text(i, 1 + i % 97));
+    ASSERT_EQ(document.status, DocumentStatus::kCompleted) << document.message;
     ASSERT_EQ(library_->DeleteDocument({kOwner, store, document.id}).value(), true);
   }
   ASSERT_TRUE(library_->Maintain().ok());
@@ -469,6 +607,138 @@ TEST_F(LibraryTest, IndexesFindTheSameThroughChangesAndRestarts) {
   check("with damaged caches");
 }
 
+// The file of vectors: used, never trusted, and without what is deleted.
+TEST_F(LibraryTest, DamageToTheFileOfVectorsChangesNothing) {
+  const LibraryOptions indexed{.indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8};
+  Open(indexed);
+  const std::string store = MakeStore();
+  std::vector<std::string> texts;
+  for (int i = 0; i < 60; ++i) {
+    texts.push_back(absl::StrCat("Locker ", i, " holds the coat of guest number ", i * 13, "."));
+    AddAndWait(store, "a.txt", texts.back(), absl::StrCat("d", i));
+  }
+  const auto all_are_found = [&](const std::string& when) {
+    for (size_t i = 0; i < texts.size(); i += 7) {
+      const std::vector<Hit> hits = Search({store}, texts[i], {}, {.embedding_weight = 1, .text_weight = 0});
+      ASSERT_FALSE(hits.empty()) << when;
+      EXPECT_EQ(hits[0].passage, texts[i]) << when;
+      EXPECT_NEAR(hits[0].vector_score, 1, 0.01) << when;
+      ASSERT_THAT(hits[0].citations, SizeIs(1));
+      EXPECT_EQ(hits[0].citations[0].quote, texts[i]) << when;
+    }
+  };
+  all_are_found("made");
+  library_->WaitForIndexes();
+  const std::string file = directory_ + "/index/1.vectors";
+  ASSERT_TRUE(std::filesystem::exists(file));
+  const auto size = std::filesystem::file_size(file);
+  const auto code_of = [&](const std::string& text) {
+    VectorIndex index(64);
+    const std::string_view view = text;
+    index.Add(embedder_.Embed({&view, 1}, TextRole::kPassage).value()[0].values);
+    const auto codes = index.Codes(0, 1);
+    return std::string(codes.begin(), codes.end());
+  };
+  const auto bytes = [&] {
+    std::ifstream in(file, std::ios::binary);
+    return std::string((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  };
+  EXPECT_THAT(bytes(), HasSubstr(code_of(texts[20])));
+  ASSERT_TRUE(library_->DeleteDocument({kOwner, store, "d20"}).value());
+  EXPECT_THAT(bytes(), testing::Not(HasSubstr(code_of(texts[20])))) << "the deleted text's vector is still on disk";
+  texts.erase(texts.begin() + 20);
+  for (size_t at = 3; at < size; at += size / 25) {
+    library_.reset();
+    {
+      std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
+      out.seekg(static_cast<std::streamoff>(at));
+      const auto byte = static_cast<char>(out.get() ^ 0x40);
+      out.seekp(static_cast<std::streamoff>(at));
+      out.put(byte);
+    }
+    Open(indexed);
+    all_are_found(absl::StrCat("byte ", at, " of ", size, " changed"));
+    if (at > size / 2) library_->WaitForIndexes();
+  }
+  for (const auto cut : {size - 1, size / 2, uintmax_t{20}, uintmax_t{0}}) {
+    library_->WaitForIndexes();
+    library_.reset();
+    std::filesystem::resize_file(file, cut);
+    Open(indexed);
+    all_are_found(absl::StrCat("cut at ", cut));
+  }
+}
+
+// What was deleted while the index was not in memory is not in its file either; nor what a crash left there.
+TEST_F(LibraryTest, DeletedVectorsLeaveTheFileOfAnUnloadedStore) {
+  const LibraryOptions indexed{.indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8};
+  Open(indexed);
+  const std::string store = MakeStore();
+  for (int i = 0; i < 40; ++i)
+    AddAndWait(store, "a.txt", absl::StrCat("Shelf ", i, " has jar ", i * 3), absl::StrCat(i));
+  Search({store}, "jar");
+  library_->WaitForIndexes();
+  Open(indexed);
+  ASSERT_TRUE(library_->DeleteDocument({kOwner, store, "7"}).value());
+  const std::vector<Hit> hits = Search({store}, "Shelf 7 has jar 21");
+  EXPECT_TRUE(std::none_of(hits.begin(), hits.end(), [](const Hit& hit) { return hit.document_id == "7"; }));
+  ASSERT_FALSE(hits.empty());
+}
+
+// After a deletion the words' index is written anew without what is gone, so that the next start finds one.
+TEST_F(LibraryTest, TheIndexOfWordsComesBackWithoutWhatWasDeleted) {
+  Open({.indexed_vectors_min = 30,
+        .indexed_terms_min = 30,
+        .index_tail_max = 8,
+        .index_purge_pause = absl::ZeroDuration()});
+  const std::string store = MakeStore();
+  for (int i = 0; i < 40; ++i) {
+    AddAndWait(store, "a.txt", absl::StrCat("Crate ", i, " weighs ", i * 3, i == 5 ? " and is of zirconium" : ""),
+               absl::StrCat(i));
+  }
+  Search({store}, "crate");
+  library_->WaitForIndexes();
+  const std::string terms = directory_ + "/index/1.terms";
+  const auto bytes = [&] {
+    std::ifstream in(terms, std::ios::binary);
+    return std::string((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  };
+  EXPECT_THAT(bytes(), HasSubstr("zirconium"));
+  ASSERT_TRUE(library_->DeleteDocument({kOwner, store, "5"}).value());
+  library_->WaitForIndexes();
+  EXPECT_THAT(bytes(), testing::AllOf(HasSubstr("crate"), testing::Not(HasSubstr("zirconium"))));
+  EXPECT_EQ(Search({store}, "crate weighs 21", {}, {.embedding_weight = 0, .text_weight = 1})[0].document_id, "7");
+}
+
+// A store that grows large is made ready before anybody searches it.
+TEST_F(LibraryTest, ALargeStoreIsMadeReadyWhileItGrows) {
+  Open({.indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8});
+  const std::string store = MakeStore();
+  for (int i = 0; i < 50; ++i)
+    AddAndWait(store, "a.txt", absl::StrCat("Bay ", i, " is for boat ", 900 + i), absl::StrCat(i));
+  library_->WaitForIndexes();
+  for (const char* ending : {"vectors", "cells", "terms"}) {
+    EXPECT_TRUE(std::filesystem::exists(absl::StrCat(directory_, "/index/1.", ending))) << ending;
+  }
+  EXPECT_EQ(Search({store}, "boat 907")[0].document_id, "7");
+}
+
+// Hundreds of stores in memory for two: each is loaded when it is asked, and dropped for the next.
+TEST_F(LibraryTest, ManySmallStoresInLittleMemory) {
+  Open({.sync_full = false, .index_bytes_max = 300'000});
+  std::vector<std::string> stores;
+  for (int i = 0; i < 150; ++i) {
+    stores.push_back(MakeStore());
+    AddAndWait(stores.back(), "a.txt", absl::StrCat("Drawer ", i, " keeps the key of door ", i * 11, "."));
+  }
+  for (int i = 0; i < 300; ++i) {
+    const int wanted = (i * 37) % 150;
+    const std::vector<Hit> hits = Search({stores[static_cast<size_t>(wanted)]}, absl::StrCat("door ", wanted * 11));
+    ASSERT_THAT(hits, SizeIs(1));
+    EXPECT_THAT(hits[0].passage, HasSubstr(absl::StrCat("Drawer ", wanted, " ")));
+  }
+}
+
 // A store whose index was dropped for memory is loaded again, and has missed nothing.
 TEST_F(LibraryTest, StoresTakeTurnsInMemory) {
   Open({.index_bytes_max = 1});
@@ -483,44 +753,6 @@ TEST_F(LibraryTest, StoresTakeTurnsInMemory) {
     ASSERT_TRUE(library_->DeleteDocument({kOwner, b, "none"}).ok());
   }
   EXPECT_THAT(Search({a, b}, "apples bananas"), SizeIs(testing::Ge(4u)));
-}
-
-// A store remembers its model; embedding it anew with another is one call, and survives the end of the process.
-TEST_F(LibraryTest, AStoreIsEmbeddedAnewWithAnotherModel) {
-  FakeEmbedder other("other", 32);
-  const auto open = [&](std::vector<Embedder*> models) {
-    library_.reset();
-    absl::StatusOr<std::unique_ptr<Library>> opened = Library::Open({.directory = directory_}, models, extractor_);
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    library_ = *std::move(opened);
-  };
-  open({&embedder_});
-  const std::string store = MakeStore(), twin = MakeStore();
-  AddAndWait(store, "a.txt", "the pump needs oil", "a");
-  AddAndWait(twin, "a.txt", "the pump needs oil", "a");
-  EXPECT_EQ(AddAndWait(store, "b.xyz", "of no type", "b").status, DocumentStatus::kFailed);
-  ASSERT_THAT(Search({store}, "pump"), SizeIs(1));
-
-  open({&other});
-  const absl::StatusOr<SearchAnswer> refused =
-      library_->Search({.owner = kOwner, .store_ids = {store}, .queries = {"pump"}});
-  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("made with the model fake"));
-  EXPECT_EQ(library_->UpdateStore(kOwner, store, {.model = "third"}).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  const absl::StatusOr<StoreInfo> changed = library_->UpdateStore(kOwner, store, {.model = "other"});
-  ASSERT_TRUE(changed.ok()) << changed.status();
-  EXPECT_EQ(changed->model, "other");
-  EXPECT_EQ(changed->documents.failed, 1u);
-  open({&other, &embedder_});
-  EXPECT_EQ(Wait(store, "a")->status, DocumentStatus::kCompleted);
-  EXPECT_EQ(Wait(store, "b")->status, DocumentStatus::kFailed);
-  EXPECT_THAT(Wait(store, "b")->message, HasSubstr("not read"));
-  const std::vector<Hit> hits = Search({store}, "pump");
-  ASSERT_THAT(hits, SizeIs(1));
-  EXPECT_EQ(hits[0].vector_rank, 1u);
-  EXPECT_THAT(Search({twin}, "pump"), SizeIs(1)) << "the other store keeps its own";
-  EXPECT_THAT(Search({store, twin}, "pump"), SizeIs(1)) << "the same text with two models is one hit";
 }
 
 TEST_F(LibraryTest, ScriptsWithoutSpacesAreFoundByBothLegs) {

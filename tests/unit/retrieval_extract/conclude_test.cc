@@ -6,6 +6,8 @@
 
 #include <csignal>
 
+#include "page_list.h"
+
 namespace carrel::retrieval {
 namespace {
 
@@ -46,6 +48,30 @@ TEST(Conclude, PagesThatFellOutMakeItPartial) {
   const Extraction result = Conclude(With(Raw(2, 5), {.verdict = ExtractVerdict::kRead}), kFine, kLimits);
   EXPECT_EQ(result.verdict, Verdict::kPartial);
   EXPECT_EQ(result.message, "3 of 5 pages are damaged and were left out.");
+}
+
+TEST(Conclude, PagesWithoutTextAreNamed) {
+  RawDocument raw = Raw(12, 12);
+  for (const size_t page : {3, 7, 8, 9}) raw.pages[page - 1].words.clear();
+  const Extraction read = Conclude(With(raw, {.verdict = ExtractVerdict::kRead}), kFine, kLimits);
+  EXPECT_EQ(read.verdict, Verdict::kRead);
+  EXPECT_EQ(read.message,
+            "Pages 3 and 7-9 have no text: blank, or a picture of text, which needs character recognition.");
+  raw.pages_in_all = 20;
+  const Extraction partial =
+      Conclude(With(raw, {.verdict = ExtractVerdict::kLimit, .limit = ExtractLimit::kPages}), kFine, {.pages_max = 12});
+  EXPECT_EQ(partial.verdict, Verdict::kPartial);
+  EXPECT_EQ(partial.message,
+            "Only 12 of 20 pages were read: at most 12 pages of a document are read. Pages 3 and 7-9 have no text: "
+            "blank, or a picture of text, which needs character recognition.");
+}
+
+TEST(PageList, NamesPagesAsPeopleDo) {
+  const auto list = [](std::vector<uint32_t> pages) { return PageList(pages); };
+  EXPECT_EQ(list({3}), "page 3");
+  EXPECT_EQ(list({3, 4}), "pages 3 and 4");
+  EXPECT_EQ(list({1, 3, 4, 5, 9}), "pages 1, 3-5 and 9");
+  EXPECT_EQ(list({1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23}), "pages 1, 3, 5, 7, 9, 11, 13, 15, 17, 19 and 2 more");
 }
 
 TEST(Conclude, ALimitAfterSomePagesIsPartialBeforeAnyItIsALimit) {
@@ -114,11 +140,51 @@ TEST(Conclude, EachVerdictKeepsItsNumber) {
   }
 }
 
+TEST(DocumentTypes, WhatIsNotReadSaysWhatWouldBe) {
+  EXPECT_EQ(UnreadableMessage("old.DOC"), "Files of the type \".doc\" are not read; save it as .docx.");
+  EXPECT_THAT(UnreadableMessage("picture.png"), ::testing::HasSubstr(".pdf, "));
+  const std::vector<std::string> readable = ReadableExtensions();
+  EXPECT_TRUE(std::is_sorted(readable.begin(), readable.end()));
+}
+
+TEST(Conclude, AReadersOwnLimitIsSaidInItsWords) {
+  RawDocument raw;
+  raw.begun = true;
+  raw.type = wire::DocumentType::kCsv;
+  raw.text = U"a row";
+  raw.blocks = {{.chars = {0, 5}, .kind = wire::BlockKind::kRow}};
+  raw.verdict = RawVerdict{
+      .verdict = ExtractVerdict::kLimit, .limit = wire::ExtractLimit::kShape, .sentence = "at most 3 columns are read"};
+  const Extraction result = Conclude(std::move(raw), kFine, kLimits);
+  EXPECT_EQ(result.verdict, Verdict::kPartial);
+  EXPECT_EQ(result.message, "Not all of it was read: at most 3 columns are read.");
+}
+
+TEST(Conclude, SlidesAndSheetsAreCalledSo) {
+  RawDocument raw;
+  raw.begun = true;
+  raw.type = wire::DocumentType::kPptx;
+  raw.pages_in_all = 3;
+  raw.text = U"x";
+  raw.parts = {{.number = 1}, {.number = 3}};
+  raw.blocks = {{.chars = {0, 1}}};
+  raw.parts[1].first_block = 1;
+  raw.verdict = RawVerdict{.verdict = ExtractVerdict::kRead};
+  EXPECT_EQ(Conclude(raw, kFine, kLimits).message, "1 of 3 slides are damaged and were left out.");
+  raw.text.clear();
+  raw.blocks.clear();
+  raw.parts[1].first_block = 0;
+  EXPECT_EQ(Conclude(std::move(raw), kFine, kLimits).message, "The presentation has slides but no text on them.");
+}
+
 TEST(DocumentTypes, ByExtension) {
   EXPECT_EQ(DocumentTypeOf("A manual.PDF"), DocumentType::kPdf);
   EXPECT_EQ(DocumentTypeOf("notes.txt"), DocumentType::kText);
   EXPECT_EQ(DocumentTypeOf("readme.md"), DocumentType::kMarkdown);
-  EXPECT_FALSE(DocumentTypeOf("page.html").has_value());
+  EXPECT_EQ(DocumentTypeOf("page.HTML"), DocumentType::kHtml);
+  EXPECT_EQ(DocumentTypeOf("table.tsv"), DocumentType::kTsv);
+  EXPECT_EQ(DocumentTypeOf("main.cpp"), DocumentType::kSource);
+  EXPECT_FALSE(DocumentTypeOf("picture.png").has_value());
   EXPECT_FALSE(DocumentTypeOf(".pdf").has_value());
   EXPECT_FALSE(DocumentTypeOf("pdf").has_value());
 }

@@ -1,7 +1,12 @@
 #include "rpc/log.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
 
 namespace carrel::rpc {
 namespace {
@@ -31,6 +36,29 @@ TEST(Log, WhatIsBelowTheLevelIsNotWritten) {
   const std::string text = testing::internal::GetCapturedStderr();
   EXPECT_EQ(text.find("quiet"), std::string::npos);
   EXPECT_THAT(text, HasSubstr("loud"));
+}
+
+TEST(Log, AFullPipeLosesLinesAndStopsNobody) {
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
+  const int real = ::dup(STDERR_FILENO);
+  ASSERT_EQ(::dup2(pipe[1], STDERR_FILENO), STDERR_FILENO);
+  const std::string text(500, 'x');
+  for (int i = 0; i < 1000; ++i) Log(LogLevel::kWarning, "flood", {{"text", text}});
+  // The reader comes back, and learns what it missed.
+  std::string first(64 << 10, '\0');
+  ASSERT_GT(::read(pipe[0], first.data(), first.size()), 0);
+  Log(LogLevel::kWarning, "after");
+  ASSERT_EQ(::fcntl(pipe[0], F_SETFL, O_NONBLOCK), 0);
+  std::string rest;
+  for (ssize_t got; (got = ::read(pipe[0], first.data(), first.size())) > 0;) {
+    rest.append(first.data(), static_cast<size_t>(got));
+  }
+  ASSERT_EQ(::dup2(real, STDERR_FILENO), STDERR_FILENO);
+  for (const int fd : {real, pipe[0], pipe[1]}) ::close(fd);
+  EXPECT_THAT(rest, HasSubstr("log lines were lost"));
+  EXPECT_THAT(rest, HasSubstr("\"event\":\"after\""));
+  EXPECT_EQ(::fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
 }
 
 TEST(Log, JsonQuoteRefusesOverlongFormsAndSurrogates) {

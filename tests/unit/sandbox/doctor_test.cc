@@ -32,7 +32,7 @@ TEST(Doctor, ExaminesEveryLayerInOrder) {
               ::testing::ElementsAre("namespaces", "mounts", "cgroup", "rlimits", "identity", "landlock", "seccomp"));
   for (const LayerState& layer : report.layers) {
     EXPECT_FALSE(layer.detail.empty()) << layer.name;
-    EXPECT_TRUE(layer.active || layer.name == "rlimits" || !layer.mend.empty()) << layer.name << ": " << layer.detail;
+    EXPECT_TRUE(layer.active || !layer.mend.empty()) << layer.name << ": " << layer.detail;
   }
 }
 #endif
@@ -45,7 +45,7 @@ TEST(Doctor, ConfinedIsNeverCompleteAndSaysWhatIsMissing) {
   EXPECT_FALSE(report.layers[0].active);
   for (const LayerState& layer : report.layers) {
     EXPECT_FALSE(layer.detail.empty()) << layer.name;
-    EXPECT_TRUE(layer.active || layer.name == "namespaces" || layer.name == "rlimits" || !layer.mend.empty())
+    EXPECT_TRUE(layer.active || layer.name == "namespaces" || !layer.mend.empty())
         << layer.name << ": " << layer.detail;
   }
 }

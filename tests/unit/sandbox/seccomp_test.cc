@@ -260,8 +260,10 @@ TEST(PythonSyscalls, DecideByArgument) {
   const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
   EXPECT_EQ(Decide(policy, SYS_clone, thread).kind, Kind::kAllow);
   EXPECT_EQ(Decide(policy, SYS_clone, SIGCHLD).kind, Kind::kAllow);
-  for (const uint64_t space :
-       {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP}) {
+  EXPECT_EQ(Decide(policy, SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD).kind, Kind::kAllow) << "posix_spawn";
+  EXPECT_EQ(Decide(policy, SYS_clone, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD).error, EPERM) << "a table of its own";
+  for (const uint64_t space : {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS,
+                               CLONE_NEWCGROUP, CLONE_PARENT}) {
     EXPECT_EQ(Decide(policy, SYS_clone, space | SIGCHLD).error, EPERM) << space;
     EXPECT_EQ(Decide(policy, SYS_clone, space | (uint64_t{1} << 40)).error, EPERM) << space;
   }

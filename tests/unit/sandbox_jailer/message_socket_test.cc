@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -40,6 +41,25 @@ TEST(MessageSocket, ALongerMessageIsDataLossAndLeaksNothing) {
   pipe->write.reset();
   char nothing;
   EXPECT_EQ(::read(pipe->read.get(), &nothing, 1), 0);  // no other writer is left
+}
+
+TEST(MessageSocket, ThatDescriptorsFoundNoRoomIsSaidAndTheMessageIsThere) {
+  auto pair = MakeSocketPair();
+  ASSERT_TRUE(pair.ok());
+  const int value = 7;
+  const std::array<int, 2> fds{0, 0};
+  ASSERT_TRUE(SendMessage(pair->first.get(), BytesOf(value), fds).ok());
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const UniqueFd next(::dup(0));
+  const rlimit none{static_cast<rlim_t>(next.get()), limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  int got = 0;
+  const auto received = ReceiveMessage(pair->second.get(), WritableBytesOf(got));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  ASSERT_TRUE(received.ok()) << received.status();
+  EXPECT_TRUE(received->fds_lost);
+  EXPECT_EQ(got, 7);
 }
 
 TEST(MessageSocket, AClosedPeerIsUnavailableToSendersAndEmptyToReaders) {

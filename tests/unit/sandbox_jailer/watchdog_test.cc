@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,7 +25,21 @@ TEST(StatusFacts, AreReadFromTheKernelsText) {
       "VmSwap:\t       28 kB\n");
   EXPECT_EQ(facts.resident_bytes, 2 * kMiB);
   EXPECT_EQ(facts.kernel_bytes, 128 * 1024 + 1024 * 8192);
+  EXPECT_EQ(facts.table_slots, 1024);
   EXPECT_EQ(facts.innermost_pid, 5);
+}
+
+TEST(Sockets, CountOnceWhoeverHoldsThem) {
+  std::set<std::string> counted;
+  const uint64_t before = SocketBytesOf(::getpid(), 64, &counted);
+  std::array<int, 2> pair{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
+  const int copy = ::dup(pair[0]);
+  const uint64_t more = SocketBytesOf(::getpid(), 64, &counted);
+  EXPECT_GE(more, 2 * 2 * 212992U) << before << " before";
+  EXPECT_EQ(SocketBytesOf(::getpid(), 64, &counted), 0U);
+  EXPECT_EQ(SocketBytesOf(-1, 64, &counted), 0U) << "a process that has ended";
+  for (const int fd : {pair[0], pair[1], copy}) ::close(fd);
 }
 
 TEST(StatusFacts, ASmallTableOfDescriptorsAndAnEndedProcessCostNothing) {

@@ -57,6 +57,7 @@ struct InterpreterConfig {
   uint64_t admission_wait_ms_max = 10'000;
   uint64_t pool_size = 4;
   uint64_t pool_memory_bytes_max = 256ull << 20;
+  std::map<std::string, std::string> limits;
 };
 
 struct RetrievalConfig {
@@ -66,6 +67,9 @@ struct RetrievalConfig {
   std::string models_dir;
   uint64_t document_bytes_max = 512ull << 20;
   uint64_t ingest_workers = 2;
+  std::string ocr = "off";
+  std::string ocr_languages = "eng";
+  uint64_t ocr_pages_max = 200;
   uint64_t queue_length_max = 10'000;
   uint64_t embed_threads = 0;
   uint64_t index_bytes_max = 4ull << 30;
@@ -111,6 +115,8 @@ struct StorageConfig {
 struct ServeConfig {
   uint64_t start_ms_max = 120'000;
   uint64_t stop_ms_max = 15'000;
+  uint64_t restart_ms_max = 10'000;
+  uint64_t hung_ms_max = 30'000;
 };
 
 struct Config {

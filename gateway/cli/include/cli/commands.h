@@ -39,13 +39,16 @@ struct StoreOptions {
   std::string store;                   // a name or an id
   std::vector<std::string> paths;      // add: files, and directories of them
   std::vector<std::string> documents;  // remove: ids, file names or paths
-  bool no_wait = false;                // add: do not wait until they can be searched
+  bool no_wait = false;                // add, reembed: do not wait until it is done
+  std::string model;                   // reembed: an embedding model of the server, by name or alias
 };
 [[nodiscard]] ExitCode StoreCreate(const CommonOptions& common, const StoreOptions& options, Console& console);
 [[nodiscard]] ExitCode StoreList(const CommonOptions& common, Console& console);
 [[nodiscard]] ExitCode StoreShow(const CommonOptions& common, const StoreOptions& options, Console& console);
 [[nodiscard]] ExitCode StoreAdd(const CommonOptions& common, const StoreOptions& options, Console& console);
 [[nodiscard]] ExitCode StoreRemove(const CommonOptions& common, const StoreOptions& options, Console& console);
+// Embeds a store anew with another model, which it has until all is done.
+[[nodiscard]] ExitCode StoreReembed(const CommonOptions& common, const StoreOptions& options, Console& console);
 [[nodiscard]] ExitCode StoreDelete(const CommonOptions& common, const StoreOptions& options, Console& console);
 
 struct SearchOptions {
@@ -54,6 +57,16 @@ struct SearchOptions {
   uint32_t results_max = 10;
 };
 [[nodiscard]] ExitCode Search(const CommonOptions& common, const SearchOptions& options, Console& console);
+
+struct CiteOptions {
+  std::string store;
+  std::string what;   // a document's name or id when there is a span, else a question
+  std::string span;   // --span BEGIN:END
+  uint32_t rank = 1;  // --rank: which hit of the question
+  std::string png;    // --png FILE; "": no picture
+  uint32_t dpi = 0;   // --dpi; 0: the server's choice
+};
+[[nodiscard]] ExitCode Cite(const CommonOptions& common, const CiteOptions& options, Console& console);
 
 struct KeyOptions {
   std::string project;  // create; "": the default one

@@ -1,4 +1,8 @@
-// Keeps a few processes alive: starts them, waits until they are healthy, restarts what dies, stops all in order.
+// Keeps a few processes alive: starts them, waits until they are healthy, replaces what dies and what does not answer
+// any more, stops all in order.
+//
+// What has worked once is never given up: it is started again and again, ever less often. What has never worked is
+// given up soon, for its configuration or this machine are wrong, and its own words say how.
 //
 // Single-threaded; every child dies with this process (PDEATHSIG), even when that is killed.
 #pragma once
@@ -33,6 +37,9 @@ struct SupervisedProgram {
   std::string advice;
   // OK once it serves; must return soon (a second).
   std::function<absl::Status()> health;
+  // OK as long as it answers at all, whatever the others do; what fails for `SupervisorLimits::hung` is killed. Must
+  // return soon. Not set: `health`.
+  std::function<absl::Status()> alive;
 };
 
 struct SupervisorLimits {
@@ -41,7 +48,12 @@ struct SupervisorLimits {
   absl::Duration steady = absl::Seconds(30);         // healthy for that long: earlier deaths are forgotten
   absl::Duration backoff = absl::Milliseconds(200);  // before the first restart; doubles
   absl::Duration backoff_max = absl::Seconds(10);
-  uint32_t deaths_max = 5;  // in a row, none of them after `steady`: gives up
+  // Of a program that was never healthy: after so many deaths it is given up; after two when none was by a signal,
+  // which somebody else sends.
+  uint32_t deaths_max = 5;
+  absl::Duration check_every = absl::Seconds(2);  // of what is healthy
+  // It has been healthy, and then not answered for that long: it is killed, and counts as dead.
+  absl::Duration hung = absl::Seconds(30);
 };
 
 // What happened, in its order.
@@ -61,8 +73,8 @@ class Supervisor final {
   Supervisor& operator=(const Supervisor&) = delete;
   ~Supervisor() = default;
 
-  // Until a signal comes (OK), a program dies at once again and again (UNAVAILABLE, with the sentence), or exits with 2
-  // on its first start (INVALID_ARGUMENT: its configuration). All programs have ended when it returns.
+  // Until a signal comes (OK), a program that was never healthy dies again and again (UNAVAILABLE, with the sentence),
+  // or exits with 2 on its first start (INVALID_ARGUMENT: its configuration). All programs have ended when it returns.
   [[nodiscard]] absl::Status Run(rpc::ShutdownSignals& signals);
 
  private:
@@ -72,8 +84,11 @@ class Supervisor final {
     bool healthy = false;
     bool was_healthy = false;  // ever
     absl::Time started;
-    absl::Time next;  // start (no process), or health check (not healthy)
+    absl::Time next;      // start (no process), or health check
+    absl::Time answered;  // when it last did
+    uint32_t unanswered = 0;
     uint32_t deaths = 0;
+    bool only_signals = true;  // all of these deaths
     std::string last_complaint;
   };
 
@@ -81,10 +96,18 @@ class Supervisor final {
   absl::Status Start(Entry& entry);
   [[nodiscard]] bool OthersAreHealthy(const Entry& entry) const;
   absl::Status CheckStarting(Entry& entry);
+  // Of what was healthy: does it still answer?
+  absl::Status CheckAlive(Entry& entry);
   // It exited with 2 and never worked.
   absl::Status Refused(Entry& entry, const std::string& how);
-  // Counts it; an error: too often.
-  absl::Status Died(Entry& entry, std::string how);
+  // Kills it; then as Died.
+  absl::Status Replace(Entry& entry, std::string why);
+  // Counts it, and says when it is started again; an error: it is given up.
+  absl::Status Died(Entry& entry, std::string how, bool by_signal);
+  // Cannot be started now.
+  absl::Status NotStarted(Entry& entry, const absl::Status& why);
+  // When to try again.
+  absl::Duration Delay(const Entry& entry) const;
   void StopAll(const std::string& why);
   // Those that use the others, or those that do not.
   void StopThose(bool uses_the_others);

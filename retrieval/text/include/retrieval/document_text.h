@@ -47,12 +47,14 @@ struct Word {
 
 struct Page {
   uint32_t number = 0;  // 1-based
-  std::string label;    // as printed ("xii"), UTF-8; the number where the document has none
-  float width = 0;      // points; 0: no layout (a text file), and then there are no words
+  // As printed ("xii"), UTF-8; "slide 3", "sheet Budget"; the number where the document has none.
+  std::string label;
+  float width = 0;  // points; 0: no layout (a text file), and then there are no words
   float height = 0;
   Span body;                // in the text before body_end; pages' bodies follow each other
   Span margin;              // its running heads and page numbers, in the text after body_end; often empty
   std::vector<Word> words;  // by span.begin, those of the body before those of the margin
+  bool recognised = false;  // its text was read by character recognition: it is not the document's own
 };
 
 struct Heading {
@@ -62,11 +64,13 @@ struct Heading {
 };
 
 struct ExtractedDocument {
-  std::string title;  // of the metadata, or of the first heading of a markdown file; "" when none
+  // Of the metadata, or of the first heading of a markdown file; "" when none.
+  std::string title;
   std::u32string text;
   uint32_t body_end = 0;
-  std::vector<Page> pages;        // at least one; a text file has one, without layout
+  std::vector<Page> pages;        // at least one; what has no pages, slides or sheets has one, without layout
   std::vector<Heading> headings;  // by span.begin
+  bool by_line = false;           // rows of tables, lines of code: a line is a whole, as a sentence of prose is
 };
 
 struct PageBox {

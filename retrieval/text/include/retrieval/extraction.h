@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "retrieval/document_text.h"
+#include "retrieval/recognition.h"
 #include "retrieval/wire.h"
 #include "sandbox/base/unique_fd.h"
 #include "sandbox/jail.h"
@@ -27,6 +28,8 @@ using DocumentType = wire::DocumentType;
 
 // By the extension, whatever its case; none: a type that is not read.
 [[nodiscard]] std::optional<DocumentType> DocumentTypeOf(std::string_view file_name);
+// Why a file of that name, which has no DocumentType, is not read, and what would be; one sentence.
+[[nodiscard]] std::string UnreadableMessage(std::string_view file_name);
 // With the dot, in alphabetical order.
 [[nodiscard]] std::vector<std::string> ReadableExtensions();
 
@@ -49,6 +52,7 @@ struct ExtractionLimits {
   uint32_t pages_max = 5'000;
   uint32_t words_per_page_max = 100'000;
   uint64_t output_bytes_max = 512u << 20;  // of frames; about 30 bytes a word
+  uint64_t text_bytes_max = 128u << 20;    // of frames of what is no PDF: some 100 000 passages
   uint64_t memory_bytes_max = 1u << 30;
   uint64_t cpu_seconds_max = 300;
   absl::Duration wall_max = absl::Minutes(10);
@@ -65,7 +69,7 @@ struct ExtractionRequest {
 
 struct Extraction {
   Verdict verdict = Verdict::kInternal;
-  std::string message;         // one sentence for people; "" when kRead
+  std::string message;         // one or two sentences for people; when kRead "", or which pages have no text
   uint32_t pages = 0;          // of the whole document, read or not
   ExtractedDocument document;  // when kRead or kPartial
 };
@@ -77,6 +81,7 @@ class Extractor {
 };
 
 // The real one: one jail of `policy` per document. `jails` must outlive it.
-[[nodiscard]] std::unique_ptr<Extractor> MakeJailedExtractor(sandbox::JailMaker& jails, std::string policy = "extract");
+[[nodiscard]] std::unique_ptr<Extractor> MakeJailedExtractor(sandbox::JailMaker& jails, std::string policy = "extract",
+                                                             RecognitionOptions recognition = {});
 
 }  // namespace carrel::retrieval

@@ -33,11 +33,25 @@ struct RawPage {
   std::string label;
   std::u32string chars;
   std::vector<RawWord> words;
+  bool recognised = false;  // not the extractor's: character recognition put the words there
 };
 
 struct RawOutlineItem {
   uint8_t level = 1;
   std::string title;
+};
+
+// A slide or a sheet.
+struct RawPart {
+  uint32_t number = 0;
+  std::string name;
+  size_t first_block = 0;  // index into RawDocument::blocks; often of no block at all
+};
+
+struct RawBlock {
+  Span chars;  // in RawDocument::text
+  wire::BlockKind kind = wire::BlockKind::kParagraph;
+  uint8_t level = 0;
 };
 
 struct RawVerdict {
@@ -54,15 +68,22 @@ struct RawDocument {
   std::string title;
   std::vector<RawPage> pages;
   std::vector<RawOutlineItem> outline;
-  std::u32string text;      // of a text file
+  std::u32string text;  // of a text file or of blocks
+  std::vector<RawPart> parts;
+  std::vector<RawBlock> blocks;
+  std::string picture;      // of DecoderLimits::picture
   uint32_t page_begun = 0;  // the last BEGIN
   std::optional<RawVerdict> verdict;
+  // Of character recognition: "page 3: why", the first; and pages that it did not come to.
+  std::string recognition_failure;
+  uint32_t not_recognised = 0;
 };
 
 struct DecoderLimits {
   uint32_t pages_max = 5'000;
   uint32_t words_per_page_max = 100'000;
   uint64_t output_bytes_max = 512u << 20;
+  bool picture = false;  // a picture was asked for: IMAGE frames, and no others but the verdict
 };
 
 class FrameDecoder final {

@@ -19,13 +19,20 @@ namespace carrel::testing {
 enum class Tier {
   kFull,    // as root, with control groups
   kUserns,  // as an ordinary user, with --allow-no-cgroup; root becomes one
+  // In a restricted pod, which takes root to make: an ordinary user without capabilities, no_new_privs, a runtime's
+  // default filter (restricted_pod.syscalls), a tmpfs each at /mnt/data, /tmp and /dev/shm; with --allow-no-cgroup.
+  kConfined,
 };
+
+// "Full", "Userns", "Confined".
+[[nodiscard]] const char* NameOf(Tier tier);
 
 struct JailedServerOptions {
   Tier tier = Tier::kFull;
   std::string server = "carrel-interpreter";     // its name in build/bin
   std::string socket = "interpreter.sock";       // its name in the data directory
   std::vector<std::string> server_arguments;     // after --data and --listen
+  std::string refused_calls;                     // a world where these do not work: a policy for without_calls
   absl::Duration start_max = absl::Seconds(60);  // until it answers its health check
 };
 

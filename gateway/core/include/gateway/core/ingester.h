@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -39,10 +40,16 @@ class Ingester {
   absl::Time LookAtAll();
   void LookAt(const VectorStoreFile& file, Progress& progress);
   absl::StatusOr<StoreFileState> HandOver(const VectorStoreFile& file);
+  // What became unwanted while it was handed over must not stay over there.
+  void TakeBackUnwanted();
+  absl::StatusOr<bool> TakeBack(const VectorStoreFile& file);
   absl::Status Settle(const VectorStoreFile& file, const StoreFileState& state);
 
   Backing backing_;
-  std::unordered_map<std::string, Progress> progress_;  // by store and file; the loop's own
+  // The loop's own:
+  std::unordered_map<std::string, Progress> progress_;  // by store and file
+  std::vector<VectorStoreFile> handed_over_;            // since it was last looked whether they are still wanted
+  absl::Time full_until_ = absl::InfinitePast();        // the search tool takes no more until then
   absl::Mutex mutex_;
   bool kicked_ ABSL_GUARDED_BY(mutex_) = true;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

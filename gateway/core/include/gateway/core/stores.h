@@ -24,12 +24,17 @@ class Stores {
 
   absl::StatusOr<VectorStore> Create(const ProjectId& project, NewStore request);
   absl::StatusOr<VectorStore> Get(const ProjectId& project, const StoreId& id);
+  // With its model, which the search tool is asked for.
+  absl::StatusOr<VectorStore> GetWithModel(const ProjectId& project, const StoreId& id);
   absl::StatusOr<Page<VectorStore>> List(const ProjectId& project, const PageRequest& page);
   absl::StatusOr<VectorStore> Update(const ProjectId& project, const StoreId& id, StoreChange change);
   absl::Status Delete(const ProjectId& project, const StoreId& id);
 
   absl::StatusOr<VectorStoreFile> AddFile(const ProjectId& project, const StoreId& store, NewStoreFile file);
   absl::StatusOr<VectorStoreFile> GetFile(const ProjectId& project, const StoreId& store, const FileId& file);
+  // With its progress, if it is in progress and the search tool can say.
+  absl::StatusOr<VectorStoreFile> GetFileWithProgress(const ProjectId& project, const StoreId& store,
+                                                      const FileId& file);
   absl::StatusOr<Page<VectorStoreFile>> ListFiles(const ProjectId& project, const StoreId& store,
                                                   const StoreFileFilter& filter, const PageRequest& page);
   absl::StatusOr<VectorStoreFile> SetAttributes(const ProjectId& project, const StoreId& store, const FileId& file,
@@ -37,6 +42,9 @@ class Stores {
   absl::Status RemoveFile(const ProjectId& project, const StoreId& store, const FileId& file);
   // The extracted text.
   absl::StatusOr<std::string> FileText(const ProjectId& project, const StoreId& store, const FileId& file);
+  absl::StatusOr<Citation> Cite(const ProjectId& project, const StoreId& store, const FileId& file,
+                                const TextSpan& span);
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest& request);
 
   absl::StatusOr<FileBatch> CreateBatch(const ProjectId& project, const StoreId& store,
                                         std::vector<NewStoreFile> files);
@@ -55,10 +63,12 @@ class Stores {
                           const BatchId& batch, const std::string& param);
   void Kick() { ingester_.Kick(); }
 
-  // Marks the stores whose time has come.
+  // Marks the stores whose time has come, and has their texts and vectors removed. What fails is done at the next call.
   absl::Status ExpireDue();
 
  private:
+  absl::Status SetModel(const VectorStore& store, const std::string& model);
+
   Backing backing_;
   Ingester& ingester_;
 };

@@ -49,7 +49,8 @@ absl::StatusOr<ThreadRunRequest> ParseNewThreadRun(std::string_view body, ApiVer
 absl::StatusOr<ToolOutputsRequest> ParseToolOutputs(std::string_view body);
 
 absl::StatusOr<NewStore> ParseNewStore(std::string_view body);
-absl::StatusOr<StoreChange> ParseStoreChange(std::string_view body);
+// `carrel`: the request has the header X-Carrel, and may say more in "x_carrel".
+absl::StatusOr<StoreChange> ParseStoreChange(std::string_view body, bool carrel);
 absl::StatusOr<NewStoreFile> ParseNewStoreFile(std::string_view body);
 absl::StatusOr<std::vector<NewStoreFile>> ParseNewBatch(std::string_view body);
 absl::StatusOr<Attributes> ParseAttributesChange(std::string_view body);

@@ -27,6 +27,8 @@ struct View {
 };
 
 std::string RenderServer(const ServerFacts& facts);
+// By the names of carrel.retrieval.v1.Citation.
+std::string RenderCitation(const Citation& citation);
 
 // Text of a JSON object. T: Assistant, Thread, Message, Run, RunStep, FileObject, VectorStore, VectorStoreFile,
 // FileBatch.

@@ -33,6 +33,7 @@ struct Citation {
   std::string first_page_label;
   std::string last_page_label;
   std::vector<PageBox> boxes;  // one or more per line of the quote; none for documents without a layout
+  bool recognised = false;     // read by character recognition, at least in part
   friend bool operator==(const Citation&, const Citation&) = default;
 };
 

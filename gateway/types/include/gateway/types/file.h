@@ -56,6 +56,7 @@ struct NewStore {
 
 // What a client changes; absent: as it was. The inner nullopt clears.
 struct StoreChange {
+  std::optional<std::string> model;  // of embeddings, by name or alias
   std::optional<std::optional<std::string>> name;
   std::optional<std::optional<std::string>> description;
   std::optional<std::optional<int>> expires_after_days;
@@ -72,6 +73,22 @@ struct FileCounts {
   int64_t total() const { return in_progress + completed + failed + cancelled; }
 };
 
+// The model that a store's vectors are of.
+struct StoreModel {
+  std::string name;  // "": the server's; the store has no file yet
+  // On its way to another, while it answers with this one.
+  struct Change {
+    std::string name;
+    uint64_t documents_done = 0;
+    uint64_t documents = 0;
+    uint64_t embedded = 0;  // passages, of those known so far
+    uint64_t to_embed = 0;
+    uint64_t documents_failed = 0;
+    std::string message;  // why the first of them could not be embedded anew
+  };
+  std::optional<Change> change;
+};
+
 struct VectorStore {
   enum class Status { kInProgress, kCompleted, kExpired };
   StoreId id;
@@ -84,9 +101,12 @@ struct VectorStore {
   Metadata metadata;
   Chunking chunking;
   bool expired = false;
+  bool purged = false;  // expired, and its texts and vectors are gone
   // Counted from the files when it is read, not stored.
   FileCounts counts;
   uint64_t usage_bytes = 0;
+  // Only when it was asked for; not stored.
+  std::optional<StoreModel> model;
 
   Status status() const {
     return expired ? Status::kExpired : counts.in_progress > 0 ? Status::kInProgress : Status::kCompleted;
@@ -110,6 +130,15 @@ struct DocumentFacts {
   friend bool operator==(const DocumentFacts&, const DocumentFacts&) = default;
 };
 
+// How far a file in progress is.
+struct FileProgress {
+  std::string phase;  // "queued", "extracting", "embedding"
+  uint32_t pages_done = 0;
+  uint32_t pages = 0;  // 0: not known yet
+  uint32_t embedded = 0;
+  uint32_t to_embed = 0;
+};
+
 struct VectorStoreFile {
   StoreId store_id;
   FileId file_id;
@@ -124,6 +153,8 @@ struct VectorStoreFile {
   DocumentFacts facts;
   // The batch that brought it; empty: none.
   BatchId batch_id;
+  // Only when it was asked for; not stored.
+  std::optional<FileProgress> progress;
 };
 
 struct FileBatch {

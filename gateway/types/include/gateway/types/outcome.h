@@ -22,11 +22,12 @@ struct CodeLimits {
   uint64_t display_bytes = 0;
   uint64_t artifacts = 0;
   uint64_t artifact_bytes = 0;
-  uint64_t cpu_millis = 0;  // CPUs at once, in thousandths
+  uint64_t cpu_millis = 0;      // CPUs at once, in thousandths
+  uint64_t session_cpu_ms = 0;  // of all calls together; fixed when a container is made
   friend bool operator==(const CodeLimits&, const CodeLimits&) = default;
 };
 
-enum class LimitKind { kWall, kCpu, kMemory, kProcesses, kWorkspace, kOutput, kDisplay, kArtifacts };
+enum class LimitKind { kWall, kCpu, kMemory, kProcesses, kWorkspace, kOutput, kDisplay, kArtifacts, kSessionCpu };
 
 // "LIMIT_WALL", …: as the contract has it.
 [[nodiscard]] std::string_view NameOf(LimitKind limit);
@@ -38,6 +39,7 @@ struct CodeUsage {
   uint64_t stdout_bytes = 0;
   uint64_t stderr_bytes = 0;
   uint64_t display_bytes = 0;
+  uint64_t session_cpu_ms = 0;  // of the container so far; 0 where no cgroup counts it
   friend bool operator==(const CodeUsage&, const CodeUsage&) = default;
 };
 

@@ -48,6 +48,12 @@ struct CallOptions {
   Limits limits;
   // What the jail had used when the call began. Unset: nobody counts, and only the wall clock limits.
   std::optional<uint64_t> cpu_ns_before;
+  // What the session had used of its own limit when the call began.
+  absl::Duration session_cpu_before = absl::ZeroDuration();
+  // How many processes had been ended for want of memory when the call began. Unset: nobody knows.
+  std::optional<uint64_t> oom_kills_before;
+  // The call before was interrupted; what arrives late of that is not for this one.
+  bool forget_interrupts = false;
   // After an interrupt, until the session is killed.
   absl::Duration interrupt_grace;
   // Output over its limit ends the call, instead of being counted and dropped.
@@ -59,6 +65,7 @@ struct CallOptions {
 struct CallResult {
   Outcome outcome;
   bool done = false;         // the driver reported the end of the cell
+  bool interrupted = false;  // by us
   int32_t error_number = 0;  // errno of an OSError that ended the cell
   std::string death_reason;  // set: the interpreter is gone (or was killed), and why
 };

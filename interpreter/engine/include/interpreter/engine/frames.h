@@ -46,6 +46,8 @@ struct RunFrame {
   uint64_t call = 0;
   uint64_t display_bytes_max = 0;
   bool save_figures = false;  // a PNG that is shown is also written to the workspace
+  // An interrupt that the driver has seen since its last answer was meant for the call before.
+  bool forget_interrupts = false;
   std::string_view code;
 };
 [[nodiscard]] std::string EncodeRun(const RunFrame& frame);

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -25,6 +27,7 @@ struct Limits {
   uint64_t artifacts = 0;
   uint64_t artifact_bytes = 0;
   uint64_t cpu_millis = 0;
+  uint64_t session_cpu_ms = 0;
 
   friend bool operator==(const Limits&, const Limits&) = default;
 };
@@ -39,7 +42,7 @@ struct LimitField {
   bool per_call;
 };
 
-inline constexpr std::array<LimitField, 11> kLimitFields = {{
+inline constexpr std::array<LimitField, 12> kLimitFields = {{
     {"wall_ms", &Limits::wall_ms, 60'000, 1, 600'000, true},
     {"cpu_ms", &Limits::cpu_ms, 60'000, 1, 600'000, true},
     {"memory_bytes", &Limits::memory_bytes, 1ull << 30, 64ull << 20, 16ull << 30, false},
@@ -51,11 +54,13 @@ inline constexpr std::array<LimitField, 11> kLimitFields = {{
     {"artifacts", &Limits::artifacts, 256, 1, 4096, true},
     {"artifact_bytes", &Limits::artifact_bytes, 64ull << 20, 1, 512ull << 20, true},
     {"cpu_millis", &Limits::cpu_millis, 1000, 100, 64'000, false},
+    {"session_cpu_ms", &Limits::session_cpu_ms, 86'400'000, 1, 86'400'000, false},
 }};
 
 // What a session may have at most, and has when it asks for nothing, under a jail policy whose defaults and caps apply
 // to what the jail enforces.
-[[nodiscard]] Limits DefaultLimits(const sandbox::PolicyInfo& policy);
+// What is set in `configured` comes before both, as far as the policy allows it.
+[[nodiscard]] Limits DefaultLimits(const sandbox::PolicyInfo& policy, const Limits& configured = {});
 [[nodiscard]] Limits MaximumLimits(const sandbox::PolicyInfo& policy);
 
 // `requested` with 0 replaced by `fallback`'s value. INVALID_ARGUMENT (see errors.h) for the first field out of range.
@@ -64,6 +69,10 @@ inline constexpr std::array<LimitField, 11> kLimitFields = {{
 // The same for one call in a session that has `session`: what is fixed at creation must be 0 or the session's own.
 [[nodiscard]] absl::StatusOr<Limits> ResolveCallLimits(const Limits& requested, const Limits& session,
                                                        const Limits& maxima);
+
+// "wall_ms" to "30000", and so on, by the names of kLimitFields. INVALID_ARGUMENT, with the name that is wrong and what
+// would be right.
+[[nodiscard]] absl::StatusOr<Limits> ParseLimits(const std::map<std::string, std::string>& texts);
 
 [[nodiscard]] sandbox::JailLimits ToJailLimits(const Limits& limits);
 

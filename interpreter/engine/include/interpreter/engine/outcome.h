@@ -34,6 +34,7 @@ enum class LimitName : uint8_t {
   kOutput,
   kDisplay,
   kArtifacts,
+  kSessionCpu,
 };
 
 struct ExceptionInfo {
@@ -52,6 +53,7 @@ struct SkippedFile {
 struct Usage {
   uint64_t wall_ms = 0;
   uint64_t cpu_ms = 0;
+  uint64_t session_cpu_ms = 0;
   uint64_t memory_peak_bytes = 0;
   uint64_t stdout_bytes = 0;
   uint64_t stderr_bytes = 0;

@@ -26,6 +26,7 @@
 
 #include "absl/time/time.h"
 #include "interpreter/engine/interpreter_process.h"
+#include "interpreter/engine/limits.h"
 #include "interpreter/engine/statistics.h"
 #include "sandbox/jail.h"
 
@@ -37,6 +38,7 @@ struct PoolOptions {
   uint64_t memory_bytes_max = 256ull << 20;
   // Only of these: a jailer may offer policies that are no runtimes (the document extractor), and would never answer.
   std::vector<std::string> runtimes = {"python", "bash"};
+  Limits default_limits;  // as in TableOptions
 };
 
 class Pool final {

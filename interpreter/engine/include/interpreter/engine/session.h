@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,8 @@ struct SessionOptions {
   // Calls that may wait for their turn.
   uint64_t calls_waiting_max = 16;
   absl::Duration interrupt_grace = absl::Seconds(2);
+  // How the session that had the id before has ended; "": there was none.
+  std::string predecessor;
 };
 
 struct SessionInfo {
@@ -57,6 +60,7 @@ struct SessionInfo {
   absl::Time last_used_at;
   uint64_t calls = 0;
   std::string isolation;
+  std::string predecessor;
 };
 
 struct Cell {
@@ -136,6 +140,10 @@ class Session final {
   [[nodiscard]] absl::StatusOr<std::unique_ptr<Turn>> TakeTurn(const EventSink& sink);
   [[nodiscard]] absl::Status DeadStatus() const;  // with mutex_ held
   void NoticeExit();                              // with mutex_ held: READY becomes DEAD when the process is gone
+  // What the calls, and what they left running, have used.
+  [[nodiscard]] absl::Duration CpuUsed(const sandbox::JailStats& now) const;
+  // The session's CPU time is used up: FAILED_PRECONDITION, and it is dead.
+  [[nodiscard]] absl::Status CheckCpu(const sandbox::JailStats& now);
   void ReportFiles(const Cell& cell, const Limits& limits, Outcome& outcome, EventSink& sink);
 
   Admission::Room room_;  // goes last
@@ -159,6 +167,11 @@ class Session final {
   std::mutex interrupt_mutex_;  // held while a SIGINT is sent, and while a call begins and ends
   bool cell_runs_ = false;
   uint64_t interrupts_ = 0;  // asked for during this call
+
+  // Of the call whose turn it is.
+  bool last_was_interrupted_ = false;
+  std::optional<uint64_t> cpu_ns_at_first_;  // what the making of the session had used
+  std::atomic<uint64_t> oom_kills_seen_ = 0;
 
   std::mutex workspace_mutex_;
   WorkspaceState workspace_;  // what has been reported

@@ -38,6 +38,8 @@ struct TableOptions {
   uint64_t admission_waiting_max = 64;
   absl::Duration admission_wait_max = absl::ZeroDuration();
   PoolOptions pool;
+  // What sessions and calls have that ask for nothing; 0: the runtime's, else the contract's.
+  Limits default_limits;
   absl::Duration idle_timeout = absl::Minutes(20);
   absl::Duration lifetime = absl::Hours(24);
   absl::Duration linger = absl::Minutes(1);

@@ -10,6 +10,7 @@
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "retrieval/embedder.h"
 #include "retrieval/library.h"
+#include "retrieval/page_painter.h"
 #include "sandbox/jail.h"
 
 namespace carrel::retrieval {
@@ -17,6 +18,12 @@ namespace carrel::retrieval {
 struct ServiceOptions {
   std::string version;
   uint64_t document_bytes_max = 512u << 20;
+  // Draws pages; null: RenderPage is UNIMPLEMENTED. Not owned.
+  PagePainter* painter = nullptr;
+  // "off", "on" or "missing": Capabilities.recognition.
+  std::string recognition = "off";
+  // At once; who comes then waits a little.
+  uint32_t pictures_max = 2;
 };
 
 // `embedders`: those of the library, the first is the default. `jails` null: no jail, and GetCapabilities says so.

@@ -38,10 +38,13 @@ struct Pipe {
 struct ReceivedMessage {
   size_t size = 0;  // 0: the other side is gone
   std::vector<UniqueFd> fds;
+  // Some or all of its descriptors could not be received: this process has no room for them (RLIMIT_NOFILE), or they
+  // were more than kMessageFdsMax.
+  bool fds_lost = false;
 };
 
-// One message into `buffer`. A longer one, or one with more descriptors than kMessageFdsMax, is DATA_LOSS and its
-// descriptors are closed. RESOURCE_EXHAUSTED: nothing there, and the socket is non-blocking.
+// One message into `buffer`. A longer one is DATA_LOSS and its descriptors are closed. RESOURCE_EXHAUSTED: nothing
+// there, and the socket is non-blocking.
 [[nodiscard]] absl::StatusOr<ReceivedMessage> ReceiveMessage(int socket, std::span<std::byte> buffer);
 
 // A trivially copyable struct as one message.
