@@ -178,7 +178,7 @@ absl::StatusOr<std::optional<StoredText>> FindStoredText(Connection& db, int64_t
   {
     Statement q(
         db,
-        "SELECT o.row, o.verdict, o.message, o.title, o.pages, o.characters FROM contents c JOIN contents o ON "
+        "SELECT o.row, o.verdict, o.message, o.title, o.pages, o.characters, o.type FROM contents c JOIN contents o ON "
         "o.sha256 = c.sha256 AND o.type = c.type AND o.max_tokens = c.max_tokens AND o.overlap_tokens = "
         "c.overlap_tokens AND o.pipeline = c.pipeline WHERE c.row = ?1 AND o.row <> c.row AND o.state IN (1, 2) "
         "LIMIT 1",
@@ -189,6 +189,7 @@ absl::StatusOr<std::optional<StoredText>> FindStoredText(Connection& db, int64_t
     extraction.message = q.Text(2);
     document.title = q.Text(3);
     extraction.pages = static_cast<uint32_t>(q.Int(4));
+    document.by_line = wire::ByLine(static_cast<DocumentType>(q.Int(6)));
     ASSIGN_OR_RETURN(const std::string utf8, ReadText(db, out.content, {0, static_cast<uint32_t>(q.Int(5))}));
     ASSIGN_OR_RETURN(document.text, FromUtf8(utf8));
     if (document.text.size() != static_cast<size_t>(q.Int(5))) return absl::DataLossError("the stored text is cut off");

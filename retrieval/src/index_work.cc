@@ -134,7 +134,7 @@ void IndexRegistry::LoadAnew(int64_t store) {
 
 namespace {
 
-constexpr uint32_t kSamplePerCell = 48;   // vectors that k-means sees
+constexpr uint32_t kSamplePerCell = 32;   // vectors that k-means sees
 constexpr double kProbeAgain = 1.5;       // times the vectors that there were when the probes were measured
 constexpr uint32_t kReadAtOnce = 65'536;  // vectors, with the index's lock held
 
@@ -318,6 +318,9 @@ void IndexRegistry::WritePostings(int64_t store, const StoreIndex& index) {
   absl::StatusOr<CacheWriter> out = write();
   if (!out.ok()) return;  // missed at the next start only
   const Database::Writer writer = database_.Write();
+  // Of a store that was deleted meanwhile no word must come back.
+  Statement q(*writer, "SELECT 1 FROM stores WHERE row = ?1", store);
+  if (!q.Step()) return;
   const std::shared_lock lock(index.mutex);
   if (index.dead_since_base == 0 && index.base == base) out->Commit().IgnoreError();
 }

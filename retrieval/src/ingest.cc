@@ -20,6 +20,7 @@ constexpr int64_t kAttemptsMax = 5;  // that ended with an error of ours
 constexpr int64_t kStartsMax = 20;   // that were begun, by processes which died at it
 constexpr int64_t kBackoffMillis = 500;
 constexpr int64_t kBackoffMillisMax = 60'000;
+constexpr uint32_t kDoublingsMax = 16;                     // of a slice
 constexpr size_t kTurnsMax = 100'000;                      // that are remembered
 constexpr absl::Duration kIdle = absl::Milliseconds(500);  // until it is looked again for what was postponed
 
@@ -87,6 +88,8 @@ void Ingest::Wake() {
 
 void Ingest::Cancel(int64_t content) {
   const std::lock_guard lock(mutex_);
+  stopped_.erase(content);
+  held_.erase(content);
   const auto found = active_.find(content);
   if (found != active_.end()) found->second.stop.request_stop();
 }
@@ -147,7 +150,7 @@ void Ingest::Work(const std::stop_token& stop) {
     {
       const std::lock_guard lock(mutex_);
       active_.erase((*job)->content);
-      if (finished) slow_.erase((*job)->content);
+      if (finished) stopped_.erase((*job)->content);
       ++changes_;
       ++wakes_;  // another worker may have passed a large document by
     }
@@ -157,8 +160,9 @@ void Ingest::Work(const std::stop_token& stop) {
 }
 
 // The turn that was served least recently, of those with something due; of it what waits longest.
-absl::StatusOr<std::optional<Ingest::Job>> Ingest::PickJob(Connection& db, const RowSet& taken, const RowSet& slow,
-                                                           bool large_allowed) {
+absl::StatusOr<std::optional<Ingest::Job>> Ingest::PickJob(Connection& db, const RowSet& taken, bool large_allowed) {
+  RowSet slow;
+  for (const auto& [content, times] : stopped_) slow.insert(content);
   Statement q(db,
               "WITH due AS (SELECT row, next_try_ms FROM contents WHERE state < 2 AND next_try_ms <= ?1 AND NOT "
               "carrel_in(row, ?2) AND (?3 OR state = 1 OR (size_bytes <= ?4 AND NOT carrel_in(row, ?5)))) "
@@ -188,16 +192,11 @@ absl::StatusOr<std::optional<Ingest::Job>> Ingest::Claim() {
   {
     const std::lock_guard lock(mutex_);
     RowSet taken;
-    uint32_t large = 0;
-    for (const auto& [content, active] : active_) {
-      taken.insert(content);
-      large += active.reading && active.large;
-    }
+    for (const auto& [content, active] : active_) taken.insert(content);
     for (const auto& [content, held] : held_) {
       if (held.next_try_ms > options_.now_ms()) taken.insert(content);
     }
-    const bool large_allowed = options_.workers <= 1 || large + 1 < options_.workers;
-    ASSIGN_OR_RETURN(job, PickJob(*writer, taken, slow_, large_allowed));
+    ASSIGN_OR_RETURN(job, PickJob(*writer, taken, LargeAllowed(0)));
     if (!job) return job;
     Statement q(
         *writer,
@@ -213,10 +212,12 @@ absl::StatusOr<std::optional<Ingest::Job>> Ingest::Claim() {
     job->model = q.Text(6);
     const auto held = held_.find(job->content);
     job->attempts = 1 + (held == held_.end() ? q.Int(7) : held->second.attempts);
+    const auto stopped = stopped_.find(job->content);
+    const uint32_t times = stopped == stopped_.end() ? 0 : stopped->second;
     active_[job->content] =
         Active{.reading = job->state == ContentState::kQueued,
-               .large = static_cast<int64_t>(job->size_bytes) > kLargeBytes || slow_.contains(job->content),
-               .since = absl::Now()};
+               .large = static_cast<int64_t>(job->size_bytes) > kLargeBytes || times > 0,
+               .until = absl::Now() + options_.slice * static_cast<double>(1u << std::min(times, kDoublingsMax))};
     last_served_[job->turn] = ++turn_;
     if (last_served_.size() > kTurnsMax) last_served_.clear();
   }
@@ -232,42 +233,46 @@ absl::StatusOr<std::optional<Ingest::Job>> Ingest::Claim() {
   return job;
 }
 
-// Whether something is due that no worker is at, and could be begun if one were free.
-bool Ingest::OthersWait() {
+bool Ingest::LargeAllowed(int64_t besides) const {
+  uint32_t large = 0;
+  for (const auto& [content, active] : active_) large += content != besides && active.reading && active.large;
+  return options_.workers <= 1 || large + 1 < options_.workers;
+}
+
+// Whether something is due that no worker is at, and could be begun if that of `content` were free.
+bool Ingest::OthersWait(int64_t content) {
   const absl::StatusOr<Database::Reader> db = database_.Read();
   if (!db.ok()) return false;
   const std::lock_guard lock(mutex_);
   RowSet taken;
-  for (const auto& [content, active] : active_) taken.insert(content);
-  for (const auto& [content, held] : held_) taken.insert(content);
-  const absl::StatusOr<std::optional<Job>> job = PickJob(**db, taken, slow_, false);
+  for (const auto& [other, active] : active_) taken.insert(other);
+  for (const auto& [other, held] : held_) taken.insert(other);
+  const absl::StatusOr<std::optional<Job>> job = PickJob(**db, taken, LargeAllowed(content));
   return job.ok() && job->has_value();
 }
 
-// Stops what has been read for longer than a slice, one at a time, when somebody waits for its worker.
+// Stops what has been read for longer than its slice, when somebody waits for its worker.
 void Ingest::WatchReading(const std::stop_token& stop) {
   while (true) {
-    bool late = false;
+    std::vector<int64_t> late;
     {
       std::unique_lock lock(mutex_);
       watch_.wait_for(lock, stop, absl::ToChronoNanoseconds(options_.slice / 4), [] { return false; });
       if (stop.stop_requested()) return;
-      for (const auto& [content, active] : active_) late = late || IsLate(active);
+      for (const auto& [content, active] : active_) {
+        if (active.reading && !active.gives_way && absl::Now() > active.until) late.push_back(content);
+      }
     }
-    if (!late || !OthersWait()) continue;
-    const std::lock_guard lock(mutex_);
-    for (auto& [content, active] : active_) {
-      if (!IsLate(active)) continue;
-      active.gives_way = true;
-      active.stop.request_stop();
-      slow_.insert(content);
-      break;
+    for (const int64_t content : late) {
+      if (!OthersWait(content)) continue;
+      const std::lock_guard lock(mutex_);
+      const auto found = active_.find(content);
+      if (found == active_.end() || !found->second.reading) continue;
+      found->second.gives_way = true;
+      found->second.stop.request_stop();
+      ++stopped_[content];
     }
   }
-}
-
-bool Ingest::IsLate(const Active& active) const {
-  return active.reading && !active.large && !active.gives_way && absl::Now() - active.since > options_.slice;
 }
 
 absl::StatusOr<Ingest::Step> Ingest::Process(const Job& job, const std::stop_token& stop) {
@@ -343,7 +348,7 @@ absl::StatusOr<Ingest::Step> Ingest::ReadStep(const Job& job, const std::stop_to
   }
   const std::lock_guard lock(mutex_);
   active_[job.content].reading = false;
-  slow_.erase(job.content);
+  stopped_.erase(job.content);
   ++wakes_;
   wake_.notify_all();
   return Step::kFinished;
@@ -399,7 +404,7 @@ absl::StatusOr<Ingest::Step> Ingest::EmbedStep(const Job& job, Embedder& embedde
       }
       RETURN_IF_ERROR(transaction.Commit());
     }
-    if (progress.embedded < progress.to_embed && OthersWait()) return Step::kGivesWay;
+    if (progress.embedded < progress.to_embed && OthersWait(job.content)) return Step::kGivesWay;
   }
 }
 

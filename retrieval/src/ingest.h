@@ -6,7 +6,8 @@
 // Fairness: stores take turns (and within a store what is new and what is embedded anew); of a store's contents that
 // which waits longest is next. Embedding gives way to who waits after every few passages, and goes on where it was.
 // Reading cannot go on where it was: what takes longer than a slice while others wait is stopped, and begun again among
-// the large documents, which leave one worker to the others (if there are two).
+// the large documents, which leave one worker to the others (if there are two), with twice the time. So what takes long
+// waits for others that do no longer than it takes itself, whatever their limits are.
 #pragma once
 
 #include <condition_variable>
@@ -34,7 +35,7 @@ namespace carrel::retrieval {
 
 struct IngestOptions {
   uint32_t workers = 2;
-  absl::Duration slice = absl::Seconds(5);  // of reading, while others wait
+  absl::Duration slice = absl::Seconds(5);  // of reading for the first time, while others wait
   ExtractionLimits limits;
   std::function<int64_t()> now_ms;
   // A content is ready or has failed; called from a worker, with nothing held.
@@ -75,7 +76,7 @@ class Ingest final {
     bool reading = false;  // the text is on its way; it cannot go on later where it is now
     bool large = false;    // and may take long
     bool gives_way = false;
-    absl::Time since;
+    absl::Time until;  // the end of its slice
     std::stop_source stop;
     DocumentProgress progress;
   };
@@ -88,9 +89,9 @@ class Ingest final {
 
   void Work(const std::stop_token& stop);
   [[nodiscard]] absl::StatusOr<std::optional<Job>> Claim();
-  [[nodiscard]] absl::StatusOr<std::optional<Job>> PickJob(Connection& db, const RowSet& taken, const RowSet& slow,
-                                                           bool large_allowed);
-  [[nodiscard]] bool OthersWait();
+  [[nodiscard]] absl::StatusOr<std::optional<Job>> PickJob(Connection& db, const RowSet& taken, bool large_allowed);
+  [[nodiscard]] bool OthersWait(int64_t content);
+  [[nodiscard]] bool LargeAllowed(int64_t besides) const;
   void WatchReading(const std::stop_token& stop);
   [[nodiscard]] bool IsLate(const Active& active) const;
   [[nodiscard]] absl::StatusOr<Step> Process(const Job& job, const std::stop_token& stop);
@@ -121,7 +122,7 @@ class Ingest final {
   absl::flat_hash_map<int64_t, Active> active_;         // by content
   absl::flat_hash_map<int64_t, uint64_t> last_served_;  // by Job::turn
   absl::flat_hash_map<int64_t, Held> held_;             // by content
-  RowSet slow_;                                         // contents that took longer to read than a slice
+  absl::flat_hash_map<int64_t, uint32_t> stopped_;      // by content: how often its slice was over
   std::stop_source stopping_;
   std::vector<std::jthread> threads_;  // last: they use the rest
 };

@@ -42,8 +42,7 @@ class BlockBuilder final {
     for (; part < raw_.parts.size(); ++part) BeginPart(raw_.parts[part]);
     if (document_.pages.empty()) BeginPage(1, "1");
     document_.body_end = Here();
-    document_.by_line = raw_.type >= wire::DocumentType::kCsv && raw_.type <= wire::DocumentType::kJsonLines;
-    document_.by_line = document_.by_line || raw_.type == wire::DocumentType::kXlsx;
+    document_.by_line = wire::ByLine(raw_.type);
     return std::move(document_);
   }
 

@@ -182,7 +182,7 @@ ExtractedDocument BuildText(const RawDocument& raw) {
   document.text = WithPlainNewlines(raw.text);
   document.body_end = static_cast<uint32_t>(document.text.size());
   document.pages.push_back({.number = 1, .label = "1", .body = {0, document.body_end}});
-  document.by_line = raw.type >= wire::DocumentType::kSource;
+  document.by_line = wire::ByLine(raw.type);
   if (document.by_line) document.headings = FindDefinitions(document.text, raw.type);
   if (raw.type == wire::DocumentType::kMarkdown) {
     document.headings = FindMarkdownHeadings(document.text);

@@ -87,6 +87,10 @@ constexpr Shape ShapeOf(DocumentType type) {
   const bool blocks = type >= DocumentType::kHtml && type <= DocumentType::kXlsx;
   return blocks ? Shape::kBlocks : Shape::kText;
 }
+// Rows of tables, lines of code: a line is a whole, as a sentence of prose is.
+constexpr bool ByLine(DocumentType type) {
+  return (type >= DocumentType::kCsv && type <= DocumentType::kJsonLines) || type >= DocumentType::kXlsx;
+}
 constexpr bool HasParts(DocumentType type) { return type == DocumentType::kPptx || type == DocumentType::kXlsx; }
 
 enum class BlockKind : uint8_t {
@@ -127,7 +131,7 @@ enum class ExtractLimit : uint8_t {
   kInput = 4,   // bytes
   kMemory = 5,
   kCpu = 6,
-  kShape = 7,  // a reader's own: the sentence says which, as a clause ("at most 100 columns of a row are read")
+  kShape = 7,    // a reader's own: the sentence says which, as a clause ("at most 100 columns of a row are read")
   kPixels = 16,  // of a picture
 };
 
