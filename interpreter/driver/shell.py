@@ -35,7 +35,7 @@ FIRST_CELL = ("import numpy as np, pandas as pd, scipy.stats, matplotlib.pyplot 
 class Stream(io.RawIOBase):
     """stdout or stderr without a buffer: what was written before a kill is never lost, and forks repeat nothing."""
 
-    def __init__(self, fd, name, before_write):
+    def __init__(self, fd, name, before_write=lambda: None):
         self._fd = fd
         self._before_write = before_write
         self.name = name

@@ -81,6 +81,12 @@ absl::Status ParseEntries(const Answer& answer, std::vector<WorkspaceEntry>* ent
   return absl::OkStatus();
 }
 
+// The other end is held by the session's init.
+bool IsConnected(const UniqueFd& porter) {
+  pollfd polled{.fd = porter.get(), .events = 0, .revents = 0};
+  return ::poll(&polled, 1, 0) == 0;
+}
+
 // True only when nothing but the root is there, as the kernel counts a tmpfs's inodes. After most calls it is so, and
 // the porter need not be woken.
 bool IsEmptyTmpfs(const UniqueFd& root) {
@@ -147,7 +153,7 @@ absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::
 }
 
 absl::StatusOr<WorkspaceListing> WorkspaceClient::List(const ListOptions& options) {
-  if (IsEmptyTmpfs(workspace_)) return WorkspaceListing{};
+  if (IsEmptyTmpfs(workspace_) && IsConnected(porter_)) return WorkspaceListing{};
   auto socket = Ask({.kind = PorterRequestKind::kList,
                      .depth_max = options.depth_max,
                      .entries_max = options.entries_max,
