@@ -32,7 +32,7 @@ absl::StatusOr<Wanted> Find(Library& library, const DocumentName& name, const v1
     absl::StatusOr<Citation> citation = library.Cite(name, *span);
     if (absl::IsOutOfRange(citation.status())) {
       return rpc::InvalidField("span", absl::StrCat(span->begin, ":", span->end),
-                               std::string(citation.status().message()));
+                               absl::StrCat("a part of the text: ", std::string(citation.status().message())));
     }
     if (!citation.ok()) return citation.status();
     if (wanted.page == 0) wanted.page = citation->first_page;
@@ -83,7 +83,8 @@ absl::Status PagePictures::Render(const v1::RenderPageRequest& request, const st
   if (!wanted.ok()) return wanted.status();
   absl::StatusOr<OriginalPage> page = library_.OpenPage(name, wanted->page);
   if (absl::IsOutOfRange(page.status())) {
-    return rpc::InvalidField("page", absl::StrCat(wanted->page), std::string(page.status().message()));
+    return rpc::InvalidField("page", absl::StrCat(wanted->page),
+                             absl::StrCat("one of its pages: ", std::string(page.status().message())));
   }
   if (!page.ok()) return page.status();
 

@@ -139,9 +139,10 @@ class RetrievalService final : public v1::Retrieval::Service {
     if (!span.ok()) return rpc::ToGrpc(span.status(), *context);
     const absl::StatusOr<Citation> citation = library_.Cite(NameOf(*request), *span);
     if (absl::IsOutOfRange(citation.status())) {
-      return rpc::ToGrpc(rpc::InvalidField("span", absl::StrCat(span->begin, ":", span->end),
-                                           std::string(citation.status().message())),
-                         *context);
+      return rpc::ToGrpc(
+          rpc::InvalidField("span", absl::StrCat(span->begin, ":", span->end),
+                            absl::StrCat("a part of the text: ", std::string(citation.status().message()))),
+          *context);
     }
     return Reply(citation, *reply, *context);
   }

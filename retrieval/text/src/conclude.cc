@@ -94,8 +94,13 @@ void AddSentence(std::string sentence, std::string& message) {
   absl::StrAppend(&message, message.empty() ? "" : " ", sentence);
 }
 
+struct Recognised {
+  bool tried = false;
+  std::string failures;  // sentences
+};
+
 // What character recognition could not do, of a document of which it was asked.
-std::string RecognitionSentence(const RawDocument& raw) {
+Recognised RecognitionOf(const RawDocument& raw) {
   std::string sentence;
   if (!raw.recognition_failure.empty()) {
     absl::StrAppend(&sentence, "Character recognition failed on ", Printable(raw.recognition_failure), ".");
@@ -104,16 +109,11 @@ std::string RecognitionSentence(const RawDocument& raw) {
     absl::StrAppend(&sentence, sentence.empty() ? "" : " ", "Character recognition did not come to ",
                     raw.not_recognised, " more pages without text.");
   }
-  return sentence;
-}
-
-bool RecognitionWasTried(const RawDocument& raw) {
-  return !raw.recognition_failure.empty() || raw.not_recognised > 0 ||
-         std::any_of(raw.pages.begin(), raw.pages.end(), [](const RawPage& page) { return page.recognised; });
+  return {raw.recognition_tried, std::move(sentence)};
 }
 
 // The pages of a document with text that have none (blank, or scans), and those whose text is not the document's own.
-void AddPagesApart(const ExtractedDocument& document, const std::string& recognition, std::string& message) {
+void AddPagesApart(const ExtractedDocument& document, const Recognised& recognition, std::string& message) {
   std::vector<uint32_t> empty;
   std::vector<uint32_t> recognised;
   for (const Page& page : document.pages) {
@@ -126,11 +126,12 @@ void AddPagesApart(const ExtractedDocument& document, const std::string& recogni
                 message);
   }
   if (!empty.empty()) {
-    AddSentence(absl::StrCat(PageList(empty), empty.size() == 1 ? " has" : " have",
-                             " no text: blank, or a picture of text, which needs character recognition."),
+    AddSentence(absl::StrCat(PageList(empty), empty.size() == 1 ? " has" : " have", " no text: blank, or a picture",
+                             recognition.tried ? " in which character recognition found none."
+                                               : " of text, which needs character recognition."),
                 message);
   }
-  AddSentence(recognition, message);
+  AddSentence(recognition.failures, message);
 }
 
 // Stopped before the end: what was read counts, if there is any.
@@ -140,7 +141,7 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
   const size_t pages_read = raw.pages.size() + raw.parts.size();
   const char* const pages = Pages(raw.type);
   const uint32_t page_begun = raw.page_begun;
-  const std::string recognition = RecognitionSentence(raw);
+  const Recognised recognition = RecognitionOf(raw);
   result.document = BuildDocument(std::move(raw));
   if (HasText(result.document)) {
     result.verdict = Verdict::kPartial;
@@ -158,10 +159,12 @@ Extraction Stopped(RawDocument raw, const Stop& stop) {
   return result;
 }
 
-std::pair<Verdict, std::string> WithoutText(wire::DocumentType type) {
+std::pair<Verdict, std::string> WithoutText(wire::DocumentType type, bool recognition_tried) {
   switch (type) {
     case wire::DocumentType::kPdf:
-      return {Verdict::kNoText, "The PDF has pages but no text on them; scans need character recognition first."};
+      return {Verdict::kNoText, recognition_tried
+                                    ? "The PDF has pages but no text on them, and character recognition found none."
+                                    : "The PDF has pages but no text on them; scans need character recognition first."};
     case wire::DocumentType::kPptx:
       return {Verdict::kNoText, "The presentation has slides but no text on them."};
     default:
@@ -175,13 +178,13 @@ Extraction Whole(RawDocument raw) {
   const wire::DocumentType type = raw.type;
   const bool paged = type == wire::DocumentType::kPdf || wire::HasParts(type);
   const size_t pages_read = raw.pages.size() + raw.parts.size();
-  const std::string recognition = RecognitionSentence(raw);
+  const Recognised recognition = RecognitionOf(raw);
   result.document = BuildDocument(std::move(raw));
   if (!paged) result.pages = 1;
   if (!HasText(result.document)) {
     result.document = {};
-    std::tie(result.verdict, result.message) = WithoutText(type);
-    AddSentence(recognition, result.message);
+    std::tie(result.verdict, result.message) = WithoutText(type, recognition.tried);
+    AddSentence(recognition.failures, result.message);
     return result;
   }
   result.verdict = Verdict::kRead;
@@ -222,7 +225,7 @@ Extraction Conclude(RawDocument raw, const ExtractorEnd& end, const ExtractionLi
   if (!raw.verdict || !end.wire.ok()) return Stopped(std::move(raw), EndClause(end, limits));
   const RawVerdict verdict = *raw.verdict;
   if (verdict.verdict == ExtractVerdict::kLimit) return Stopped(std::move(raw), LimitClause(verdict, limits, raw.type));
-  const bool recognised = verdict.verdict == ExtractVerdict::kNoText && RecognitionWasTried(raw);
+  const bool recognised = verdict.verdict == ExtractVerdict::kNoText && raw.recognition_tried;
   if ((verdict.verdict == ExtractVerdict::kRead || recognised) && raw.begun) return Whole(std::move(raw));
   Extraction result;
   result.pages = raw.pages_in_all;

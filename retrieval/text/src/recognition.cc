@@ -120,6 +120,7 @@ absl::Status CheckLanguages(const std::string& languages) {
 
 absl::Status RecognisePages(const RecognitionJob& job, RawDocument& raw) {
   uint32_t tried = 0;
+  raw.recognition_tried = true;
   for (RawPage& page : raw.pages) {
     if (!page.words.empty() || page.width <= 0 || page.height <= 0) continue;
     if (tried++ >= job.options.pages_max) {
