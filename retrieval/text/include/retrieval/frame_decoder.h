@@ -74,7 +74,8 @@ struct RawDocument {
   std::string picture;      // of DecoderLimits::picture
   uint32_t page_begun = 0;  // the last BEGIN
   std::optional<RawVerdict> verdict;
-  // Of character recognition: whether it was asked for; "page 3: why" it failed, the first; pages that it did not come to.
+  // Of character recognition: whether it was asked for; "page 3: why" it failed, the first; pages that it did not come
+  // to.
   bool recognition_tried = false;
   std::string recognition_failure;
   uint32_t not_recognised = 0;
