@@ -102,7 +102,8 @@ absl::Status BenchLibrary::StartOwn(const Place& place) {
       *jailer,      "--server", *server, "--runtimes", (share / "policies").string(), "--tier", place.config.jail.tier,
       "--data-dir", data};
   if (place.config.jail.allow_no_cgroup) spawn.argv.emplace_back("--allow-no-cgroup");
-  spawn.argv.insert(spawn.argv.end(), {"--", "--data", data, "--set", "log.level=warning"});
+  const std::string address = "unix:" + data + "/retrieval.sock";
+  spawn.argv.insert(spawn.argv.end(), {"--", "--data", data, "--listen", address, "--set", "log.level=warning"});
   for (const config::Setting& setting : config::Changed(place.config)) {
     spawn.argv.insert(spawn.argv.end(), {"--set", StrCat(setting.key, "=", setting.value)});
   }
@@ -110,7 +111,6 @@ absl::Status BenchLibrary::StartOwn(const Place& place) {
   auto process = ChildProcess::Spawn(spawn);
   if (!process.ok()) return process.status();
   jailer_ = *std::move(process);
-  const std::string address = "unix:" + data + "/retrieval.sock";
   while (!Connect(address, absl::Milliseconds(50)).ok()) {
     if (const auto end = jailer_->Wait(absl::ZeroDuration())) {
       return absl::UnavailableError(StrCat("carrel-jailer ", Describe(*end)));

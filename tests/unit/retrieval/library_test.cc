@@ -286,9 +286,9 @@ TEST_F(LibraryTest, EveryFilterGivesAllThatPasses) {
   using Op = Comparison::Operator;
   for (const bool indexed : {false, true}) {
     if (indexed) {
-      Open({.indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8});
+      Open({.sync_full = false, .indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8});
     } else {
-      Open();
+      Open({.sync_full = false});
     }
     const std::string store = MakeStore();
     for (int i = 0; i < 120; ++i) {
@@ -609,7 +609,8 @@ TEST_F(LibraryTest, IndexesFindTheSameThroughChangesAndRestarts) {
 
 // The file of vectors: used, never trusted, and without what is deleted.
 TEST_F(LibraryTest, DamageToTheFileOfVectorsChangesNothing) {
-  const LibraryOptions indexed{.indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8};
+  const LibraryOptions indexed{
+      .sync_full = false, .indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8};
   Open(indexed);
   const std::string store = MakeStore();
   std::vector<std::string> texts;
@@ -647,7 +648,7 @@ TEST_F(LibraryTest, DamageToTheFileOfVectorsChangesNothing) {
   ASSERT_TRUE(library_->DeleteDocument({kOwner, store, "d20"}).value());
   EXPECT_THAT(bytes(), testing::Not(HasSubstr(code_of(texts[20])))) << "the deleted text's vector is still on disk";
   texts.erase(texts.begin() + 20);
-  for (size_t at = 3; at < size; at += size / 25) {
+  for (size_t at = 3; at < size; at += size / 12) {
     library_.reset();
     {
       std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
@@ -671,7 +672,8 @@ TEST_F(LibraryTest, DamageToTheFileOfVectorsChangesNothing) {
 
 // What was deleted while the index was not in memory is not in its file either; nor what a crash left there.
 TEST_F(LibraryTest, DeletedVectorsLeaveTheFileOfAnUnloadedStore) {
-  const LibraryOptions indexed{.indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8};
+  const LibraryOptions indexed{
+      .sync_full = false, .indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8};
   Open(indexed);
   const std::string store = MakeStore();
   for (int i = 0; i < 40; ++i)
@@ -687,7 +689,8 @@ TEST_F(LibraryTest, DeletedVectorsLeaveTheFileOfAnUnloadedStore) {
 
 // After a deletion the words' index is written anew without what is gone, so that the next start finds one.
 TEST_F(LibraryTest, TheIndexOfWordsComesBackWithoutWhatWasDeleted) {
-  Open({.indexed_vectors_min = 30,
+  Open({.sync_full = false,
+        .indexed_vectors_min = 30,
         .indexed_terms_min = 30,
         .index_tail_max = 8,
         .index_purge_pause = absl::ZeroDuration()});
@@ -712,7 +715,7 @@ TEST_F(LibraryTest, TheIndexOfWordsComesBackWithoutWhatWasDeleted) {
 
 // A store that grows large is made ready before anybody searches it.
 TEST_F(LibraryTest, ALargeStoreIsMadeReadyWhileItGrows) {
-  Open({.indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8});
+  Open({.sync_full = false, .indexed_vectors_min = 30, .indexed_terms_min = 30, .index_tail_max = 8});
   const std::string store = MakeStore();
   for (int i = 0; i < 50; ++i)
     AddAndWait(store, "a.txt", absl::StrCat("Bay ", i, " is for boat ", 900 + i), absl::StrCat(i));
