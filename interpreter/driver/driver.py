@@ -65,13 +65,13 @@ class Driver:
         reseed.reseed(self._generators)
 
     def rehearse(self):
-        """What a session does up to the end of its first cell, as far as that can be done without one. Runs in a child
-        of the zygote that ends after it: which pages it wrote to is what every session will write to."""
+        """What a session does up to the end of its first cell. Runs in a child of the zygote that ends after it: which
+        pages it wrote to is what every session will write to."""
+        self._pid = _getpid()
         self.reseed()
-        self._warming = True
+        self._channel = frames.Channel(os.pipe()[1])  # nobody hears it, and a result waits for no answer
         self._streams = shell_module.open_streams(self.settle)
-        shell_module.touch(self._shell)
-        self._snapshot.repair(self._streams)
+        self._run(1, 1 << 20, 0, shell_module.FIRST_CELL)
 
     def serve(self, prepare=lambda: None):
         """Runs cells until the engine is gone, then ends the process. `prepare()` is called once, before the first cell

@@ -99,7 +99,7 @@ std::vector<PageRange> ReadPages(int fd) {
   return readable ? ranges : std::vector<PageRange>();
 }
 
-void CopyPages(const std::vector<PageRange>& pages) {
+void CopyPages(std::span<const PageRange> pages) {
   for (const PageRange& range : pages) {
     const int done = ::madvise(reinterpret_cast<void*>(range.start), range.bytes, MADV_POPULATE_WRITE);
     if (done != 0 && errno == EINVAL) return;  // this kernel does not know it

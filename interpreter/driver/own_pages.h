@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace carrel::interpreter {
@@ -18,6 +19,6 @@ struct PageRange {
 // In the parent: reads them to the end of the file, and leaves out what it does not have itself.
 [[nodiscard]] std::vector<PageRange> ReadPages(int fd);
 // In another child: copies them. What cannot be copied at once (before Linux 5.14) is copied when it is written to.
-void CopyPages(const std::vector<PageRange>& pages);
+void CopyPages(std::span<const PageRange> pages);
 
 }  // namespace carrel::interpreter

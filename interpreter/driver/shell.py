@@ -27,6 +27,9 @@ _write = os.write
 _dumps = json.dumps
 
 WORKSPACE = "/mnt/data"
+# What most first cells do.
+FIRST_CELL = ("import numpy as np, pandas as pd, scipy.stats, matplotlib.pyplot as plt\n"
+              "print(end='')\n1 + 1")
 
 
 class Stream(io.RawIOBase):
@@ -243,8 +246,7 @@ def warm_up(shell):
 def touch(shell):
     """What every first cell does, in a forked child: each page that it writes to is copied now instead of then. No more
     than that: what this costs is paid for each session of the pool."""
-    shell.run_cell("import numpy as np, pandas as pd, scipy.stats, matplotlib.pyplot as plt\n1 + 1", store_history=False)
-    shell.run_cell("print(end='')", store_history=False)
+    shell.run_cell(FIRST_CELL, store_history=False)
     for name in ("np", "pd", "plt", "scipy"):
         shell.user_ns.pop(name, None)
     forget_cells(shell)

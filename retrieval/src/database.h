@@ -156,11 +156,18 @@ class Database final {
 
    private:
     friend class Database;
-    Writer(std::mutex& mutex, Connection& connection) : lock_(mutex), connection_(&connection) {}
+    Writer(std::unique_lock<std::mutex> lock, Connection& connection)
+        : lock_(std::move(lock)), connection_(&connection) {}
     std::unique_lock<std::mutex> lock_;
     Connection* connection_;
   };
-  [[nodiscard]] Writer Write() { return {writer_mutex_, *writer_}; }
+  [[nodiscard]] Writer Write() { return {std::unique_lock(writer_mutex_), *writer_}; }
+  // None: somebody writes now.
+  [[nodiscard]] std::optional<Writer> TryWrite() {
+    std::unique_lock lock(writer_mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return std::nullopt;
+    return Writer(std::move(lock), *writer_);
+  }
 
   // A connection to read with, given back at the end. Reads are each on their own snapshot; use a Transaction for one.
   class Reader final {

@@ -134,7 +134,7 @@ void IndexRegistry::LoadAnew(int64_t store) {
 
 namespace {
 
-constexpr uint32_t kSamplePerCell = 48;   // vectors that k-means sees
+constexpr uint32_t kSamplePerCell = 32;   // vectors that k-means sees
 constexpr double kProbeAgain = 1.5;       // times the vectors that there were when the probes were measured
 constexpr uint32_t kReadAtOnce = 65'536;  // vectors, with the index's lock held
 

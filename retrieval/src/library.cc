@@ -540,13 +540,15 @@ class LibraryOnDisk final : public Library {
     return document;
   }
 
-  // A use that cannot be written down is no reason to refuse the search: with a full disk stores are still asked.
+  // A use that cannot be written down is no reason to refuse the search: with a full disk stores are still asked. Nor to
+  // wait for who writes: the next search notes it.
   void Touch(const std::vector<StoreRow>& stores) {
     const int64_t now = Now();
     for (const StoreRow& store : stores) {
       if (now - store.active_ms < kTouchEveryMillis) continue;
-      const Database::Writer writer = database_->Write();
-      RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, now).IgnoreError();
+      const std::optional<Database::Writer> writer = database_->TryWrite();
+      if (!writer) return;
+      RunSql(**writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, now).IgnoreError();
     }
   }
 

@@ -136,13 +136,14 @@ absl::Status CheckPlace(const std::string& path) {
 
 }  // namespace
 
-const char* ContainerKind() {
-  if (::access("/.dockerenv", F_OK) == 0) return "docker (/.dockerenv)";
-  if (::access("/run/.containerenv", F_OK) == 0) return "podman (/run/.containerenv)";
-  if (::access("/var/run/secrets/kubernetes.io", F_OK) == 0 || std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) {
+const char* ContainerKind(const std::string& root) {
+  if (::access((root + "/.dockerenv").c_str(), F_OK) == 0) return "docker (/.dockerenv)";
+  if (::access((root + "/run/.containerenv").c_str(), F_OK) == 0) return "podman (/run/.containerenv)";
+  if (::access((root + "/var/run/secrets/kubernetes.io").c_str(), F_OK) == 0 ||
+      std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) {
     return "Kubernetes";
   }
-  const auto groups = ReadSmallFile("/proc/1/cgroup");
+  const auto groups = ReadSmallFile(root + "/proc/1/cgroup");
   if (groups.ok()) {
     for (const char* word : {"kubepods", "/docker", "/lxc", "libpod", "containerd"}) {
       if (groups->find(word) != std::string::npos) return "a container (the cgroup of process 1)";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,7 +30,7 @@ struct PlaceSizes {
 // Removes everything in them.
 [[nodiscard]] absl::Status EmptyConfinedPlaces();
 
-// Inside a container, as far as one can tell, and by what. "": no.
-[[nodiscard]] const char* ContainerKind();
+// Inside a container, as far as one can tell, and by what. "": no. `root`: of the files that are looked at, for tests.
+[[nodiscard]] const char* ContainerKind(const std::string& root = "");
 
 }  // namespace carrel::sandbox

@@ -55,6 +55,13 @@ void SessionKeeper::Confine(Session* session) {
   }
 }
 
+void SessionKeeper::ForgetImports() {
+  // What a zygote's libraries wrote while they were imported; in other tiers it has places of its own for that.
+  if (!sessions_.empty()) return;
+  if (absl::Status s = EmptyConfinedPlaces(); !s.ok())
+    stop_(absl::StrCat("a zygote's files cannot be removed: ", s.message()));
+}
+
 bool SessionKeeper::Sweep(const Session& session) {
   if (session.main_pidfd) {
     pollfd main{.fd = session.main_pidfd.get(), .events = POLLIN, .revents = 0};

@@ -90,6 +90,7 @@ SessionKeeper::SessionKeeper(EventLoop* loop, UniqueFd server, int nursery, cons
           loop, family.policies, family.plans, family.zygote_forks_max,
           {.ready =
                [this](uint32_t policy) {
+                 if (family_.confined) ForgetImports();
                  AnnouncePolicy(policy);
                  spares_at_ = family_.confined ? absl::InfiniteFuture() : absl::Now();
                  for (auto& [id, session] : sessions_) {

@@ -93,6 +93,8 @@ class SessionKeeper final {
   void CallWaiting();
   void Confine(Session* session);
   // Ends what is left of the session, empties its places. false: not yet; to be called again.
+  // Confined, a zygote has become ready: the places are to be as they were before it.
+  void ForgetImports();
   [[nodiscard]] bool Sweep(const Session& session);
   void SweepAll();
   void Bury(uint64_t id);

@@ -107,8 +107,10 @@ uint64_t SocketBytesOf(pid_t pid, uint64_t table_slots, std::set<std::string>* c
   uint64_t sockets = 0;
   for (auto entry = std::filesystem::directory_iterator(path, error); !error && entry != std::filesystem::end(entry);
        entry.increment(error)) {
-    std::error_code closed;
-    std::string target = std::filesystem::read_symlink(entry->path(), closed).string();
+    std::error_code failed;
+    std::string target = std::filesystem::read_symlink(entry->path(), failed).string();
+    // Of another user, who may be looked at from further away only: it could be one.
+    if (failed == std::errc::permission_denied) ++sockets;
     if (!target.starts_with("socket:")) continue;
     if (counted->insert(std::move(target)).second) ++sockets;
   }

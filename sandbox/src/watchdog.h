@@ -52,8 +52,9 @@ struct StatusFacts {
 };
 [[nodiscard]] StatusFacts ReadStatusFacts(std::string_view status);
 
-// What the process's sockets could hold, those in `counted` (by inode) left out, and adds them. Whose table may not be
-// looked into, because it made itself undumpable, is taken to have a socket in each of its `table_slots`.
+// What the process's sockets could hold, those in `counted` (by inode) left out, and adds them. What may not be
+// looked at is taken for a socket: every descriptor of another user's process, and each of the `table_slots` of one
+// that made itself undumpable.
 [[nodiscard]] uint64_t SocketBytesOf(pid_t pid, uint64_t table_slots, std::set<std::string>* counted);
 
 }  // namespace carrel::sandbox

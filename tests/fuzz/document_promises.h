@@ -1,4 +1,5 @@
-// What holds of every document made of what an extractor sent, sound or hostile, and of everything our own readers send.
+// What holds of every document made of what an extractor sent, sound or hostile, and of everything our own readers
+// send.
 #pragma once
 
 #include <functional>

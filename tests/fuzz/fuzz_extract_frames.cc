@@ -18,8 +18,7 @@ std::string Framed(std::string_view input) {
   std::string frames(wire::kMagic, sizeof wire::kMagic);
   while (input.size() >= 2) {
     const auto type = static_cast<uint8_t>(input[0]);
-    const auto length =
-        static_cast<uint32_t>(std::min<size_t>(static_cast<uint8_t>(input[1]) * 4U, input.size() - 2));
+    const auto length = static_cast<uint32_t>(std::min<size_t>(static_cast<uint8_t>(input[1]) * 4U, input.size() - 2));
     char head[sizeof length];
     std::memcpy(head, &length, sizeof length);
     frames.append(head, sizeof head);

@@ -1,6 +1,7 @@
 // Files of indexes, which are caches and never trusted. The first byte says what the rest is: a whole file, or what
-// stands in one between its magic number and a checksum that holds (somebody made it so). Promised: DATA_LOSS, or an
-// index that can be searched whatever its numbers say; a file without its checksum is never an index.
+// stands in one between its magic number and a checksum that holds (somebody made it so), or a file of vectors.
+// Promised: DATA_LOSS, or an index that can be searched whatever its numbers say; a file without its checksum is never
+// an index.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include "retrieval/position_set.h"
 #include "retrieval/postings.h"
 #include "retrieval/vector_index.h"
+#include "store_index.h"
+#include "vector_file.h"
 
 namespace carrel::fuzz {
 namespace {
@@ -34,7 +37,7 @@ class MemoryFile {
 };
 
 std::string Sealed(std::string_view rest) {
-  std::string file = "carreli1";
+  std::string file = "carreli2";
   file.append(rest);
   CacheChecksum checksum;
   checksum.Add(file);
@@ -54,7 +57,7 @@ void ReadCells(CacheReader in) {
   std::vector<Place> places;
   VectorLists::Parts parts;
   if (!in.Array(places).ok() || !in.Value(parts.dimensions).ok() || !in.Value(parts.probes).ok() ||
-      !in.Array(parts.centroids).ok() || !in.Array(parts.cell_of).ok()) {
+      !in.Value(parts.probed).ok() || !in.Array(parts.centroids).ok() || !in.Array(parts.cell_of).ok()) {
     return;
   }
   const uint32_t dimensions = parts.dimensions;
@@ -90,11 +93,87 @@ void ReadPostings(CacheReader in) {
   FUZZ_CHECK(SearchPostings(**postings, tail, terms, 10, &none).empty());
 }
 
+// A file of vectors (vector_file.h) of two dimensions whose checksums hold, but for one in eight.
+std::string VectorsOf(Bytes& bytes) {
+  struct Segment {
+    uint64_t magic = 0x3174'6e65'6d67'6573;
+    uint32_t contents = 0;
+    uint32_t positions = 0;
+    uint64_t checksum = 0;
+  };
+  struct Entry {
+    int64_t content = 0;
+    uint32_t count = 0;
+    uint32_t unused = 0;
+    uint64_t checksum = 0;
+  };
+  constexpr size_t kBytesEach = sizeof(SubPassagePlace) + 4;
+  const auto put = [](std::string& out, const void* value, size_t size) {
+    out.append(static_cast<const char*>(value), size);
+  };
+  std::string out;
+  const uint64_t magic = 0x3176'6c65'7272'6163;
+  const uint32_t numbers[] = {2, 4};
+  put(out, &magic, sizeof(magic));
+  put(out, numbers, sizeof(numbers));
+  for (int segments = bytes.Byte() % 4; segments > 0; --segments) {
+    std::vector<Entry> table(bytes.Byte() % 6);
+    Segment segment{.contents = static_cast<uint32_t>(table.size())};
+    std::string places, codes;
+    for (Entry& entry : table) {
+      entry.content = bytes.Byte() % 8;
+      entry.count = bytes.Byte() % 5;
+      segment.positions += entry.count;
+      CacheChecksum sum;
+      std::string of_this;
+      for (uint32_t i = 0; i < entry.count * kBytesEach; ++i) of_this.push_back(static_cast<char>(bytes.Byte()));
+      sum.Add(of_this);
+      entry.checksum = sum.Value() ^ (bytes.Byte() % 8 == 1 ? 1 : 0);
+      places += of_this.substr(0, entry.count * sizeof(SubPassagePlace));
+      codes += of_this.substr(entry.count * sizeof(SubPassagePlace));
+    }
+    CacheChecksum sum;
+    sum.Add({reinterpret_cast<const char*>(&segment.contents), 2 * sizeof(uint32_t)});
+    sum.Add({reinterpret_cast<const char*>(table.data()), table.size() * sizeof(Entry)});
+    segment.checksum = sum.Value() ^ (bytes.Byte() % 8 == 1 ? 1 : 0);
+    put(out, &segment, sizeof(segment));
+    put(out, table.data(), table.size() * sizeof(Entry));
+    out += places + codes;
+  }
+  out.append(bytes.Rest());
+  return out;
+}
+
+void LoadVectors(const std::string& path) {
+  StoreIndex index;
+  LoadVectorFile(path, 2, {1, 2, 3}, index);
+  if (index.vectors == nullptr) return;
+  FUZZ_CHECK(index.vectors->size() == index.size() && index.live.size() <= index.size());
+  uint32_t end = 0;
+  for (const StoreIndex::Slot& slot : index.slots) {
+    FUZZ_CHECK(slot.begin == end && slot.end >= slot.begin);
+    end = slot.end;
+    FUZZ_CHECK(!slot.alive || (slot.content >= 1 && slot.content <= 3));
+  }
+  FUZZ_CHECK(end == index.size() && index.slot_of.size() <= 3);
+  const std::vector<float> question = {1, 0};
+  const auto found = index.SearchVectors(question, 10, index.AllowedBy({}));
+  FUZZ_CHECK(found.ok());
+  for (const IndexMatch& match : *found) FUZZ_CHECK(match.content >= 1 && match.content <= 3);
+  const absl::Status forgotten = ForgetInVectorFile(path, [](int64_t) { return true; });
+  FUZZ_CHECK(forgotten.ok() || absl::IsDataLoss(forgotten));
+}
+
 }  // namespace
 
 void Target(std::string_view input) {
   Bytes bytes(input);
-  const uint8_t kind = bytes.Byte() % 3;
+  const uint8_t kind = bytes.Byte() % 4;
+  if (kind == 3) {
+    const bool raw = bytes.Byte() % 8 == 0;
+    const MemoryFile memory(raw ? std::string(bytes.Rest()) : VectorsOf(bytes));
+    return LoadVectors(memory.path());
+  }
   const std::string file = kind == 0 ? std::string(bytes.Rest()) : Sealed(bytes.Rest());
   const MemoryFile memory(file);
   auto reader = CacheReader::Open(memory.path());

@@ -1,8 +1,8 @@
 // docx, xlsx and pptx. The first byte says which, and whether the rest is an archive or the parts of one.
 #include <vector>
 
-#include "docx.h"
 #include "document_promises.h"
+#include "docx.h"
 #include "fuzzer.h"
 #include "office/zip_writer.h"
 #include "pptx.h"

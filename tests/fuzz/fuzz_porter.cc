@@ -67,6 +67,12 @@ void HostileServer(std::string_view input) {
     std::memcpy(message.data(), &request, sizeof request);
   }
   if (message.empty()) return;
+  if (Planted() && message.size() >= sizeof(PorterRequest)) {
+    PorterRequest request;
+    std::memcpy(&request, message.data(), sizeof request);
+    // Planted: a porter that waits for the path which a message announces and does not bring.
+    FUZZ_CHECK(request.path_bytes <= message.size() || descriptors == 0);
+  }
   FUZZ_CHECK(
       SendMessage(pair->first.get(), AsBytes(message), std::span(fds).first(static_cast<size_t>(descriptors))).ok());
   Serve(porter);

@@ -1,9 +1,9 @@
-// usage: NAME CORPUS_DIR [--must-find]
+// usage: NAME CORPUS_DIR [--must-find | --planted]
 //
 // Runs every file of CORPUS_DIR/NAME and of CORPUS_DIR/regressions/NAME as it is, then mutations of them: the same ones
 // in every run. CARREL_FUZZ_RUNS says how many (default 20 000), CARREL_FUZZ_SEED which. The input that breaks a
 // promise is written to crash-NAME. --must-find: succeeds only when a promise is broken; the canary's way of showing
-// that the fuzzer sees.
+// that the fuzzer sees. --planted: the same of the bug that the target plants in itself (Planted).
 #include "fuzzer.h"
 
 #include <fcntl.h>
@@ -22,6 +22,8 @@ namespace carrel::fuzz {
 namespace {
 
 constexpr size_t kInputMax = 16 << 10;
+
+bool planted = false;
 
 // For the signal handler, which may allocate nothing.
 std::string_view current;
@@ -189,16 +191,21 @@ int MustFind(const std::string& name, const std::filesystem::path& corpus) {
 
 int Main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: %s CORPUS_DIR [--must-find]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s CORPUS_DIR [--must-find | --planted]\n", argv[0]);
     return 2;
   }
   const std::string name = std::filesystem::path(argv[0]).filename();
   std::snprintf(crash_file, sizeof(crash_file), "crash-%s", name.c_str());
   for (int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) std::signal(signal, OnSignal);
-  return argc > 2 && std::string_view(argv[2]) == "--must-find" ? MustFind(name, argv[1]) : Fuzz(name, argv[1]);
+  const std::string_view option = argc > 2 ? argv[2] : "";
+  planted = option == "--planted";
+  return planted || option == "--must-find" ? MustFind(name, argv[1]) : Fuzz(name, argv[1]);
 }
 
 }  // namespace
+
+bool Planted() { return planted; }
+
 }  // namespace carrel::fuzz
 
 int main(int argc, char** argv) { return carrel::fuzz::Main(argc, argv); }

@@ -13,6 +13,10 @@ namespace carrel::fuzz {
 // Defined by each target's file. `input`: anything.
 void Target(std::string_view input);
 
+// With --planted: the target must behave as if what it tests had the bug that it describes, and the fuzzer must find
+// it. A target that never asks has none.
+[[nodiscard]] bool Planted();
+
 // Takes bytes off the front, for what a target wants besides its text: which parser, where to cut.
 class Bytes {
  public:

@@ -36,12 +36,13 @@ std::string ReadFile(const std::string& path) {
   return out.str();
 }
 
-// Floors, a little below what was measured when they were written (in the test's output): the corpus and the work are
-// fixed, and a question more or less is 0.02.
-constexpr double kRightDocumentMin = 0.9;
-constexpr double kRecallMin = 0.5;
-constexpr double kPrecisionMin = 0.1;
-constexpr double kRecallOfThreeMin = 0.5;
+// Floors. The corpus is fixed and the work deterministic (the model runs in f32), and one question is 0.022, so each
+// floor is what was measured when it was written, less one question: 0.891, 0.826, 0.224, 1.000.
+constexpr double kRightDocumentMin = 0.865;
+constexpr double kRecallMin = 0.80;
+// A citation is a sub-passage, some sentences that were embedded together; the answer is one or two of them.
+constexpr double kPrecisionMin = 0.20;
+constexpr double kRecallOfThreeMin = 0.975;
 
 struct Question {
   std::string text;
@@ -67,7 +68,7 @@ uint32_t Overlap(const Span& a, const Span& b) {
 class CitationQuality : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string path = testing::TempDir() + "/citations-XXXXXX";
+    std::string path = ::testing::TempDir() + "/citations-XXXXXX";
     ASSERT_NE(::mkdtemp(path.data()), nullptr);
     directory_ = path;
     jails_ = carrel::testing::MakeProcessJailMaker("extract", {CARREL_BIN "/carrel-extract"});

@@ -27,36 +27,52 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+// A pod with a server and a session, which the cases share: starting it takes seconds.
+struct Pod {
+  absl::StatusOr<std::unique_ptr<JailedServer>> server = absl::UnknownError("not started");
+  Reply reply;
+  pid_t jailed = 0;
+  pid_t service = 0;
+
+  Pod() : server(JailedServer::Start({.tier = Tier::kConfined})) {
+    if (!server.ok()) return;
+    const Interpreter interpreter((*server)->channel());
+    const std::string session = interpreter.Create(ParseLimits("memory_bytes=268435456 processes=48"));
+    // Its number is the host's.
+    reply = interpreter.Run(session, "import os\nprint(os.getpid())");
+    (void)absl::SimpleAtoi(absl::StripAsciiWhitespace(reply.out), &jailed);
+    for (const pid_t pid : (*server)->Processes()) {
+      if (Process(pid).status("Name") == "carrel-interpre") service = pid;
+    }
+  }
+};
+
 class ConfinedPosture : public ::testing::Test {
  protected:
+  static void TearDownTestSuite() {
+    if (pod_ != nullptr && pod_->server.ok()) {
+      EXPECT_EQ((*pod_->server)->Stop(), "") << "left behind";
+    }
+    delete pod_;
+    pod_ = nullptr;
+  }
   void SetUp() override {
     CARREL_NEED("ROOT", geteuid() == 0, "making a pod takes root");
-    server_ = JailedServer::Start({.tier = Tier::kConfined});
-    ASSERT_TRUE(server_.ok()) << server_.status();
-    interpreter_ = std::make_unique<Interpreter>((*server_)->channel());
-    session_ = interpreter_->Create(ParseLimits("memory_bytes=268435456 processes=48"));
-    // Its number is the host's.
-    reply_ = interpreter_->Run(session_, "import os\nprint(os.getpid())");
-    ASSERT_TRUE(absl::SimpleAtoi(absl::StripAsciiWhitespace(reply_.out), &jailed_)) << reply_.out << reply_.err;
-    const std::vector<pid_t> all = (*server_)->Processes();
-    ASSERT_NE(std::find(all.begin(), all.end(), jailed_), all.end());
-    for (const pid_t pid : all) {
-      if (Process(pid).status("Name") == "carrel-interpre") service_ = pid;
-    }
+    if (pod_ == nullptr) pod_ = new Pod;
+    ASSERT_TRUE(pod_->server.ok()) << pod_->server.status();
+    jailed_ = pod_->jailed;
+    service_ = pod_->service;
     ASSERT_NE(service_, 0);
+    const std::vector<pid_t> all = Processes();
+    ASSERT_NE(std::find(all.begin(), all.end(), jailed_), all.end()) << pod_->reply.out << pod_->reply.err;
   }
-  void TearDown() override {
-    if (!server_.ok()) return;
-    EXPECT_EQ((*server_)->Stop(), "") << "left behind";
-  }
+  [[nodiscard]] static std::vector<pid_t> Processes() { return (*pod_->server)->Processes(); }
 
-  absl::StatusOr<std::unique_ptr<JailedServer>> server_ = absl::UnknownError("not started");
-  std::unique_ptr<Interpreter> interpreter_;
-  std::string session_;
-  Reply reply_;
+  static Pod* pod_;
   pid_t jailed_ = 0;
   pid_t service_ = 0;
 };
+Pod* ConfinedPosture::pod_ = nullptr;
 
 TEST_F(ConfinedPosture, TheJailedProcessHasNoPower) {
   const Process jailed(jailed_);
@@ -76,7 +92,7 @@ TEST_F(ConfinedPosture, TheJailedProcessHasNoPower) {
 TEST_F(ConfinedPosture, ItHasOneFilterMoreThanWhoeverGuardsIt) {
   EXPECT_EQ(Process(service_).status("Seccomp_filters"), "1") << "the pod's";
   EXPECT_EQ(Process(jailed_).status("Seccomp_filters"), "2");
-  for (const pid_t pid : (*server_)->Processes()) {
+  for (const pid_t pid : Processes()) {
     if (pid == jailed_) continue;
     EXPECT_EQ(Process(pid).status("Seccomp_filters"), "1") << Process(pid).status("Name");
   }
@@ -137,7 +153,7 @@ TEST_F(ConfinedPosture, ItHasNoNamespacesAndCapabilitiesSaySo) {
   for (const char* name : {"mnt", "pid", "net", "ipc", "uts", "user"}) {
     EXPECT_EQ(Process(jailed_).ns(name), Process(service_).ns(name)) << name;
   }
-  const auto stub = interpreter::v1::CodeInterpreter::NewStub((*server_)->channel());
+  const auto stub = interpreter::v1::CodeInterpreter::NewStub((*pod_->server)->channel());
   grpc::ClientContext context;
   interpreter::v1::Capabilities capabilities;
   ASSERT_TRUE(stub->GetCapabilities(&context, {}, &capabilities).ok());
@@ -152,9 +168,9 @@ TEST_F(ConfinedPosture, ItHasNoNamespacesAndCapabilitiesSaySo) {
                                                 {"rlimits", true},     {"identity", true}, {"landlock", true},
                                                 {"seccomp", true}};
   EXPECT_EQ(active, expected);
-  EXPECT_EQ(reply_.outcome.isolation(), "confined");
-  EXPECT_THAT(reply_.outcome.weakened(), Contains(HasSubstr("namespaces: none")));
-  EXPECT_THAT(reply_.outcome.weakened(), Contains("memory: watchdog"));
+  EXPECT_EQ(pod_->reply.outcome.isolation(), "confined");
+  EXPECT_THAT(pod_->reply.outcome.weakened(), Contains(HasSubstr("namespaces: none")));
+  EXPECT_THAT(pod_->reply.outcome.weakened(), Contains("memory: watchdog"));
 }
 
 TEST_F(ConfinedPosture, TheServerIsNobody) {

@@ -71,6 +71,7 @@ absl::Status BenchTarget::StartOwn(const Place& place) {
   for (const config::Setting& setting : config::Changed(place.config)) {
     spawn.argv.insert(spawn.argv.end(), {"--set", StrCat(setting.key, "=", setting.value)});
   }
+  spawn.dies_with_parent = true;  // a benchmark that was interrupted leaves no server behind
   const absl::Time started = absl::Now();
   auto process = ChildProcess::Spawn(spawn);
   if (!process.ok()) return process.status();

@@ -117,6 +117,9 @@ void PrintCited(const Cited& cited, const Json& pictures, Console& console) {
                                     side("y_min"), side("x_max"), side("y_max")));
     }
   }
+  if (const Json& recognised = Below(cited.citation, "recognised"); recognised.is_boolean() && recognised.get<bool>()) {
+    console.Print("   read by character recognition, which errs now and then");
+  }
   for (const Json& picture : pictures) {
     console.Print(StrCat("   page ", Count(picture, "page"), " is drawn in ", SafeText(Text(picture, "path"), false)));
   }

@@ -91,7 +91,10 @@ StoreCommands AddStore(CLI::App& app, Options& options) {
   commands.create = add("create", "Make a store; prints its id", true);
   commands.list = add("list", "All stores", false);
   commands.show = add("show", "A store and its documents", true);
-  commands.add = add("add", "Add documents (pdf, docx, pptx, xlsx, html, md, csv, json, source code, ...); the store is made when it is not there", true);
+  commands.add = add("add",
+                     "Add documents (pdf, docx, pptx, xlsx, html, md, csv, json, source code, ...); the store is made "
+                     "when it is not there",
+                     true);
   commands.add->add_option("paths", options.store.paths, "Files, and directories of them")->required();
   commands.add->add_flag("--no-wait", options.store.no_wait, "Do not wait until they can be searched");
   commands.rm = add("remove", "Remove documents", true);

@@ -18,7 +18,7 @@ constexpr absl::Duration kFailurePause = absl::Seconds(1);
 constexpr absl::Duration kPause = absl::Milliseconds(3);
 constexpr absl::Duration kPauseAfterLast = absl::Microseconds(200);
 // Where no pause comes, a member is made this long after the one before was made or taken.
-constexpr absl::Duration kPatience = absl::Milliseconds(50);
+constexpr absl::Duration kPatience = absl::Milliseconds(100);
 // What a member is taken to hold before one was measured.
 constexpr uint64_t kMemberBytesGuess = 16ull << 20;
 

@@ -94,6 +94,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions&
     auto made = TcpChannelCredentials(options);
     if (!made.ok()) return made.status();
     credentials = *std::move(made);
+  } else {
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // see server.cc
   }
   return grpc::CreateCustomChannel(Target(options.address), credentials, arguments);
 }

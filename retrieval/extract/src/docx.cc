@@ -1,5 +1,7 @@
 #include "docx.h"
 
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>

@@ -159,7 +159,7 @@ std::string TitleOf(const GumboNode& root) {
       },
       [](const GumboNode&) {});
   std::string plain;
-  for (const char c : title) {
+  for (const char c : WithoutFaults(title)) {
     const bool space = c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f';
     if (!space) plain += c;
     if (space && !plain.empty() && plain.back() != ' ') plain += ' ';
@@ -264,7 +264,9 @@ class HtmlReader final {
     if (tag == GUMBO_TAG_TABLE && !tables_.empty()) tables_.pop_back();
   }
 
-  void AddText(std::string_view text) {
+  void AddText(std::string_view raw) {
+    // gumbo makes bytes that are no UTF-8 of "&#x99999999999;".
+    const std::string text = WithoutFaults(raw);
     if (kind_ == BlockKind::kVerbatim) {
       text_ += text;
       return;

@@ -52,8 +52,22 @@ struct Corners {
 };
 Corners CornersOf(const poppler::rectf& box) { return {box.left(), box.top(), box.right(), box.bottom()}; }
 
-void PutPart(const poppler::text_box& word, const std::basic_string<unsigned short>& text, const Corners& box,
+// Glyphs of vertical lines hang from the middle of their upper edge. Poppler draws them so, but gives their boxes as if
+// they stood on a baseline: half a letter to the side of what is seen, and one before it.
+Corners AsSeen(const poppler::text_box& word, Corners box) {
+  if (!word.has_font_info() || word.get_wmode() != poppler::text_box::vertical_wmode) return box;
+  const double along = word.get_font_size();
+  const double across = along / 2;
+  // By the direction of reading, in quarter turns: to the right, down, to the left, up.
+  const double x[] = {along, -across, -along, across};
+  const double y[] = {across, along, -across, -along};
+  const int turn = word.rotation() & 3;
+  return {box.x_min + x[turn], box.y_min + y[turn], box.x_max + x[turn], box.y_max + y[turn]};
+}
+
+void PutPart(const poppler::text_box& word, const std::basic_string<unsigned short>& text, const Corners& unseen,
              uint8_t flags, Payload& page) {
+  const Corners box = AsSeen(word, unseen);
   page.Str16(Utf8(text), wire::kWordBytesMax);
   page.F32(box.x_min);
   page.F32(box.y_min);

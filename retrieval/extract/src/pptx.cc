@@ -59,6 +59,17 @@ std::string BodyText(const XmlTree& tree, Id body) {
   return text;
 }
 
+// What a slide may do without: none when it is not there or damaged.
+std::optional<XmlTree> TreeOf(OfficePackage& package, const std::string& part) {
+  try {
+    const std::optional<std::string> bytes = part.empty() ? std::nullopt : package.Read(part);
+    return bytes ? std::optional(XmlTree::Parse(part, *bytes)) : std::nullopt;
+  } catch (const Refusal& refusal) {
+    if (refusal.verdict.verdict != ExtractVerdict::kDamaged) throw;
+    return std::nullopt;
+  }
+}
+
 class SlideReader final {
  public:
   SlideReader(OfficePackage& package, const Relationships& parts, BlockWriter& out)
@@ -153,9 +164,9 @@ class SlideReader final {
   void ReadDiagram(std::string_view relationship) {
     const auto part = parts_.find(relationship);
     if (part == parts_.end() || part->second.target.empty()) return;
-    const std::optional<std::string> bytes = package_.Read(part->second.target);
-    if (!bytes) return;
-    const XmlTree tree = XmlTree::Parse(part->second.target, *bytes);
+    const std::optional<XmlTree> data = TreeOf(package_, part->second.target);
+    if (!data) return;
+    const XmlTree& tree = *data;
     const Id points = tree.Child(0, "ptLst");
     if (points == 0) return;
     tree.EachChild(points, [&](Id point) {
@@ -194,11 +205,11 @@ bool ReadSlide(OfficePackage& package, const std::string& part, uint32_t number,
     const XmlTree slide = XmlTree::Parse(part, *bytes);
     const Relationships parts = package.RelationshipsOf(part);
     const std::string notes_part = TargetOf(parts, "notesSlide");
-    const std::optional<std::string> notes = notes_part.empty() ? std::nullopt : package.Read(notes_part);
+    const std::optional<XmlTree> notes = TreeOf(package, notes_part);
     out.Part(number, "");
     SlideReader reader(package, parts, out);
     reader.Read(slide);
-    if (notes) reader.ReadNotes(XmlTree::Parse(notes_part, *notes));
+    if (notes) reader.ReadNotes(*notes);
     return true;
   } catch (const Refusal& refusal) {
     if (refusal.verdict.verdict != ExtractVerdict::kDamaged) throw;

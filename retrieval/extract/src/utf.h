@@ -73,4 +73,16 @@ inline std::optional<size_t> FirstNotUtf8(std::string_view bytes) {
   return std::nullopt;
 }
 
+// What is not well-formed becomes U+FFFD, a byte each.
+inline std::string WithoutFaults(std::string_view bytes) {
+  std::string text;
+  while (const auto fault = FirstNotUtf8(bytes)) {
+    text += bytes.substr(0, *fault);
+    AppendUtf8(U'\uFFFD', text);
+    bytes.remove_prefix(*fault + 1);
+  }
+  text += bytes;
+  return text;
+}
+
 }  // namespace carrel::retrieval::extract

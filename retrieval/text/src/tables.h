@@ -7,7 +7,8 @@
 
 namespace carrel::retrieval {
 
-// Short cells that stand beside others, line for line, follow each other row by row; everything else stays in its order.
+// Short cells that stand beside others, line for line, follow each other row by row; everything else stays in its
+// order.
 [[nodiscard]] std::vector<Line> WithTables(std::vector<Line> lines);
 
 }  // namespace carrel::retrieval

@@ -165,7 +165,7 @@ TEST_P(RealFiles, AreReadAndEveryPassageIsVerbatim) {
 
 INSTANTIATE_TEST_SUITE_P(All, RealFiles,
                          ::testing::Values(Kind{"Latex2Html", "/usr/share/doc/gnuplot", ".html", 15},
-                                           Kind{"DocBook", "/usr/share/doc/shared-mime-info", ".html", 5},
+                                           Kind{"DocBook", "/usr/share/doc/shared-mime-info", ".html", 4},
                                            Kind{"Doxygen", "/usr/share/doc/prometheus-cpp-dev", ".html", 15},
                                            Kind{"Headers", "/usr/include", ".h", 20},
                                            Kind{"Python", "/usr/lib/python3.11", ".py", 30}),

@@ -1,8 +1,7 @@
 // The real extractor in the real jail under the policy that ships.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <fcntl.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -33,6 +34,7 @@ using ::testing::Not;
 using ::testing::SizeIs;
 
 constexpr char kOwner[] = "project-a";
+constexpr uint32_t kPagesMax = 100;
 
 std::string ReadFile(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -54,6 +56,7 @@ class ServiceTest : public ::testing::Test {
   void OpenLibrary(LibraryOptions options) {
     TearDownServer();
     options.directory = directory_ + "/data";
+    options.extraction.pages_max = kPagesMax;
     absl::StatusOr<std::unique_ptr<Library>> library =
         Library::Open(std::move(options), {&SharedEmbedder()}, *extractor_);
     ASSERT_TRUE(library.ok()) << library.status();
@@ -265,6 +268,36 @@ TEST_F(ServiceTest, FatesOfBrokenPdfsAreTold) {
   const v1::Document other = Add(store, "picture.png", "\x89PNG");
   EXPECT_EQ(other.verdict(), v1::UNSUPPORTED) << other.message();
   EXPECT_THAT(Search(store, "anything").hits(), IsEmpty());
+}
+
+TEST_F(ServiceTest, EveryFateHasASentenceOfItsOwn) {
+  using carrel::testing::PdfOfPages;
+  using carrel::testing::ShowText;
+  const std::string store = MakeStore();
+  const std::string words = ShowText("A lighthouse.");
+  const struct {
+    const char* name;
+    std::string bytes;
+    v1::Verdict verdict;
+    const char* says;
+  } kFates[] = {
+      {"locked.pdf", ReadFile(CARREL_TESTDATA "/pdf/odd/encrypted_aes256.pdf"), v1::ENCRYPTED, "needs a password"},
+      {"broken.pdf", "%PDF-1.7\nnothing", v1::DAMAGED, "damaged"},
+      {"nothing.pdf", "", v1::EMPTY, "not a byte"},
+      {"pageless.pdf", PdfOfPages({}), v1::EMPTY, "no page"},
+      {"scan.pdf", PdfOfPages({"0.5 g 100 100 400 600 re f"}), v1::NO_TEXT, "character recognition"},
+      {"liar.pdf", "Just text.", v1::UNSUPPORTED, "says PDF"},
+      {"new.pdf", PdfOfPages({words}, {}, "", "/Filter /FutureDecode"), v1::UNSUPPORTED, "compressed in a way"},
+      {"many.pdf", PdfOfPages(std::vector<std::string>(kPagesMax + 1, words)), v1::PARTIAL, "Only 100 of 101 pages"},
+  };
+  std::set<std::string> sentences;
+  for (const auto& fate : kFates) {
+    const v1::Document document = Add(store, fate.name, fate.bytes);
+    EXPECT_EQ(document.verdict(), fate.verdict) << fate.name << ": " << document.message();
+    EXPECT_THAT(document.message(), HasSubstr(fate.says)) << fate.name;
+    EXPECT_EQ(document.status(), fate.verdict == v1::PARTIAL ? v1::COMPLETED : v1::FAILED) << fate.name;
+    EXPECT_TRUE(sentences.insert(document.message()).second) << "said twice: " << document.message();
+  }
 }
 
 TEST_F(ServiceTest, QuotesOfPdfsStandWhereTheySay) {

@@ -1,5 +1,5 @@
 # Blocks every signal and sleeps.
-# limits: wall_ms=1500
+# limits: wall_ms=500
 # verdict: TIME_LIMIT
 # state: dead
 import signal, time

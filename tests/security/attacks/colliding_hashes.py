@@ -1,5 +1,5 @@
 # A dictionary whose keys all have one hash.
-# limits: wall_ms=1000
+# limits: wall_ms=500
 # verdict: TIME_LIMIT
 # state: kept
 class Key:

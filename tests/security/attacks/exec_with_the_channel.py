@@ -1,5 +1,5 @@
 # Hands the driver's channel to a shell that writes into it: its first letters are a length of gigabytes.
-# limits: wall_ms=1500
+# limits: wall_ms=500
 # verdict: TIME_LIMIT
 # state: dead
 import os

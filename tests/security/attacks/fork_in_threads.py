@@ -2,7 +2,7 @@
 # limits: processes=64 wall_ms=8000
 # verdict: COMPLETED | RAISED | TIME_LIMIT
 import os, threading, time
-until = time.monotonic() + 0.5
+until = time.monotonic() + 0.3
 def busy():
     while time.monotonic() < until:
         print(end="")

@@ -1,5 +1,5 @@
 # Claims a frame of four gigabytes, so that all that follows is swallowed.
-# limits: wall_ms=1000
+# limits: wall_ms=500
 # verdict: TIME_LIMIT
 # state: dead
 import os

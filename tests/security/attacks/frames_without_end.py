@@ -1,5 +1,5 @@
 # Writes displays of its own that nobody asked for, as fast as it can.
-# limits: wall_ms=2000 display_bytes=65536
+# limits: wall_ms=800 display_bytes=65536
 # verdict: TIME_LIMIT
 # touched: LIMIT_DISPLAY
 import os, struct

@@ -1,5 +1,5 @@
 # Turns the interrupt into an exception of its own, which says nothing of time.
-# limits: wall_ms=700
+# limits: wall_ms=400
 # verdict: TIME_LIMIT
 # state: kept
 import signal

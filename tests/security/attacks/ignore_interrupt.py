@@ -1,5 +1,5 @@
 # Ignores SIGINT and spins.
-# limits: wall_ms=1500
+# limits: wall_ms=500
 # verdict: TIME_LIMIT
 # state: dead
 import signal

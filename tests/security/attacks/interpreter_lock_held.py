@@ -1,5 +1,5 @@
 # A thread that never gives the interpreter's lock back: the interrupt is noted, and nobody can act on it.
-# limits: wall_ms=700
+# limits: wall_ms=300
 # verdict: TIME_LIMIT
 import sys, threading, time
 sys.setswitchinterval(1e9)

@@ -3,7 +3,7 @@
 # verdict: COMPLETED | TIME_LIMIT | MEMORY_LIMIT
 # prints-if-completed: asked
 import os, time
-until = time.monotonic() + 1.5
+until = time.monotonic() + 0.5
 number = 0
 while time.monotonic() < until:
     for _ in range(100):

@@ -1,5 +1,5 @@
 # A regular expression that takes longer than the universe.
-# limits: wall_ms=700
+# limits: wall_ms=400
 # verdict: TIME_LIMIT
 # state: kept
 import re

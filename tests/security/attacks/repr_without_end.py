@@ -1,5 +1,5 @@
 # Shows an object whose description never ends.
-# limits: wall_ms=700
+# limits: wall_ms=400
 # verdict: TIME_LIMIT
 # state: kept
 class Endless:

@@ -1,4 +1,4 @@
 # Becomes another program, which knows nothing of the loop.
-# limits: wall_ms=1000
+# limits: wall_ms=400
 # verdict: TIME_LIMIT | EXITED | COMPLETED
 exec sleep 60

@@ -1,4 +1,4 @@
 # The classic.
-# limits: processes=32 wall_ms=1500
+# limits: processes=32 wall_ms=600
 # verdict: COMPLETED | EXITED | RAISED | TIME_LIMIT | SIGNALLED
 bomb() { bomb | bomb & }; bomb

@@ -1,5 +1,5 @@
 # Functions, aliases, traps and options in the place of everything that the loop around it may use.
-# limits: wall_ms=1000
+# limits: wall_ms=400
 # verdict: any
 shopt -s expand_aliases
 for name in printf echo read eval exec exit return builtin command source cd kill wait trap true set unset local declare test; do

@@ -1,5 +1,5 @@
 # Puts addresses that are no functions in the place of signal handlers, and ignores what can be ignored.
-# limits: wall_ms=700
+# limits: wall_ms=300
 # verdict: SIGNALLED | TIME_LIMIT
 import ctypes, time
 libc = ctypes.CDLL(None)

@@ -1,5 +1,5 @@
 # Spins in a C loop that never looks for signals.
-# limits: wall_ms=1500
+# limits: wall_ms=500
 # verdict: TIME_LIMIT
 # state: dead
 import itertools

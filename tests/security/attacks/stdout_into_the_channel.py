@@ -1,5 +1,5 @@
 # Leads its output into the driver's channel.
-# limits: wall_ms=4000
+# limits: wall_ms=1500
 # verdict: SIGNALLED | TIME_LIMIT
 # state: dead
 import os

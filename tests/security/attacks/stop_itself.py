@@ -1,5 +1,5 @@
 # Stops itself, so that nothing it is asked is ever done.
-# limits: wall_ms=1000
+# limits: wall_ms=500
 # verdict: TIME_LIMIT
 # state: dead
 import os, signal

@@ -1,5 +1,5 @@
 # Catches every exception, KeyboardInterrupt too, and goes on.
-# limits: wall_ms=1500
+# limits: wall_ms=500
 # verdict: TIME_LIMIT
 # state: dead
 while True:

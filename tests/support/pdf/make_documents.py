@@ -478,8 +478,13 @@ def vertical(directory):
     document.canvas.setFont(font.fontName, 14)
     for i in range(0, len(text), 20):
         document.canvas.drawString(500 - 24 * (i // 20), HEIGHT - 72, text[i:i + 20])
+    at = 0
     for sentence in sentences:
-        document.sentence(sentence, 1, 1)
+        places = [(500 - 24 * (i // 20), 72 + 14 * (i % 20)) for i in range(at, at + len(sentence))]
+        at += len(sentence)
+        # A glyph hangs from the middle of its upper edge.
+        document.sentence(sentence, 1, 1, (min(x for x, _ in places) - 7, min(y for _, y in places),
+                                           max(x for x, _ in places) + 7, max(y for _, y in places) + 14))
     document.save()
 
 

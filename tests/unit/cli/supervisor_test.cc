@@ -160,7 +160,12 @@ TEST_F(SupervisorTest, ReplacesWhatLivesAndDoesNotAnswer) {
   };
   const absl::Status status = Run({program}, limits, [&](const SupervisorEvent& event) {
     if (event.kind == Kind::kStarted) pid = event.pid;
-    if (event.kind == Kind::kReady) ::kill(ready++ == 0 ? event.pid : ::getpid(), ready == 1 ? SIGSTOP : SIGTERM);
+    if (event.kind != Kind::kReady) return;
+    if (++ready == 1) {
+      ::kill(event.pid, SIGSTOP);
+    } else {
+      ::kill(::getpid(), SIGTERM);
+    }
   });
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_EQ(ready, 2);

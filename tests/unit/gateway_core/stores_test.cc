@@ -49,6 +49,12 @@ class RememberingSearch final : public SearchTool {
     stores_.erase(store.value);
     return absl::OkStatus();
   }
+  absl::StatusOr<Citation> Cite(const ProjectId&, const StoreId&, const FileId&, const TextSpan&) override {
+    return absl::UnimplementedError("nothing is cited here");
+  }
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
+    return absl::UnimplementedError("nothing is drawn here");
+  }
   absl::StatusOr<StoreModel> Model(const ProjectId&, const StoreId& store) override {
     const absl::MutexLock lock(&mutex_);
     if (!stores_.contains(store.value)) return absl::NotFoundError("no such store");

@@ -108,6 +108,8 @@ TEST(Frames, WritesWhatTheDriverReads) {
   EXPECT_EQ(EncodeHello(2), Le(7, 4) + "\x01" + Le(2, 2) + Le(2, 4));
   EXPECT_EQ(EncodeRun({.call = 3, .display_bytes_max = 5, .save_figures = true, .code = "1+1"}),
             Le(25, 4) + "\x02" + Le(3, 8) + Le(5, 8) + "\x01" + Le(3, 4) + "1+1");
+  EXPECT_EQ(EncodeRun({.call = 3, .display_bytes_max = 5, .forget_interrupts = true, .code = ""}),
+            Le(22, 4) + "\x02" + Le(3, 8) + Le(5, 8) + "\x02" + Le(0, 4));
   EXPECT_EQ(EncodeAck(3), Le(9, 4) + "\x03" + Le(3, 8));
 }
 

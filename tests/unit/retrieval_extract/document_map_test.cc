@@ -74,6 +74,22 @@ TEST(DocumentMap, StoredPagesComeBack) {
   }
 }
 
+TEST(DocumentMap, PagesThatWereStoredBeforeRecognitionComeBackToo) {
+  Page page = MakePage(7, {100, 190});
+  page.recognised = true;
+  std::string stored = EncodePage(page);
+  const auto recognised = DecodePage(stored);
+  ASSERT_TRUE(recognised.ok());
+  EXPECT_TRUE(recognised->recognised);
+  // Format 1 is format 2 without its flags.
+  stored[0] = 1;
+  stored.erase(1, 1);
+  const auto before = DecodePage(stored);
+  ASSERT_TRUE(before.ok()) << before.status();
+  EXPECT_FALSE(before->recognised);
+  EXPECT_EQ(before->words.size(), page.words.size());
+}
+
 TEST(DocumentMap, ADamagedStoredPageIsAnErrorNotACrash) {
   const std::string good = EncodePage(MakePage(1, {0, 100}));
   for (size_t size = 0; size < good.size(); ++size) EXPECT_FALSE(DecodePage(good.substr(0, size)).ok()) << size;

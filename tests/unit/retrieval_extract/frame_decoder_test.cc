@@ -156,7 +156,8 @@ TEST(FrameDecoder, RefusesFramesOutOfPlace) {
   EXPECT_FALSE(Decode(Magic() + DocumentFrame(1) + verdict + BeginFrame(1)).ok());
   EXPECT_FALSE(Decode(Magic() + DocumentFrame(1) + Frame(FrameType::kText, Bytes().Str32("text"))).ok()) << "in a PDF";
   EXPECT_FALSE(Decode(Magic() + DocumentFrame(1) + Frame(static_cast<FrameType>(99), Bytes())).ok());
-  EXPECT_FALSE(Decode(Magic() + DocumentFrame(1, "t", static_cast<wire::DocumentType>(9))).ok());
+  EXPECT_FALSE(
+      Decode(Magic() + DocumentFrame(1, "t", static_cast<wire::DocumentType>(wire::kDocumentTypeMax + 1))).ok());
   EXPECT_FALSE(Decode(Magic() + VerdictFrame(static_cast<wire::ExtractVerdict>(77))).ok());
   EXPECT_FALSE(Decode(Magic() + VerdictFrame(wire::ExtractVerdict::kLimit, static_cast<wire::ExtractLimit>(77))).ok());
 }

@@ -66,6 +66,12 @@ TEST(Html, Encodings) {
   EXPECT_EQ(Html("<meta charset=iso-8859-1><p>already UTF-8: é").text, "already UTF-8: é");
 }
 
+TEST(Html, CharactersThatAreNone) {
+  const ReaderResult result = Html("<title>&#x99999999999;a</title><p>&#x99999999999;b &#xD800; &#0;c");
+  EXPECT_THAT(result.document.title, ::testing::EndsWith("a"));
+  EXPECT_THAT(result.text, HasSubstr("b \uFFFD \uFFFDc"));
+}
+
 TEST(Html, WhatIsNoHtml) {
   EXPECT_EQ(Html("PK\x03\x04\xFF").verdict.sentence, "Its name says HTML and its bytes are a ZIP archive.");
   EXPECT_EQ(Html("  \n").verdict.verdict, ExtractVerdict::kEmpty);

@@ -177,6 +177,18 @@ TEST(Pptx, ADamagedSlideIsLeftOutWithItsNumber) {
   EXPECT_EQ(Pptx(PptxOf({})).verdict.verdict, ExtractVerdict::kEmpty);
 }
 
+TEST(Pptx, DamagedNotesTakeNoSlideAway) {
+  std::vector<ZipEntry> parts = PptxParts({SlideShape("One.")});
+  parts.push_back({.name = "ppt/slides/_rels/slide1.xml.rels",
+                   .content = "<Relationships><Relationship Id=\"n\" Type=\"x/notesSlide\" Target=\"../notes.xml\"/>"
+                              "</Relationships>"});
+  parts.push_back({.name = "ppt/notes.xml", .content = "<p:notes>"});
+  EXPECT_EQ(Pptx(ZipOf(parts)).text, "One.");
+  parts.back().content = "<p:notes xmlns:p=\"p\" xmlns:a=\"a\"><p:cSld><p:spTree>" + SlideShape("Say so.", "body") +
+                         "</p:spTree></p:cSld></p:notes>";
+  EXPECT_EQ(Pptx(ZipOf(parts)).text, "One.\n\nNotes: Say so.");
+}
+
 // What is in an archive and what its name says.
 TEST(OfficePackage, KindsMustAgree) {
   EXPECT_EQ(Docx(XlsxOf({{"a", ""}})).verdict.sentence,

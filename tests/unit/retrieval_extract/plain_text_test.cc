@@ -82,6 +82,11 @@ TEST(Utf, FirstNotUtf8FollowsTheTableOfTheStandard) {
   EXPECT_EQ(FirstNotUtf8("ab\xE2\x82\xAC\xC3"), 5U);
 }
 
+TEST(Utf, WithoutFaults) {
+  EXPECT_EQ(WithoutFaults("gr\xC3\xBC\xDF\xE2\x82x"), "gr\u00FC\uFFFD\uFFFD\uFFFDx");
+  EXPECT_EQ(WithoutFaults("fine"), "fine");
+}
+
 TEST(FrameWriter, RefusesMoreThanTheLimitButHasRoomForTheVerdict) {
   int ends[2];
   ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
