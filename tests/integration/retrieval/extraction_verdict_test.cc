@@ -103,8 +103,8 @@ TEST(ExtractionVerdict, PagesWithoutText) {
 
 TEST(ExtractionVerdict, NamesAndBytesMustAgree) {
   ExpectFailure(Of("Just text.", "report.pdf"), Verdict::kUnsupported, "says PDF");
-  ExpectFailure(Of(PdfOfPages({ShowText("x")}), "report.txt"), Verdict::kUnsupported, "bytes say PDF");
-  ExpectFailure(Of("PK\x03\x04\xFF\xFE", "notes.md"), Verdict::kUnsupported, "not text");
+  ExpectFailure(Of(PdfOfPages({ShowText("x")}), "report.txt"), Verdict::kUnsupported, "its bytes are a PDF");
+  ExpectFailure(Of("PK\x03\x04\xFF\xFE", "notes.md"), Verdict::kUnsupported, "its bytes are a ZIP archive");
   ExpectFailure(Of("caf\xE9", "notes.txt"), Verdict::kUnsupported, "at byte 3");
 }
 
