@@ -28,6 +28,8 @@ std::optional<uint32_t> TakeNumber(std::string_view& text) {
 
 // j of "i:j†name"; unset: not a marker.
 std::optional<uint32_t> HitOf(std::string_view inner) {
+  // One within another would be two markers over the same characters: the inner one counts.
+  if (inner.find(kOpen) != inner.npos) return std::nullopt;
   if (!TakeNumber(inner) || !inner.starts_with(':')) return std::nullopt;
   inner.remove_prefix(1);
   const std::optional<uint32_t> hit = TakeNumber(inner);

@@ -540,8 +540,8 @@ class LibraryOnDisk final : public Library {
     return document;
   }
 
-  // A use that cannot be written down is no reason to refuse the search: with a full disk stores are still asked. Nor to
-  // wait for who writes: the next search notes it.
+  // A use that cannot be written down is no reason to refuse the search: with a full disk stores are still asked. Nor
+  // to wait for who writes: the next search notes it.
   void Touch(const std::vector<StoreRow>& stores) {
     const int64_t now = Now();
     for (const StoreRow& store : stores) {

@@ -46,6 +46,26 @@ class WithModel(unittest.TestCase):
         self.assertEqual(run.status, "completed", run)
         return self.client.beta.threads.messages.list(thread.id, run_id=run.id).data[0]
 
+    def test_a_store_is_embedded_anew(self):
+        """`carrel store reembed`: another model, asked for by its alias; files that come later have it too."""
+        path = self.serve.work / "lamp.pdf"
+        path.write_bytes(HANDBOOK)
+        path.chmod(0o644)
+        self.serve.run("store", "add", "anew", str(path), check=0)
+        before = json.loads(self.serve.run("search", "--json", "anew", "red lamp", check=0).stdout)["hits"]
+        done = json.loads(self.serve.run("store", "reembed", "anew", "--model", "fast", "--json", check=0).stdout)
+        self.assertEqual(done["x_carrel"], {"model": "all-MiniLM-L6-v2", "reembedding": None})
+        after = json.loads(self.serve.run("search", "--json", "anew", "red lamp", check=0).stdout)["hits"]
+        self.assertEqual([hit["citations"][0]["quote"] for hit in after], [hit["citations"][0]["quote"] for hit in before])
+        self.assertNotEqual(after[0]["vector_score"], before[0]["vector_score"])
+        path.write_text("The filter is behind the grey door.")
+        note = path.rename(path.with_name("note.txt"))
+        self.serve.run("store", "add", "anew", str(note), check=0)
+        found = json.loads(self.serve.run("search", "--json", "anew", "where is the filter", check=0).stdout)["hits"]
+        self.assertEqual(found[0]["file_name"], "note.txt")
+        refused = self.serve.run("store", "reembed", "anew", "--model", "none", check=2)
+        self.assertIn("all-MiniLM-L6-v2", refused.stderr)
+
     def test_the_client_with_another_base_url(self):
         """Upload, assistant with both tools, streamed run, cited answer, downloaded plot."""
         file = self.client.files.create(file=("handbook.pdf", HANDBOOK), purpose="assistants")

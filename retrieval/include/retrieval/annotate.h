@@ -19,8 +19,8 @@ struct Marker {
   std::optional<uint32_t> hit;
 };
 
-// `utf8` must be valid UTF-8. What only looks like a marker (no number, no closing bracket within 512 bytes) is left
-// alone. In order.
+// `utf8` must be valid UTF-8. What only looks like a marker (no number, no closing bracket within 512 bytes, another
+// one inside) is left alone. In order; no two overlap.
 [[nodiscard]] std::vector<Marker> FindMarkers(std::string_view utf8, uint32_t hits);
 
 }  // namespace carrel::retrieval

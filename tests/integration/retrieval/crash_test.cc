@@ -38,6 +38,7 @@
 #include "retrieval/library.h"
 #include "retrieval/service/retrieval_service.h"
 #include "rpc/client.h"
+#include "rpc/log.h"
 #include "rpc/server.h"
 
 namespace carrel::retrieval {
@@ -67,6 +68,7 @@ int Serve(const std::string& directory, const FileFault& fault) {
   sigemptyset(&ends);
   sigaddset(&ends, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
+  rpc::SetLogLevel(rpc::LogLevel::kError);
   if (fault.at > 0) carrel::testing::SetFileFault(directory + "/data", fault);
   FakeEmbedder fake("fake", 256), other("other", 192);
   PlainTextExtractor extractor;

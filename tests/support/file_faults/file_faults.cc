@@ -12,14 +12,16 @@
 #include <csignal>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace carrel::testing {
 namespace {
 
 // Plain arrays and atomics: these functions are called from anywhere, also before main and after it.
-char directory[PATH_MAX];
-std::atomic<size_t> directory_length = 0;  // 0: nothing is counted
+// As programs name it, and as the kernel does.
+char directory[PATH_MAX], real_directory[PATH_MAX];
+std::atomic<bool> counting = false;
 std::atomic<uint8_t> operation_counted = 0;
 std::atomic<uint64_t> hit_at = 0;
 std::atomic<int> error_given = 0;
@@ -27,13 +29,15 @@ std::atomic<bool> hits_last = false;
 std::atomic<uint64_t> counted = 0;
 std::atomic<uint64_t> hits = 0;
 
-bool IsBelow(const char* path) {
-  const size_t length = directory_length.load();
-  return length > 0 && std::strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
+bool IsIn(const char* path, const char* above) {
+  const size_t length = std::strlen(above);
+  return std::strncmp(path, above, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
+bool IsBelow(const char* path) { return counting && (IsIn(path, directory) || IsIn(path, real_directory)); }
+
 bool IsBelow(int fd) {
-  if (directory_length.load() == 0) return false;
+  if (!counting) return false;
   char link[64], path[PATH_MAX];
   std::snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
   const ssize_t length = ::readlink(link, path, sizeof(path) - 1);
@@ -88,17 +92,18 @@ int Open(const char* path, int flags, mode_t mode) {
 }  // namespace
 
 void SetFileFault(const std::string& below, const FileFault& fault) {
-  directory_length = 0;
+  counting = false;
   std::snprintf(directory, sizeof(directory), "%s", below.c_str());
+  if (::realpath(directory, real_directory) == nullptr) std::snprintf(real_directory, PATH_MAX, "%s", below.c_str());
   operation_counted = static_cast<uint8_t>(fault.operation);
   hit_at = fault.at;
   error_given = fault.error;
   hits_last = fault.lasts;
   counted = hits = 0;
-  directory_length = below.size();
+  counting = true;
 }
 
-void ClearFileFault() { directory_length = 0; }
+void ClearFileFault() { counting = false; }
 uint64_t FileOperationsCounted() { return counted; }
 uint64_t FileFaultsHit() { return hits; }
 

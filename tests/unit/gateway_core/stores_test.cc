@@ -76,6 +76,7 @@ class RememberingSearch final : public SearchTool {
   }
   absl::StatusOr<StoreFileState> FileState(const ProjectId&, const StoreId& store, const FileId& file) override {
     const absl::MutexLock lock(&mutex_);
+    if (!stores_.contains(store.value)) return absl::NotFoundError("no such store");
     const auto found = stores_[store.value].find(file.value);
     if (found == stores_[store.value].end()) return absl::NotFoundError("no such document");
     return StoreFileState{

@@ -148,7 +148,7 @@ class FaultsTest : public LibraryFixture {
 TEST_F(FaultsTest, KilledAtAnyFileOperation) {
   uint64_t points = 0;
   bool to_the_end = false;
-  const uint64_t stride = Stride(23);
+  const uint64_t stride = Stride(37);
   for (uint64_t at = 1; !to_the_end; at += stride) {
     Anew();
     int ends[2];
@@ -200,7 +200,7 @@ TEST_F(FaultsTest, KilledAtAnyFileOperation) {
 // From its n-th growing operation on the disk is full: calls say so, what is there can be read and searched, and when
 // there is room again all goes on without a restart.
 TEST_F(FaultsTest, AFullDiskIsToldAndPasses) {
-  const uint64_t stride = Stride(19);
+  const uint64_t stride = Stride(43);
   bool hit = true;
   for (uint64_t at = 1; hit; at += stride) {
     SCOPED_TRACE(absl::StrCat("full from operation ", at));
@@ -243,7 +243,7 @@ TEST_F(FaultsTest, AFullDiskIsToldAndPasses) {
 // A single error of the disk, anywhere: the call it hits fails or not, but nothing is lost or half there, now or after
 // a restart.
 TEST_F(FaultsTest, AnErrorOfTheDiskLosesNothing) {
-  const uint64_t stride = Stride(29);
+  const uint64_t stride = Stride(47);
   bool hit = true;
   for (uint64_t at = 1; hit; at += stride) {
     Anew();

@@ -122,6 +122,13 @@ TEST(AnnotateTest, MarkersAreFoundByCodePoints) {
   EXPECT_FALSE(markers[1].hit.has_value());
 }
 
+TEST(AnnotateTest, OfMarkersWithinEachOtherTheInnerOneCounts) {
+  const std::vector<Marker> markers = FindMarkers("【1:0†【1:0†y】", 1);
+  ASSERT_THAT(markers, SizeIs(1));
+  EXPECT_EQ(markers[0].text, "【1:0†y】");
+  EXPECT_EQ(markers[0].span, (Span{5, 12}));
+}
+
 TEST(AnnotateTest, WhatOnlyLooksLikeAMarkerIsLeftAlone) {
   for (const char* text :
        {"【】", "【note】", "【1】", "【1:†x】", "【a:b†x】", "【1:2 x】", "【1:2†never closed", "[1:2†x]"}) {
