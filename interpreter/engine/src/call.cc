@@ -30,8 +30,10 @@ constexpr absl::Duration kCancelPoll = absl::Milliseconds(25);
 constexpr absl::Duration kCpuSampleMin = absl::Milliseconds(10);
 // Code may catch one interrupt in a loop; it seldom is inside the same `try` each time.
 constexpr absl::Duration kInterruptAgain = absl::Milliseconds(150);
-// How long a process that closed its channel may take to end by itself.
-constexpr absl::Duration kLastWords = absl::Milliseconds(300);
+// How long a process that closed its channel may take to end by itself. An end is told by three processes, one after
+// the other: on a machine with a load of 15 some took more than 300 ms, and were taken for code that breaks the
+// channel.
+constexpr absl::Duration kLastWords = absl::Seconds(2);
 constexpr absl::Duration kKillMax = absl::Seconds(10);
 // What a frame has besides the display's data.
 constexpr uint64_t kFrameOverhead = 128 << 10;
