@@ -109,12 +109,13 @@ void ExpectOutcome(const Victim& victim, const Reply& reply, Tier tier) {
   ExpectFiles(victim, reply, tier);
 }
 
-// What was said to have been kept is there to be used.
+// What was said to have been kept is there to be used, or has ended since (its children may still be over the memory
+// limit) and says so: what it does not do is to hang.
 void ExpectNextCall(const Interpreter& interpreter, const std::string& session, const Victim& victim, Tier tier) {
   const std::string code = victim.runtime == "bash" ? "echo $((6 * 7))" : "print(6 * 7)";
   const Reply reply = interpreter.Run(session, code, interpreter::v1::RETURN_FILES_NONE, ParseLimits("wall_ms=2000"));
-  EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
-  EXPECT_TRUE(reply.finished);
+  const bool ended = reply.status.error_code() == grpc::StatusCode::FAILED_PRECONDITION;
+  EXPECT_TRUE(reply.finished || ended) << reply.status.error_message();
   if (victim.One("then", tier) != "answers") return;
   EXPECT_EQ(reply.outcome.kind(), interpreter::v1::COMPLETED) << reply.outcome.ShortDebugString();
   EXPECT_NE(reply.out.find("42\n"), std::string::npos) << reply.out;

@@ -19,6 +19,9 @@ namespace {
 
 // An ordinary user that no machine has.
 constexpr uid_t kOrdinaryUser = 12345;
+// Nor has any machine these; each test has one of its own, because the kernel counts a pod's processes by user.
+uid_t PodUser() { return 200'000 + static_cast<uid_t>(getpid()) % 100'000; }
+uid_t UserOf(Tier tier) { return tier == Tier::kConfined ? PodUser() : kOrdinaryUser; }
 constexpr absl::Duration kStopMax = absl::Seconds(20);
 
 // Shows executables and runtimes below another directory: the checkout may lie in root's home, where an ordinary user
@@ -94,7 +97,7 @@ std::vector<std::string> WorldOf(Tier tier, const std::string& top) {
   if (tier == Tier::kFull || geteuid() != 0) return {};
   std::vector<std::string> argv = {"/usr/bin/unshare", "--mount", "/bin/sh", "-c"};
   argv.push_back(std::string(kShowPrograms) + (tier == Tier::kConfined ? kInPod : kAsOrdinaryUser));
-  argv.insert(argv.end(), {"sh", top, CARREL_BIN, CARREL_SHARE, std::to_string(kOrdinaryUser)});
+  argv.insert(argv.end(), {"sh", top, CARREL_BIN, CARREL_SHARE, std::to_string(UserOf(tier))});
   if (tier == Tier::kConfined) {
     argv.insert(argv.end(), {CARREL_TESTS_BIN "/without_calls", ReadText(CARREL_POD_SYSCALLS)});
   }
@@ -147,7 +150,8 @@ absl::StatusOr<std::unique_ptr<JailedServer>> JailedServer::Start(const JailedSe
   const std::string socket = data + "/" + options.socket;
   // The server has another uid and must be able to pass through.
   if (chmod(top.c_str(), 0755) != 0 || mkdir(data.c_str(), 0700) != 0) return absl::ErrnoToStatus(errno, data);
-  if (options.tier != Tier::kFull && geteuid() == 0 && chown(data.c_str(), kOrdinaryUser, kOrdinaryUser) != 0) {
+  if (options.tier != Tier::kFull && geteuid() == 0 &&
+      chown(data.c_str(), UserOf(options.tier), UserOf(options.tier)) != 0) {
     return absl::ErrnoToStatus(errno, data);
   }
   SpawnOptions spawn;
