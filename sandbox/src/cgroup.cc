@@ -251,6 +251,12 @@ absl::StatusOr<CgroupCounters> Cgroup::OpenCounters() const {
   return CgroupCounters(std::move(files), places_.cpuacct.unified);
 }
 
+bool Cgroup::IsThere() const {
+  const std::vector<std::string> directories = Directories();
+  return std::all_of(directories.begin(), directories.end(),
+                     [](const std::string& directory) { return access(directory.c_str(), F_OK) == 0; });
+}
+
 absl::StatusOr<JailStats> Cgroup::Stats() const {
   const absl::StatusOr<CgroupCounters> counters = OpenCounters();
   if (!counters.ok()) return counters.status();

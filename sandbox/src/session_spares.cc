@@ -35,6 +35,10 @@ absl::Status SessionKeeper::Adopt(Session* spare, const JailLimits& limits, std:
   const bool as_made = spare->limits == limits;
   spare->limits = limits;
   spare->rlimits = RlimitsFor(limits, family_.cgroups != nullptr);
+  // It was made a while ago. What cannot be found now could be neither changed nor removed.
+  if (spare->cgroup && !spare->cgroup->IsThere()) {
+    return absl::UnavailableError("cgroup: the group of the session that was kept ready is gone");
+  }
   const int porter = fds[kCreatePorter].get();
   if (absl::Status s = SendMessage(spare->init_socket.get(), BytesOf(InitMessage{.kind = InitMessageKind::kAdopt}),
                                    std::span(&porter, 1));

@@ -83,6 +83,8 @@ class [[nodiscard]] Cgroup final {
   // All controllers on v2: the directory, for CLONE_INTO_CGROUP; else -1.
   [[nodiscard]] int directory_fd() const { return directory_.get(); }
   [[nodiscard]] absl::StatusOr<CgroupCounters> OpenCounters() const;
+  // false: somebody has removed it, or what it is in.
+  [[nodiscard]] bool IsThere() const;
   // Others than those it was made with, while nothing runs in it. Every field set.
   [[nodiscard]] absl::Status SetLimits(const JailLimits& limits) const;
   [[nodiscard]] absl::StatusOr<JailStats> Stats() const;
