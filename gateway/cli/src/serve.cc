@@ -158,6 +158,7 @@ absl::StatusOr<SupervisedProgram> GatewayProgram(const Serving& serving) {
       .uid = GatewayUid(place),
       .uses_the_others = true,
       .health = [target] { return AskGateway(target, "/readyz"); },
+      .answers = [target] { return HttpClient(target).Perform({.path = "/healthz", .patience = kHealthMax}).status(); },
       // Silence alone tells that it hangs: what another lacks is no reason to replace the gateway, and at its limit of
       // connections it closes ours at once.
       .alive = [target]() -> absl::Status {

@@ -109,8 +109,8 @@ absl::Status Supervisor::CheckStarting(Entry& entry) {
   const absl::Time now = absl::Now();
   if (now < entry.next) return absl::OkStatus();
   entry.next = now + kHealthEvery;
-  const bool judge_alone = entry.was_healthy && entry.program.alive != nullptr;
-  const absl::Status health = judge_alone ? entry.program.alive() : entry.program.health();
+  const bool again = entry.was_healthy && entry.program.answers != nullptr;
+  const absl::Status health = again ? entry.program.answers() : entry.program.health();
   if (health.ok()) {
     entry.healthy = true;
     entry.was_healthy = true;

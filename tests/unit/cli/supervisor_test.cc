@@ -194,6 +194,23 @@ TEST_F(SupervisorTest, WhatAnswersIsNotReplacedBecauseItIsNotReady) {
   EXPECT_EQ(Count(Kind::kDied), 0);
 }
 
+TEST_F(SupervisorTest, WhatIsStartedAgainIsReadyWhenItAnswers) {
+  SupervisedProgram program = Shell("front", kServe);
+  int ready = 0, asked = 0;
+  program.alive = [] { return absl::OkStatus(); };  // nothing says that it hangs, long before it listens
+  program.answers = [&asked]() -> absl::Status {
+    return ++asked < 5 ? absl::UnavailableError("refused") : absl::OkStatus();
+  };
+  const absl::Status status = Run({program}, Quick(), [&](const SupervisorEvent& event) {
+    if (event.kind != Kind::kReady) return;
+    const bool first = ++ready == 1;
+    ::kill(first ? event.pid : ::getpid(), first ? SIGKILL : SIGTERM);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(ready, 2);
+  EXPECT_EQ(asked, 5);
+}
+
 TEST_F(SupervisorTest, WhatCannotBeStartedAgainIsTriedAgain) {
   const std::string program = temp_.path() + "/program";
   std::filesystem::copy("/bin/sh", program);

@@ -37,6 +37,9 @@ struct SupervisedProgram {
   std::string advice;
   // OK once it serves; must return soon (a second).
   std::function<absl::Status()> health;
+  // OK once it answers at all, whatever the others do: what a restart waits for, for `health` may wait for others that
+  // are gone. Must return soon. Not set: `health`.
+  std::function<absl::Status()> answers;
   // OK as long as it answers at all, whatever the others do; what fails for `SupervisorLimits::hung` is killed. Must
   // return soon. Not set: `health`.
   std::function<absl::Status()> alive;
