@@ -44,10 +44,20 @@ void AddTree(pid_t pid, std::set<pid_t>* found) {
   }
 }
 
+// A process that is ending gives its memory back first. From then on it belongs to root in /proc, and we may not look.
+bool HasMemory(pid_t pid) {
+  const auto status = ReadSmallFile(absl::StrCat("/proc/", pid, "/status"));
+  return status.ok() && status->find("\nVmRSS:") != std::string::npos;
+}
+
 // Proportional: what a process shares with its zygote is mostly the zygote's.
 void MakeExact(ProcessMemory* process, uint64_t resident_bytes) {
   auto text = ReadSmallFile(absl::StrCat("/proc/", process->pid, "/smaps_rollup"));
-  if (!text.ok()) return;  // it just ended, or we may not look: the careful number
+  if (!text.ok()) {
+    // We may not look: the careful number.
+    if (!HasMemory(process->pid)) process->bytes -= resident_bytes;
+    return;
+  }
   const size_t at = text->find("\nPss:");
   if (at == std::string::npos) return;
   process->bytes -= resident_bytes;
@@ -104,17 +114,18 @@ StatusFacts ReadStatusFacts(std::string_view status) {
 uint64_t SocketBytesOf(pid_t pid, uint64_t table_slots, std::set<std::string>* counted) {
   const std::string path = absl::StrCat("/proc/", pid, "/fd");
   std::error_code error;
-  uint64_t sockets = 0;
+  uint64_t sockets = 0, hidden = 0;
   for (auto entry = std::filesystem::directory_iterator(path, error); !error && entry != std::filesystem::end(entry);
        entry.increment(error)) {
     std::error_code failed;
     std::string target = std::filesystem::read_symlink(entry->path(), failed).string();
     // Of another user, who may be looked at from further away only: it could be one.
-    if (failed == std::errc::permission_denied) ++sockets;
+    if (failed == std::errc::permission_denied) ++hidden;
     if (!target.starts_with("socket:")) continue;
     if (counted->insert(std::move(target)).second) ++sockets;
   }
-  if (error == std::errc::permission_denied) sockets = table_slots;
+  if (error == std::errc::permission_denied) hidden = table_slots;
+  if (hidden > 0 && HasMemory(pid)) sockets += hidden;
   return sockets * SocketBytes();
 }
 
