@@ -1,7 +1,6 @@
 #include "bench_library.h"
 
 #include <grpcpp/grpcpp.h>
-#include <sys/stat.h>
 
 #include <charconv>
 #include <chrono>
@@ -10,7 +9,6 @@
 #include <thread>
 
 #include "absl/time/clock.h"
-#include "rpc/client.h"
 #include "rpc/status.h"
 #include "strings.h"
 
@@ -20,9 +18,7 @@ namespace {
 namespace v1 = carrel::retrieval::v1;
 namespace fs = std::filesystem;
 
-constexpr absl::Duration kStartMax = absl::Seconds(120);
 constexpr auto kCallMax = std::chrono::minutes(10);
-constexpr auto kPause = std::chrono::milliseconds(20);
 constexpr size_t kMessageBytes = 1u << 20;
 
 void SetDeadline(grpc::ClientContext& context) { context.set_deadline(std::chrono::system_clock::now() + kCallMax); }
@@ -59,8 +55,18 @@ uint64_t Number(const std::string& text) {
 
 absl::StatusOr<std::unique_ptr<BenchLibrary>> BenchLibrary::Open(const Place& place, const std::string& server) {
   auto library = std::unique_ptr<BenchLibrary>(new BenchLibrary());
-  const absl::Status opened = server.empty() ? library->StartOwn(place) : library->Connect(server, absl::Seconds(5));
-  if (!opened.ok()) return opened;
+  std::shared_ptr<grpc::Channel> channel;
+  if (server.empty()) {
+    auto own = BenchServer::Start(place, {.program = "carrel-retrieval", .policies = "policies"});
+    if (!own.ok()) return own.status();
+    library->own_ = *std::move(own);
+    channel = library->own_->channel();
+  } else {
+    auto other = ConnectTo(server, absl::Seconds(5));
+    if (!other.ok()) return other.status();
+    channel = *std::move(other);
+  }
+  library->stub_ = v1::Retrieval::NewStub(channel);
   return library;
 }
 
@@ -71,54 +77,6 @@ BenchLibrary::~BenchLibrary() {
     // What cannot be deleted goes with the temporary directory, or is the other server's to say.
     (void)Call<v1::DeleteStoreResponse>(*stub_, &v1::Retrieval::Stub::DeleteStore, request);
   }
-}
-
-absl::Status BenchLibrary::Connect(const std::string& text, absl::Duration timeout) {
-  const auto address = rpc::ParseAddress(text);
-  if (!address.ok()) return address.status();
-  const auto channel = rpc::MakeChannel({.address = *address});
-  if (!channel.ok()) return channel.status();
-  stub_ = v1::Retrieval::NewStub(*channel);
-  return rpc::WaitUntilConnected(**channel, *address, timeout);
-}
-
-absl::Status BenchLibrary::StartOwn(const Place& place) {
-  const auto jailer = ProgramBeside("carrel-jailer");
-  if (!jailer.ok()) return jailer.status();
-  const auto server = ProgramBeside("carrel-retrieval");
-  if (!server.ok()) return server.status();
-  auto directory = TempDir::Create();
-  if (!directory.ok()) return directory.status();
-  directory_ = *std::move(directory);
-  // The server may be another user, who must be able to pass through.
-  if (::chmod(directory_->path().c_str(), 0755) != 0) return absl::InternalError("chmod of the temporary directory");
-  const std::string data = directory_->path() + "/data";
-  std::error_code error;
-  fs::create_directory(data, error);
-  if (error) return absl::InternalError(StrCat(data, ": ", error.message()));
-  const fs::path share = fs::path(*jailer).parent_path().parent_path() / "share" / "carrel";
-  SpawnOptions spawn;
-  spawn.argv = {
-      *jailer,      "--server", *server, "--runtimes", (share / "policies").string(), "--tier", place.config.jail.tier,
-      "--data-dir", data};
-  if (place.config.jail.allow_no_cgroup) spawn.argv.emplace_back("--allow-no-cgroup");
-  const std::string address = "unix:" + data + "/retrieval.sock";
-  spawn.argv.insert(spawn.argv.end(), {"--", "--data", data, "--listen", address, "--set", "log.level=warning"});
-  for (const config::Setting& setting : config::Changed(place.config)) {
-    spawn.argv.insert(spawn.argv.end(), {"--set", StrCat(setting.key, "=", setting.value)});
-  }
-  const absl::Time started = absl::Now();
-  auto process = ChildProcess::Spawn(spawn);
-  if (!process.ok()) return process.status();
-  jailer_ = *std::move(process);
-  while (!Connect(address, absl::Milliseconds(50)).ok()) {
-    if (const auto end = jailer_->Wait(absl::ZeroDuration())) {
-      return absl::UnavailableError(StrCat("carrel-jailer ", Describe(*end)));
-    }
-    if (absl::Now() - started > kStartMax) return absl::UnavailableError("the server did not start in time");
-    std::this_thread::sleep_for(kPause);
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> BenchLibrary::CreateStore(uint32_t chunk_tokens) {
@@ -180,14 +138,14 @@ absl::StatusOr<v1::EmbedResponse> BenchLibrary::Embed(const std::vector<std::str
 }
 
 uint64_t BenchLibrary::MemoryBytes() const {
-  if (!jailer_) return 0;
+  if (own_ == nullptr) return 0;
   std::error_code error;
   for (const auto& process : fs::directory_iterator("/proc", error)) {
     const fs::path status = process.path() / "status";
     if (Number(process.path().filename().string()) == 0) continue;
     // The kernel keeps fifteen characters of a name.
     if (Field(status, "Name:") == "carrel-retrieva" &&
-        Number(Field(status, "PPid:")) == static_cast<uint64_t>(jailer_->pid())) {
+        Number(Field(status, "PPid:")) == static_cast<uint64_t>(own_->jailer_pid())) {
       return Number(Field(status, "VmRSS:")) << 10;
     }
   }
@@ -195,10 +153,10 @@ uint64_t BenchLibrary::MemoryBytes() const {
 }
 
 uint64_t BenchLibrary::DiskBytes() const {
-  if (!directory_) return 0;
+  if (own_ == nullptr) return 0;
   uint64_t sum = 0;
   std::error_code error;
-  for (fs::recursive_directory_iterator at(directory_->path(), error), end; !error && at != end; at.increment(error)) {
+  for (fs::recursive_directory_iterator at(own_->directory(), error), end; !error && at != end; at.increment(error)) {
     std::error_code ignored;
     if (at->is_regular_file(ignored)) sum += at->file_size(ignored);
   }

@@ -3,16 +3,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "bench_documents.h"
+#include "bench_server.h"
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "cli/bench_search.h"
-#include "sandbox/base/child_process.h"
-#include "sandbox/base/temp_dir.h"
 
 namespace carrel::cli {
 
@@ -42,11 +40,8 @@ class BenchLibrary final {
 
  private:
   BenchLibrary() = default;
-  [[nodiscard]] absl::Status StartOwn(const Place& place);
-  [[nodiscard]] absl::Status Connect(const std::string& address, absl::Duration timeout);
 
-  std::optional<TempDir> directory_;
-  std::optional<ChildProcess> jailer_;
+  std::unique_ptr<BenchServer> own_;  // null: somebody else's
   std::unique_ptr<retrieval::v1::Retrieval::Stub> stub_;
   std::vector<std::string> stores_;
 };

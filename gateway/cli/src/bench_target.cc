@@ -1,15 +1,12 @@
 #include "bench_target.h"
 
 #include <grpcpp/grpcpp.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <filesystem>
 #include <thread>
 
 #include "absl/time/clock.h"
-#include "rpc/client.h"
 #include "rpc/status.h"
 #include "strings.h"
 
@@ -28,62 +25,27 @@ void SetDeadline(grpc::ClientContext& context) { context.set_deadline(std::chron
 
 absl::StatusOr<std::unique_ptr<BenchTarget>> BenchTarget::Open(const Place& place, const BenchOptions& options) {
   auto target = std::unique_ptr<BenchTarget>(new BenchTarget());
-  const absl::Status opened =
-      options.server.empty() ? target->StartOwn(place) : target->Connect(options.server, absl::Seconds(5));
-  if (!opened.ok()) return opened;
+  if (options.server.empty()) {
+    if (const absl::Status started = target->StartOwn(place); !started.ok()) return started;
+    return target;
+  }
+  const auto channel = ConnectTo(options.server, absl::Seconds(5));
+  if (!channel.ok()) return channel.status();
+  target->stub_ = v1::CodeInterpreter::NewStub(*channel);
   return target;
 }
 
-absl::Status BenchTarget::Connect(const std::string& text, absl::Duration timeout) {
-  const auto address = rpc::ParseAddress(text);
-  if (!address.ok()) return address.status();
-  const auto channel = rpc::MakeChannel({.address = *address});
-  if (!channel.ok()) return channel.status();
-  stub_ = v1::CodeInterpreter::NewStub(*channel);
-  return rpc::WaitUntilConnected(**channel, *address, timeout);
-}
-
 absl::Status BenchTarget::StartOwn(const Place& place) {
-  const auto jailer = ProgramBeside("carrel-jailer");
-  if (!jailer.ok()) return jailer.status();
-  const auto server = ProgramBeside("carrel-interpreter");
-  if (!server.ok()) return server.status();
-  auto directory = TempDir::Create();
-  if (!directory.ok()) return directory.status();
-  directory_ = *std::move(directory);
-  // The server may be another user, who must be able to pass through.
-  if (::chmod(directory_->path().c_str(), 0755) != 0) return absl::InternalError("chmod of the temporary directory");
-  const std::string data = directory_->path() + "/data";
-  std::error_code error;
-  std::filesystem::create_directory(data, error);
-  if (error) return absl::InternalError(StrCat(data, ": ", error.message()));
-  const std::filesystem::path share = std::filesystem::path(*jailer).parent_path().parent_path() / "share" / "carrel";
-  SpawnOptions spawn;
-  spawn.argv = {
-      *jailer,      "--server", *server, "--runtimes", (share / "runtimes").string(), "--tier", place.config.jail.tier,
-      "--data-dir", data};
-  if (place.config.jail.allow_no_cgroup) spawn.argv.emplace_back("--allow-no-cgroup");
   // Room for everything that is measured: the limits are promises, of which this needs many at once.
-  spawn.argv.insert(
-      spawn.argv.end(),
-      {"--", "--data", data, "--set", "log.level=warning", "--set", "interpreter.sessions_max=10000", "--set",
-       "interpreter.sessions_per_owner_max=10000", "--set", "interpreter.memory_bytes_total_max=1000000000000000"});
-  for (const config::Setting& setting : config::Changed(place.config)) {
-    spawn.argv.insert(spawn.argv.end(), {"--set", StrCat(setting.key, "=", setting.value)});
-  }
-  spawn.dies_with_parent = true;  // a benchmark that was interrupted leaves no server behind
-  const absl::Time started = absl::Now();
-  auto process = ChildProcess::Spawn(spawn);
-  if (!process.ok()) return process.status();
-  jailer_ = *std::move(process);
-  const std::string address = "unix:" + data + "/interpreter.sock";
-  while (!Connect(address, absl::Milliseconds(50)).ok()) {
-    if (const auto end = jailer_->Wait(absl::ZeroDuration())) {
-      return absl::UnavailableError(StrCat("carrel-jailer ", Describe(*end)));
-    }
-    if (absl::Now() - started > kStartMax) return absl::UnavailableError("the server did not start in time");
-    std::this_thread::sleep_for(kPause);
-  }
+  auto own = BenchServer::Start(
+      place, {.program = "carrel-interpreter",
+              .policies = "runtimes",
+              .settings = {"interpreter.sessions_max=10000", "interpreter.sessions_per_owner_max=10000",
+                           "interpreter.memory_bytes_total_max=1000000000000000"}});
+  if (!own.ok()) return own.status();
+  own_ = *std::move(own);
+  stub_ = v1::CodeInterpreter::NewStub(own_->channel());
+  const absl::Time started = own_->started();
   // The zygote imports; a call waits for it, but on a busy machine not long enough.
   BenchRun first = Execute("", "1 + 1");
   while (!first.status.ok() && absl::Now() - started < kStartMax) first = Execute("", "1 + 1");

@@ -4,15 +4,13 @@
 #include <grpcpp/channel.h>
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bench_server.h"
 #include "carrel/interpreter/v1/code_interpreter.grpc.pb.h"
 #include "cli/bench.h"
-#include "sandbox/base/child_process.h"
-#include "sandbox/base/temp_dir.h"
 
 namespace carrel::cli {
 
@@ -45,18 +43,16 @@ class BenchTarget final {
 
   // Of our own server: its jailer, and the milliseconds from its start to its first session's first result. -1:
   // another's.
-  [[nodiscard]] pid_t jailer_pid() const { return jailer_ ? jailer_->pid() : -1; }
+  [[nodiscard]] pid_t jailer_pid() const { return own_ ? own_->jailer_pid() : -1; }
   // Where it keeps its files; "" of another's.
-  [[nodiscard]] std::string directory() const { return directory_ ? directory_->path() : ""; }
+  [[nodiscard]] std::string directory() const { return own_ ? own_->directory() : ""; }
   [[nodiscard]] double cold_start_ms() const { return cold_start_ms_; }
 
  private:
   BenchTarget() = default;
   [[nodiscard]] absl::Status StartOwn(const Place& place);
-  [[nodiscard]] absl::Status Connect(const std::string& address, absl::Duration timeout);
 
-  std::optional<TempDir> directory_;
-  std::optional<ChildProcess> jailer_;
+  std::unique_ptr<BenchServer> own_;  // null: somebody else's
   std::unique_ptr<interpreter::v1::CodeInterpreter::Stub> stub_;
   double cold_start_ms_ = -1;
 };
