@@ -15,6 +15,10 @@ constexpr uint32_t kListMax = 100;
 constexpr int kFilesMax = 500;
 constexpr uint32_t kExpiryDaysMax = 365;
 constexpr std::size_t kNameBytesMax = 1024;
+constexpr uint32_t kPageMax = 1'000'000;
+constexpr uint32_t kDpiMin = 18;
+constexpr uint32_t kDpiMax = 600;
+constexpr std::size_t kPieceBytes = 256 * 1024;
 
 v1::VectorStore ToProto(const VectorStore& store) {
   v1::VectorStore out;
@@ -66,6 +70,53 @@ v1::VectorStoreFile ToProto(const VectorStoreFile& file) {
     progress.set_pages(file.progress->pages);
     progress.set_embedded(file.progress->embedded);
     progress.set_to_embed(file.progress->to_embed);
+  }
+  return out;
+}
+
+v1::Citation ToProto(const Citation& citation) {
+  v1::Citation out;
+  out.set_quote(citation.quote);
+  out.mutable_span()->set_begin(citation.span.begin);
+  out.mutable_span()->set_end(citation.span.end);
+  out.set_first_page(static_cast<uint32_t>(citation.first_page));
+  out.set_last_page(static_cast<uint32_t>(citation.last_page));
+  out.set_first_page_label(citation.first_page_label);
+  out.set_last_page_label(citation.last_page_label);
+  for (const PageBox& from : citation.boxes) {
+    v1::PageBox& box = *out.add_boxes();
+    box.set_page(static_cast<uint32_t>(from.page));
+    box.set_x_min(from.x_min);
+    box.set_y_min(from.y_min);
+    box.set_x_max(from.x_max);
+    box.set_y_max(from.y_max);
+  }
+  out.set_recognised(citation.recognised);
+  return out;
+}
+
+absl::StatusOr<TextSpan> FromProto(const v1::TextSpan& span) {
+  if (span.begin() >= span.end()) {
+    return rpc::InvalidField("span", absl::StrCat("[", span.begin(), ", ", span.end(), ")"), "begin below end");
+  }
+  return TextSpan{.begin = span.begin(), .end = span.end()};
+}
+
+absl::StatusOr<PictureRequest> FromProto(const ProjectId& project, const v1::RenderVectorStoreFilePageRequest& from) {
+  if (from.page() > kPageMax) {
+    return rpc::InvalidField("page", absl::StrCat(from.page()), "a page's number, from 1");
+  }
+  if (from.page() == 0 && !from.has_span()) return rpc::InvalidField("page", "0 without a span", "a page or a span");
+  if (from.dpi() != 0 && (from.dpi() < kDpiMin || from.dpi() > kDpiMax)) {
+    return rpc::InvalidField("dpi", absl::StrCat(from.dpi()), "18 to 600, or 0 for the usual");
+  }
+  PictureRequest out{.project = project,
+                     .store = StoreId(from.vector_store_id()),
+                     .file = FileId(from.file_id()),
+                     .page = static_cast<int>(from.page()),
+                     .dpi = static_cast<int>(from.dpi())};
+  if (from.has_span()) {
+    GATEWAY_ASSIGN_OR_RETURN(out.span, FromProto(from.span()));
   }
   return out;
 }
@@ -168,6 +219,34 @@ class VectorStoresService final : public v1::VectorStores::Service {
                                      v1::RemoveVectorStoreFileResponse*) override {
     return Serve(keys_, *context, [&](const ProjectId& project) {
       return stores_.RemoveFile(project, StoreId(request->vector_store_id()), FileId(request->file_id()));
+    });
+  }
+
+  grpc::Status CiteVectorStoreFile(grpc::ServerContext* context, const v1::CiteVectorStoreFileRequest* request,
+                                   v1::Citation* response) override {
+    return Serve(keys_, *context, [&](const ProjectId& project) -> absl::Status {
+      GATEWAY_ASSIGN_OR_RETURN(const TextSpan span, FromProto(request->span()));
+      GATEWAY_ASSIGN_OR_RETURN(const Citation citation, stores_.Cite(project, StoreId(request->vector_store_id()),
+                                                                     FileId(request->file_id()), span));
+      *response = ToProto(citation);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status RenderVectorStoreFilePage(grpc::ServerContext* context,
+                                         const v1::RenderVectorStoreFilePageRequest* request,
+                                         grpc::ServerWriter<v1::RenderVectorStoreFilePageResponse>* writer) override {
+    return Serve(keys_, *context, [&](const ProjectId& project) -> absl::Status {
+      GATEWAY_ASSIGN_OR_RETURN(const PictureRequest wanted, FromProto(project, *request));
+      GATEWAY_ASSIGN_OR_RETURN(const PagePicture picture, stores_.RenderPage(wanted));
+      v1::RenderVectorStoreFilePageResponse part;
+      part.set_page(static_cast<uint32_t>(picture.page));
+      for (std::size_t at = 0; at < picture.png.size(); at += kPieceBytes) {
+        part.set_data(picture.png.substr(at, kPieceBytes));
+        if (!writer->Write(part)) return absl::CancelledError("the caller has gone");
+        part.clear_page();
+      }
+      return absl::OkStatus();
     });
   }
 

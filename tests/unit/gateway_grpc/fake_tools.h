@@ -91,11 +91,18 @@ class FakeSearch final : public SearchTool {
     return absl::OkStatus();
   }
   absl::StatusOr<std::string> FileText(const ProjectId&, const StoreId&, const FileId&) override { return ""; }
-  absl::StatusOr<Citation> Cite(const ProjectId&, const StoreId&, const FileId&, const TextSpan&) override {
-    return absl::UnimplementedError("no citations");
+  absl::StatusOr<Citation> Cite(const ProjectId&, const StoreId&, const FileId&, const TextSpan& span) override {
+    return Citation{.quote = "quote",
+                    .span = span,
+                    .first_page = 2,
+                    .last_page = 2,
+                    .first_page_label = "ii",
+                    .last_page_label = "ii",
+                    .boxes = {{.page = 2, .x_min = 1, .y_min = 2, .x_max = 3, .y_max = 4}}};
   }
-  absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
-    return absl::UnimplementedError("no pictures");
+  absl::StatusOr<PagePicture> RenderPage(const PictureRequest& request) override {
+    drawn = request;
+    return PagePicture{.png = picture, .page = request.page == 0 ? 2 : request.page};
   }
   absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
     last = request;
@@ -107,6 +114,8 @@ class FakeSearch final : public SearchTool {
   }
   SearchRequest last;
   std::vector<FileId> deleted;
+  PictureRequest drawn;
+  std::string picture = "png";
 };
 
 }  // namespace carrel::gateway

@@ -1,6 +1,7 @@
 // Files, VectorStores and Containers: what they do, and that one project's objects are not another's.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -187,6 +188,61 @@ TEST_F(ServicesTest, AStoreAndItsFiles) {
             grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+TEST_F(ServicesTest, ASpanOfAFileIsCitedAndItsPageDrawn) {
+  const v1::File file = Upload("a.pdf", "text");
+  v1::CreateVectorStoreRequest wanted;
+  wanted.add_file_ids(file.file_id());
+  v1::VectorStore store;
+  ASSERT_TRUE(stores_stub_.CreateVectorStore(Context().get(), wanted, &store).ok());
+
+  v1::CiteVectorStoreFileRequest cite;
+  cite.set_vector_store_id(store.vector_store_id());
+  cite.set_file_id(file.file_id());
+  v1::Citation citation;
+  EXPECT_EQ(stores_stub_.CiteVectorStoreFile(Context().get(), cite, &citation).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  cite.mutable_span()->set_begin(3);
+  cite.mutable_span()->set_end(8);
+  ASSERT_TRUE(stores_stub_.CiteVectorStoreFile(Context().get(), cite, &citation).ok());
+  EXPECT_EQ(citation.quote(), "quote");
+  EXPECT_EQ(citation.span().begin(), 3U);
+  EXPECT_EQ(citation.span().end(), 8U);
+  EXPECT_EQ(citation.first_page(), 2U);
+  EXPECT_EQ(citation.last_page_label(), "ii");
+  ASSERT_THAT(citation.boxes(), SizeIs(1));
+  EXPECT_EQ(citation.boxes(0).page(), 2U);
+  EXPECT_EQ(citation.boxes(0).y_max(), 4.0);
+
+  search_.picture = std::string(600'000, 'p');
+  const auto draw = [&](const v1::RenderVectorStoreFilePageRequest& request, uint32_t* page, std::string* png) {
+    const auto context = Context();
+    const auto reader = stores_stub_.RenderVectorStoreFilePage(context.get(), request);
+    for (v1::RenderVectorStoreFilePageResponse part; reader->Read(&part);) {
+      *page = std::max(*page, part.page());
+      *png += part.data();
+    }
+    return reader->Finish();
+  };
+  v1::RenderVectorStoreFilePageRequest request;
+  request.set_vector_store_id(store.vector_store_id());
+  request.set_file_id(file.file_id());
+  *request.mutable_span() = cite.span();
+  request.set_dpi(96);
+  uint32_t page = 0;
+  std::string png;
+  ASSERT_TRUE(draw(request, &page, &png).ok());
+  EXPECT_EQ(page, 2U);
+  EXPECT_EQ(png, search_.picture);
+  EXPECT_EQ(search_.drawn.span, (TextSpan{.begin = 3, .end = 8}));
+  EXPECT_EQ(search_.drawn.dpi, 96);
+
+  request.set_dpi(7);
+  EXPECT_THAT(draw(request, &page, &png).error_message(), HasSubstr("18 to 600"));
+  request.set_dpi(0);
+  request.clear_span();
+  EXPECT_THAT(draw(request, &page, &png).error_message(), HasSubstr("a page or a span"));
+}
+
 TEST_F(ServicesTest, AContainerRunsCodeAndKeepsItsFiles) {
   const v1::Container container = Open("work");
   EXPECT_TRUE(container.created());
@@ -353,6 +409,20 @@ TEST_F(ServicesTest, AnotherProjectsObjectsAreNotFound) {
   EXPECT_EQ(store_file_call(&S::RemoveVectorStoreFile, v1::RemoveVectorStoreFileRequest(),
                             v1::RemoveVectorStoreFileResponse()),
             kNotFound);
+  v1::CiteVectorStoreFileRequest cite;
+  cite.mutable_span()->set_end(1);
+  EXPECT_EQ(store_file_call(&S::CiteVectorStoreFile, cite, v1::Citation()), kNotFound);
+  {
+    v1::RenderVectorStoreFilePageRequest request;
+    request.set_vector_store_id(store->id.value);
+    request.set_file_id(file.file_id());
+    request.set_page(1);
+    const auto context = Context(other_);
+    const auto reader = stores_stub_.RenderVectorStoreFilePage(context.get(), request);
+    v1::RenderVectorStoreFilePageResponse part;
+    EXPECT_FALSE(reader->Read(&part));
+    EXPECT_EQ(reader->Finish().error_code(), kNotFound);
+  }
   v1::ListVectorStoresResponse stores;
   ASSERT_TRUE(stores_stub_.ListVectorStores(Context(other_).get(), {}, &stores).ok());
   EXPECT_THAT(stores.vector_stores(), SizeIs(0));
