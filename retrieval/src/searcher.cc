@@ -14,7 +14,6 @@
 #include "absl/time/clock.h"
 #include "citation.h"
 #include "contents.h"
-#include "quote.h"
 #include "retrieval/fusion.h"
 #include "retrieval/terms.h"
 #include "retrieval/text_sketch.h"
@@ -69,11 +68,7 @@ class Microseconds {
 class Run {
  public:
   Run(Connection& db, const SearchQuery& query, const std::vector<StoreRow>& stores)
-      : db_(db), query_(query), stores_(stores), depth_(std::max(kDepthMin, query.max_results * kDepthPerResult)) {
-    for (const std::string& question : query.queries) {
-      for (std::string& term : QueryTerms(question)) terms_.push_back(std::move(term));
-    }
-  }
+      : db_(db), query_(query), stores_(stores), depth_(std::max(kDepthMin, query.max_results * kDepthPerResult)) {}
 
   // Takes one leg's matches for one query, from all stores; the best sub-passage stands for its enclosing passage.
   void AddLeg(std::vector<LegMatch> matches, bool vector_leg, double weight) {
@@ -264,19 +259,12 @@ class Run {
     return out;
   }
 
-  // `hit` has the passage; nearly every sub-passage is a part of it.
-  absl::StatusOr<Citation> MakeCitation(int64_t content, Span sub, const Hit& hit) {
-    std::string read;
-    std::string_view text;
-    if (hit.passage_span.Contains(sub)) {
-      text = Characters(hit.passage, sub.begin - hit.passage_span.begin, sub.end - hit.passage_span.begin);
-    } else {
-      ASSIGN_OR_RETURN(read, ReadText(db_, content, sub));
-      text = read;
-    }
-    const Span quote = NarrowToQuote(text, sub, terms_);
-    return retrieval::MakeCitation(db_, content, quote,
-                                   std::string(Characters(text, quote.begin - sub.begin, quote.end - sub.begin)));
+  // `hit` has the passage; nearly every quote is a part of it.
+  absl::StatusOr<Citation> MakeCitation(int64_t content, Span span, const Hit& hit) {
+    if (!hit.passage_span.Contains(span)) return retrieval::MakeCitation(db_, content, span);
+    const uint32_t begin = hit.passage_span.begin;
+    return retrieval::MakeCitation(db_, content, span,
+                                   std::string(Characters(hit.passage, span.begin - begin, span.end - begin)));
   }
 
   // Passages of one document overlap by design. One that shares half of its text with a better hit is not another
@@ -300,7 +288,6 @@ class Run {
   const SearchQuery& query_;
   const std::vector<StoreRow>& stores_;
   const size_t depth_;
-  std::vector<std::string> terms_;  // of all queries
   std::map<std::pair<size_t, int64_t>, int64_t> ids_;
   std::vector<Candidate> candidates_;
   std::vector<RankedList> lists_;

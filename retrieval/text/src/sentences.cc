@@ -106,9 +106,6 @@ void SentenceSplitter::SplitParagraph(std::u32string_view text, Span span, std::
   AddTrimmed(text, {begin, span.end}, out);
 }
 
-std::vector<Span> Sentences(std::u32string_view text, Span span) {
-  thread_local SentenceSplitter splitter;  // making one loads ICU's rules
-  return splitter.Split(text, span);
-}
+std::vector<Span> Sentences(std::u32string_view text, Span span) { return SentenceSplitter().Split(text, span); }
 
 }  // namespace carrel::retrieval
