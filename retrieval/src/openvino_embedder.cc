@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "int8_weights.h"
 #include "openvino/openvino.hpp"
 #include "retrieval/wordpiece.h"
 #include "views.h"
@@ -25,11 +26,12 @@ constexpr uint32_t kThreadsMax = 8;       // a small model does not scale furthe
 constexpr uint32_t kQueryThreadsMax = 2;  // a question is short: more threads wait for each other
 constexpr size_t kLengthStep = 16;        // lengths are rounded up, so that few shapes are compiled
 // A question's time is proportional to its length, padding included: the usual lengths are rounded less, and compiled
-// before the first question comes (some 25 ms each).
+// before the first question comes.
 constexpr size_t kQueryLengthStep = 4;
 constexpr size_t kQueryLengthUsualMax = 48;
-constexpr double kWorthwhile = 0.9;            // of f32's time, at most: what bf16 must gain to be taken
-constexpr double kAgreementMin = 0.999;        // cosine of its vectors to f32's
+constexpr double kWorthwhile = 0.9;      // of the time, at most: what a coarser precision must gain to be taken
+constexpr double kAgreementMin = 0.999;  // cosine of its vectors to f32's
+constexpr uint64_t kInt8Group = 64;      // of what is multiplied with int8 weights, as many numbers have one scale
 constexpr size_t kTextBytesPerTokenMax = 512;  // what of a giant text is tokenized at all: see Clip
 
 struct Tokens {
@@ -42,6 +44,9 @@ uint32_t UsableCpus() {
   if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
   return static_cast<uint32_t>(CPU_COUNT(&set));
 }
+
+// What the numbers of an inference are.
+enum class Precision { kF32, kBf16, kInt8 };
 
 // A compiled model with one infer request and its lock. Queries have one of their own: requests of one compiled model
 // wait for each other, and a batch of passages takes a second.
@@ -76,78 +81,105 @@ class OpenVinoEmbedder final : public Embedder {
   }
 
  private:
-  // What a precision takes for a batch that is like the work, and what comes out.
+  // What a lane takes for a batch that is like the work, and what comes out.
   struct Trial {
     absl::Duration time = absl::InfiniteDuration();
     std::vector<Embedding> vectors;
   };
 
   absl::Status Compile() {
-    if (absl::Status status = ChoosePrecision(); !status.ok()) return status;
-    std::string question;
-    for (size_t tokens = 0; tokens < kQueryLengthUsualMax - 2; ++tokens) {
-      question += "a ";
-      const std::string_view text = question;
-      if (CountTokens(absl::StrCat(model_.query_prefix, question)) + 2 > kQueryLengthUsualMax) break;
-      if (tokens % kQueryLengthStep != 0) continue;
-      if (absl::Status status = EmbedLoaded({&text, 1}, TextRole::kQuery).status(); !status.ok()) return status;
+    try {
+      const std::shared_ptr<ov::Model> model = ov::Core().read_model(model_.weights_path);
+      for (const auto& input : model->inputs()) {
+        if (input.get_names().contains("token_type_ids")) has_token_types_ = true;
+      }
+      if (absl::Status status = ChoosePrecisions(model); !status.ok()) return status;
+    } catch (const std::exception& e) {
+      return absl::FailedPreconditionError(absl::StrCat(model_.weights_path, ": ", e.what()));
+    }
+    return CompileUsualLengths();
+  }
+
+  // f32 is what must work. Of the coarser precisions errors and exceptions are no errors: they are not taken.
+  absl::Status ChoosePrecisions(const std::shared_ptr<ov::Model>& model) {
+    const uint32_t threads = options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, UsableCpus());
+    for (const auto& [role, most] :
+         {std::pair(TextRole::kPassage, threads), std::pair(TextRole::kQuery, std::min(threads, kQueryThreadsMax))}) {
+      std::unique_ptr<Lane>& chosen = LaneOf(role);
+      chosen = MakeLane(model, Precision::kF32, most);
+      absl::StatusOr<Trial> exact = Try(role);
+      if (!exact.ok()) return exact.status();
+      if (!options_.fastest_precision) continue;
+      absl::Duration time = exact->time;
+      for (const Precision precision : CoarserPrecisions(role)) {
+        std::unique_ptr<Lane> other = MakeLaneOrNull(model, precision, most);
+        if (other == nullptr) continue;
+        std::swap(chosen, other);
+        const absl::StatusOr<Trial> trial = Try(role);
+        if (trial.ok() && trial->time < time * kWorthwhile && Agree(*exact, *trial)) {
+          time = trial->time;
+        } else {
+          std::swap(chosen, other);
+        }
+      }
     }
     return absl::OkStatus();
   }
 
-  absl::Status ChoosePrecision() {
-    if (absl::Status status = CompileWith(ov::element::f32); !status.ok()) return status;
-    if (!options_.fastest_precision || !ProcessorKnowsBf16()) return absl::OkStatus();
-    absl::StatusOr<Trial> exact = Try();
-    if (!exact.ok()) return exact.status();
-    // Errors and exceptions of bf16 are no errors: f32 serves.
-    absl::StatusOr<Trial> fast = absl::InternalError("");
-    if (CompileWith(ov::element::bf16).ok()) fast = Try();
-    if (fast.ok() && fast->time < exact->time * kWorthwhile && Agree(*exact, *fast)) return absl::OkStatus();
-    return CompileWith(ov::element::f32);
+  // Passages are kept, and compared with each other's for years: they stay with what is nearly exact. A question's
+  // vector is used once.
+  static std::vector<Precision> CoarserPrecisions(TextRole role) {
+    std::vector<Precision> out;
+    if (ProcessorCan("BF16")) out.push_back(Precision::kBf16);
+    if (role == TextRole::kQuery && ProcessorCan("INT8")) out.push_back(Precision::kInt8);
+    return out;
   }
 
-  static bool ProcessorKnowsBf16() {
+  static bool ProcessorCan(std::string_view capability) {
     try {
       const auto known = ov::Core().get_property("CPU", ov::device::capabilities);
-      return std::find(known.begin(), known.end(), "BF16") != known.end();
+      return std::find(known.begin(), known.end(), capability) != known.end();
     } catch (const std::exception&) {
       return false;
     }
   }
 
-  absl::Status CompileWith(ov::element::Type precision) {
-    const uint32_t threads = options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, UsableCpus());
-    try {
-      ov::Core core;
-      // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want.
-      const std::shared_ptr<ov::Model> model = core.read_model(model_.weights_path);
-      for (const auto& [lane, most] : {std::pair(&passages_, threads), std::pair(&queries_, kQueryThreadsMax)}) {
-        lane->compiled = core.compile_model(model, "CPU", ov::hint::inference_precision(precision),
-                                            ov::inference_num_threads(static_cast<int>(std::min(threads, most))),
-                                            ov::num_streams(1));
-        lane->request = lane->compiled.create_infer_request();
-      }
-      has_token_types_ = false;
-      for (const auto& input : model->inputs()) {
-        if (input.get_names().contains("token_type_ids")) has_token_types_ = true;
-      }
-    } catch (const std::exception& e) {
-      return absl::FailedPreconditionError(absl::StrCat(model_.weights_path, ": ", e.what()));
-    }
-    const std::string_view probe = "probe";
-    return EmbedLoaded({&probe, 1}, TextRole::kQuery).status();
+  // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want. Throws.
+  static std::unique_ptr<Lane> MakeLane(const std::shared_ptr<ov::Model>& model, Precision precision,
+                                        uint32_t threads) {
+    auto lane = std::make_unique<Lane>();
+    const bool int8 = precision == Precision::kInt8;
+    ov::AnyMap how{ov::hint::inference_precision(precision == Precision::kBf16 ? ov::element::bf16 : ov::element::f32),
+                   ov::inference_num_threads(static_cast<int>(threads)), ov::num_streams(1)};
+    if (int8) how.insert(ov::hint::dynamic_quantization_group_size(kInt8Group));
+    lane->compiled = ov::Core().compile_model(int8 ? WithInt8Weights(*model) : model, "CPU", how);
+    lane->request = lane->compiled.create_infer_request();
+    return lane;
   }
 
-  absl::StatusOr<Trial> Try() {
-    std::string text;
-    for (int i = 0; i < 10; ++i)
-      text += "The pressure distribution over the upper surface was measured at several angles. ";
-    const std::vector<std::string_view> texts(2, text);
+  static std::unique_ptr<Lane> MakeLaneOrNull(const std::shared_ptr<ov::Model>& model, Precision precision,
+                                              uint32_t threads) {
+    try {
+      return MakeLane(model, precision, threads);
+    } catch (const std::exception&) {
+      return nullptr;
+    }
+  }
+
+  std::unique_ptr<Lane>& LaneOf(TextRole role) { return role == TextRole::kQuery ? query_lane_ : passage_lane_; }
+
+  absl::StatusOr<Trial> Try(TextRole role) {
+    const std::string sentence =
+        "The pressure distribution over the upper surface was measured at several angles of incidence. ";
+    std::string passage;
+    for (int i = 0; i < 8; ++i) passage += sentence;
+    const std::vector<std::string_view> texts =
+        role == TextRole::kQuery ? std::vector<std::string_view>{sentence} : std::vector<std::string_view>(2, passage);
+    const int rounds = role == TextRole::kQuery ? 9 : 4;  // the best of them; the first compiles for this shape
     Trial out;
-    for (int round = 0; round < 4; ++round) {  // the best of three; the first compiles for this shape
+    for (int round = 0; round < rounds; ++round) {
       const absl::Time start = absl::Now();
-      absl::StatusOr<std::vector<Embedding>> vectors = EmbedLoaded(texts, TextRole::kPassage);
+      absl::StatusOr<std::vector<Embedding>> vectors = EmbedLoaded(texts, role);
       if (!vectors.ok()) return vectors.status();
       if (round > 0) out.time = std::min(out.time, absl::Now() - start);
       out.vectors = *std::move(vectors);
@@ -161,6 +193,19 @@ class OpenVinoEmbedder final : public Embedder {
       cosine += double{a.vectors[0].values[d]} * b.vectors[0].values[d];
     }
     return cosine >= kAgreementMin;
+  }
+
+  // Each length that questions usually have takes some 25 ms when it comes first.
+  absl::Status CompileUsualLengths() {
+    std::string question;
+    for (size_t tokens = 0; tokens < kQueryLengthUsualMax - 2; ++tokens) {
+      question += "a ";
+      const std::string_view text = question;
+      if (CountTokens(absl::StrCat(model_.query_prefix, question)) + 2 > kQueryLengthUsualMax) break;
+      if (tokens % kQueryLengthStep != 0) continue;
+      if (absl::Status status = EmbedLoaded({&text, 1}, TextRole::kQuery).status(); !status.ok()) return status;
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::vector<Embedding>> EmbedLoaded(std::span<const std::string_view> texts, TextRole role) {
@@ -217,7 +262,7 @@ class OpenVinoEmbedder final : public Embedder {
         std::copy(source.begin(), source.end(), ids.data<int64_t>() + row * length);
         std::fill_n(mask.data<int64_t>() + row * length, source.size(), 1);
       }
-      Lane& lane = role == TextRole::kQuery ? queries_ : passages_;
+      Lane& lane = *LaneOf(role);
       const std::lock_guard lock(lane.mutex);
       lane.request.set_tensor("input_ids", ids);
       lane.request.set_tensor("attention_mask", mask);
@@ -260,8 +305,8 @@ class OpenVinoEmbedder final : public Embedder {
   std::once_flag loaded_once_;
   absl::Status loaded_;
   bool has_token_types_ = false;
-  Lane passages_;
-  Lane queries_;
+  std::unique_ptr<Lane> passage_lane_;
+  std::unique_ptr<Lane> query_lane_;
 };
 
 }  // namespace

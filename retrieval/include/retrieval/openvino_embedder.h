@@ -1,4 +1,4 @@
-// An Embedder that runs a BERT in this process, by OpenVINO on the CPU. Its source is the one file that knows OpenVINO.
+// An Embedder that runs a BERT in this process, by OpenVINO on the CPU.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,9 @@ namespace carrel::retrieval {
 struct OpenVinoOptions {
   // Threads of one inference. 0: one per CPU that this process may use, at most 8.
   uint32_t threads_max = 0;
-  // Measure whether bf16 is faster here, and take it if so (cosine to f32 at least 0.999, checked). Doubles the time to
-  // load. Never assumed: where the silicon lacks it, it is emulated and up to 50 times slower.
+  // Measure whether bf16, and for questions int8 weights, are faster here, and take them if so (cosine to f32 at least
+  // 0.999, checked). Doubles the time to load. Never assumed: where the silicon lacks it, bf16 is emulated and up to 50
+  // times slower.
   bool fastest_precision = false;
   // Read the tokenizer now and the weights when something is to be embedded; what is wrong with them is said then.
   bool load_at_first_use = false;

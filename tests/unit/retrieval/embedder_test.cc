@@ -76,6 +76,26 @@ TEST(EmbedderTest, TheFastestPrecisionGivesNearlyTheSameVectors) {
   ExpectVectorsOfTheReference("all-MiniLM-L6-v2", {.fastest_precision = true, .load_at_first_use = true}, 0.999);
 }
 
+// Questions may take a coarser one than passages; what they find must not depend on it.
+TEST(EmbedderTest, TheFastestPrecisionOfQuestionsGivesNearlyTheSameVectors) {
+  for (const std::string name : {"bge-small-en-v1.5", "all-MiniLM-L6-v2"}) {
+    absl::StatusOr<ModelDirectory> model = OpenModelDirectory(ModelPath(name));
+    ASSERT_TRUE(model.ok()) << model.status();
+    absl::StatusOr<std::unique_ptr<Embedder>> exact = MakeOpenVinoEmbedder(*model, {});
+    absl::StatusOr<std::unique_ptr<Embedder>> fast = MakeOpenVinoEmbedder(*model, {.fastest_precision = true});
+    ASSERT_TRUE(exact.ok() && fast.ok()) << exact.status() << fast.status();
+    for (const json& one : Reference("vectors-" + name + ".json")) {
+      const std::string text = one.at("text");
+      const std::string_view view = text;
+      const auto a = (*exact)->Embed({&view, 1}, TextRole::kQuery), b = (*fast)->Embed({&view, 1}, TextRole::kQuery);
+      ASSERT_TRUE(a.ok() && b.ok()) << a.status() << b.status();
+      double cosine = 0;
+      for (size_t d = 0; d < (*a)[0].values.size(); ++d) cosine += double{(*a)[0].values[d]} * (*b)[0].values[d];
+      EXPECT_GT(cosine, 0.995) << name << ": " << text.substr(0, 60);
+    }
+  }
+}
+
 TEST(ModelDirectoryTest, AWrongChecksumIsNamed) {
   const std::string dir = testing::TempDir() + "/wrong_model";
   std::filesystem::create_directories(dir);
