@@ -1,7 +1,6 @@
 #include "interpreter/engine/session_table.h"
 
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "interpreter/engine/errors.h"
 #include "interpreter/engine/text.h"
+#include "sandbox/usable_resources.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -46,10 +46,6 @@ absl::Status CheckOwner(std::string_view owner) {
   return absl::OkStatus();
 }
 
-uint64_t MachineMemory() {
-  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
 // Passes everything on and counts the artifacts.
 class CountingSink final : public EventSink {
  public:
@@ -79,7 +75,7 @@ class CountingSink final : public EventSink {
 SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledger* ledger)
     : options_([&] {
         options.pool.default_limits = options.default_limits;
-        if (options.memory_bytes_total_max == 0) options.memory_bytes_total_max = MachineMemory() / 4 * 3;
+        if (options.memory_bytes_total_max == 0) options.memory_bytes_total_max = sandbox::UsableMemoryBytes() / 4 * 3;
         return options;
       }()),
       jails_(jails),
