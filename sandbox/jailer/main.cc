@@ -31,7 +31,8 @@ constexpr const char kUsage[] =
     "\n"
     "  --server PATH        the server's executable\n"
     "  --runtimes DIR       a directory of runtimes or policies, each a subdirectory with a manifest; may be repeated\n"
-    "                       (default: ../share/carrel/runtimes and ../share/carrel/policies, from this executable)\n"
+    "                       (default, from this executable: ../share/carrel/runtimes for carrel-interpreter,\n"
+    "                       ../share/carrel/policies for carrel-retrieval; any other server needs one)\n"
     "  --tier TIER          auto, full (needs root) or userns (any user); default auto: full for root. confined, never "
     "chosen\n"
     "                       by itself: no namespaces, one session at a time; it empties /mnt/data, /tmp and /dev/shm\n"
@@ -129,26 +130,38 @@ int Doctor(bool json, bool confined) {
   return carrel::sandbox::IsComplete(report) ? 0 : 1;
 }
 
-void FindDirectories(JailerOptions* options) {
+// Each server's own: another's would be a zygote that nobody asks for, and jails that it was never meant to make.
+struct ServerPolicies {
+  std::string_view server;
+  std::string_view directory;
+};
+constexpr ServerPolicies kServerPolicies[] = {{"carrel-interpreter", "runtimes"}, {"carrel-retrieval", "policies"}};
+
+// Empty: fine; else what is wrong.
+std::string FindDirectories(JailerOptions* options) {
   std::error_code error;
   const std::filesystem::path bin = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   const std::filesystem::path share = bin.parent_path() / "share" / "carrel";
   options->bin_directory = bin.string();
   options->share_directory = share.string();
-  if (!options->runtimes.empty()) return;
-  for (const char* name : {"runtimes", "policies"}) {
-    if (std::filesystem::is_directory(share / name, error)) options->runtimes.push_back((share / name).string());
+  if (!options->runtimes.empty()) return "";
+  const std::string server = std::filesystem::path(options->server).filename();
+  for (const ServerPolicies& known : kServerPolicies) {
+    if (server == known.server) options->runtimes.push_back((share / known.directory).string());
   }
+  return options->runtimes.empty() ? absl::StrCat("--runtimes is missing, and ", server, " has no default") : "";
+}
+
+int UsageError(const std::string& wrong) {
+  std::fprintf(stderr, "carrel-jailer: %s\n\n%s", wrong.c_str(), kUsage);
+  return kExitUsage;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  if (const std::string wrong = Parse(argc, argv, &arguments); !wrong.empty()) {
-    std::fprintf(stderr, "carrel-jailer: %s\n\n%s", wrong.c_str(), kUsage);
-    return kExitUsage;
-  }
+  if (const std::string wrong = Parse(argc, argv, &arguments); !wrong.empty()) return UsageError(wrong);
   if (arguments.help) {
     std::fputs(kUsage, stdout);
     return 0;

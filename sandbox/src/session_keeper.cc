@@ -189,6 +189,7 @@ void SessionKeeper::AnnouncePolicy(uint32_t index) {
                         .policy = index,
                         .status = policy.kind == Policy::Kind::kExec || zygotes_.ready(index) ? 1 : 0,
                         .generation = zygotes_.generation(index),
+                        .runtime = static_cast<uint32_t>(policy.runtime),
                         .limits = policy.defaults,
                         .caps = policy.caps};
   std::snprintf(message.text, sizeof message.text, "%s", policy.name.c_str());

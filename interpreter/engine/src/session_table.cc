@@ -76,6 +76,7 @@ SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledg
     : options_([&] {
         options.pool.default_limits = options.default_limits;
         if (options.memory_bytes_total_max == 0) options.memory_bytes_total_max = sandbox::UsableMemoryBytes() / 4 * 3;
+        options.pool.session_memory_bytes_max = options.memory_bytes_total_max;
         return options;
       }()),
       jails_(jails),
@@ -115,6 +116,10 @@ void SessionTable::Stop() {
     ledger_.Ended(session->id(), session->owner(), "the service was stopped");
     session->Delete("the service stops");
   }
+}
+
+std::vector<sandbox::PolicyInfo> SessionTable::Runtimes() const {
+  return RuntimesOf(jails_, options_.memory_bytes_total_max);
 }
 
 absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& options) const {

@@ -167,7 +167,7 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     response->set_isolation(report.tier);
     for (const sandbox::LayerState& layer : report.layers) *response->add_layers() = ToProto(layer);
     bool first = true;
-    for (const sandbox::PolicyInfo& policy : table_.jails().policies()) {
+    for (const sandbox::PolicyInfo& policy : table_.Runtimes()) {
       AddRuntime(policy, *response);
       // The default runtime's, or else the first's.
       if (!first && policy.name != "python") continue;

@@ -308,6 +308,15 @@ TEST_F(TableTest, ABadRequestNamesItsField) {
   EXPECT_EQ(table_.Create({.runtime = "cobol"}).status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(TableTest, APolicyThatIsNoRuntimeIsNotOffered) {
+  ASSERT_EQ(jails_.policies().size(), 2u);
+  ASSERT_EQ(table_.Runtimes().size(), 1u);
+  EXPECT_EQ(table_.Runtimes()[0].name, "python");
+  const absl::Status refused = table_.Create({.owner = "a", .runtime = "extract"}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("there are: python"));
+}
+
 TEST_F(TableTest, AJailThatCannotBeMadeIsTheJailsWord) {
   jails_.fail_next = absl::UnavailableError("cgroup: not mounted");
   EXPECT_EQ(table_.Create({}).status(), absl::UnavailableError("cgroup: not mounted"));

@@ -90,6 +90,8 @@ class SessionTable final {
   [[nodiscard]] absl::StatusOr<Outcome> Execute(const ExecuteOptions& options, EventSink& sink);
   // Ends what runs and makes every later call fail.
   void Stop();
+  // What sessions can be made of; none may have more memory than there is for all.
+  [[nodiscard]] std::vector<sandbox::PolicyInfo> Runtimes() const;
 
   [[nodiscard]] uint64_t size();
   [[nodiscard]] uint64_t waiting() { return admission_.waiting(); }

@@ -1,0 +1,106 @@
+// A runtime is data: which there are is what lies in the jailer's directories, and nothing else.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "sandbox/base/temp_dir.h"
+#include "tests/integration/interpreter/client.h"
+#include "tests/integration/interpreter/jailed_server.h"
+
+namespace carrel::testing {
+namespace {
+
+namespace v1 = interpreter::v1;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Client ClientOf(const JailedServer& server) {
+  return Client(grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
+}
+
+v1::Capabilities CapabilitiesOf(Client& client) {
+  grpc::ClientContext context;
+  v1::Capabilities capabilities;
+  EXPECT_TRUE(client.stub().GetCapabilities(&context, {}, &capabilities).ok());
+  return capabilities;
+}
+
+std::vector<std::string> RuntimesOf(Client& client) {
+  std::vector<std::string> names;
+  const v1::Capabilities capabilities = CapabilitiesOf(client);
+  for (const v1::Runtime& runtime : capabilities.runtimes()) names.push_back(runtime.name());
+  return names;
+}
+
+Ran RunIn(Client& client, const std::string& runtime, const std::string& code) {
+  v1::ExecuteRequest request;
+  request.set_runtime(runtime);
+  request.set_code(code);
+  return client.Execute(request);
+}
+
+using Replacements = std::vector<std::pair<std::string, std::string>>;
+
+// A directory of runtimes of the test's own.
+class OwnRuntimes final {
+ public:
+  OwnRuntimes() { EXPECT_EQ(::chmod(path().c_str(), 0755), 0) << "zygotes of other users read it"; }
+  [[nodiscard]] const std::string& path() const { return directory_.path(); }
+
+  // A copy of a built runtime but its packages, which stay where they are, with `replacements` made in its manifest.
+  void Copy(const std::string& runtime, const std::string& name, const Replacements& replacements) const {
+    const std::string from = JailedServer::BuiltRuntimes() + "/" + runtime;
+    const std::string to = path() + "/" + name;
+    std::filesystem::create_directory(to);
+    for (const auto& entry : std::filesystem::directory_iterator(from)) {
+      const std::string file = entry.path().filename();
+      if (file.starts_with("site-packages") || file == "manifest") continue;
+      std::filesystem::copy(entry.path(), to + "/" + file, std::filesystem::copy_options::recursive);
+    }
+    std::ifstream in(from + "/manifest");
+    std::string manifest(std::istreambuf_iterator<char>(in), {});
+    for (const auto& [old, with] : replacements) {
+      const size_t at = manifest.find(old);
+      ASSERT_NE(at, std::string::npos) << old;
+      manifest.replace(at, old.size(), with);
+    }
+    std::ofstream(to + "/manifest") << manifest;
+  }
+  void CopyPython() const {
+    Copy("python", "python",
+         {{"bind site-packages ", "bind " + JailedServer::BuiltRuntimes() + "/python/site-packages "}});
+  }
+
+ private:
+  TempDir directory_ = *TempDir::Create();
+};
+
+TEST(RuntimesTest, AStandAloneServerFindsItsOwn) {
+  const auto server = JailedServer::Start({}, {}, {});
+  ASSERT_TRUE(server.ok()) << server.status();
+  Client client = ClientOf(**server);
+  EXPECT_THAT(RuntimesOf(client), ElementsAre("bash", "python"));
+}
+
+TEST(RuntimesTest, APolicyThatIsNoRuntimeIsNotOffered) {
+  const OwnRuntimes policies;
+  policies.Copy("bash", "helper", {{"name bash", "name helper"}, {"runtime pooled\n", ""}});
+  const auto server = JailedServer::Start({}, {}, {JailedServer::BuiltRuntimes(), policies.path()});
+  ASSERT_TRUE(server.ok()) << server.status();
+  Client client = ClientOf(**server);
+  EXPECT_THAT(RuntimesOf(client), ElementsAre("bash", "python"));
+  const grpc::Status refused = RunIn(client, "helper", "true").status;
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(refused.error_message(), HasSubstr("there are: bash, python"));
+}
+
