@@ -132,7 +132,7 @@ std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string&
                     OneLine(detail), "\t", OneLine(layer.mend), "\n");
     if (!layer.active && layer.name == "landlock") absl::StrAppend(&text, "weakened\tlandlock: not in this kernel\n");
   }
-  if (cgroup.empty()) absl::StrAppend(&text, "weakened\tmemory: watchdog\nweakened\tcpu: unlimited\n");
+  if (cgroup.empty()) absl::StrAppend(&text, "weakened\tmemory: watchdog\nweakened\tcpu: watchdog\n");
   return text;
 }
 

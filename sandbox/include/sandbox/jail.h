@@ -48,7 +48,7 @@ struct SetupTimes {
 
 // What the kernel counts. All of the jail's life so far, every process of it.
 struct JailStats {
-  bool counted = false;  // false: no cgroup, all the rest is 0 or from the watchdog
+  bool counted = false;  // false: no cgroup; CPU and memory are the watchdog's, of processes nothing is known
   uint64_t cpu_ns = 0;
   uint64_t memory_bytes = 0;
   uint64_t memory_peak_bytes = 0;

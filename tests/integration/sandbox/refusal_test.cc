@@ -135,6 +135,7 @@ TEST(RefusalTest, TheWatchdogKillsInTheCgroupsStead) {
   EXPECT_FALSE(stats->counted);
   EXPECT_GT(stats->memory_peak_bytes, 128 << 20);
   EXPECT_GT(stats->oom_kills, 0);
+  EXPECT_GT(stats->cpu_ns, 0);
 
   auto greedy = StartJail((*jailer)->maker(), "python", {.memory_bytes = 128 << 20});
   ASSERT_TRUE(greedy.ok()) << greedy.status();
