@@ -25,7 +25,7 @@ constexpr int kExitNoJail = 6;
 
 constexpr const char kUsage[] =
     "usage: carrel-jailer --server PATH [options] [--] [arguments of the server]\n"
-    "       carrel-jailer --doctor [--json]\n"
+    "       carrel-jailer --doctor [--json] [--tier TIER] [--allow-no-cgroup]\n"
     "\n"
     "Starts the server as an unprivileged child and makes its jails. The two live and die together.\n"
     "\n"
@@ -43,9 +43,9 @@ constexpr const char kUsage[] =
     "  --doctor             prints what of the jail this machine can hold, and how to mend what it cannot\n"
     "  --json               with --doctor: as one JSON object\n"
     "\n"
-    "exit status: the server's; 2 usage; 6 no jail can be made (the reason is on stderr); with --doctor 0 when the "
-    "jail\n"
-    "is complete, else 1\n";
+    "exit status: the server's; 2 usage; 6 no jail can be made (the reason is on stderr); with --doctor 0 when every "
+    "layer\n"
+    "can be had that was not allowed to be missing, else 1\n";
 
 struct Arguments {
   JailerOptions options;
@@ -123,11 +123,16 @@ std::string Parse(int argc, char** argv, Arguments* arguments) {
   return "";
 }
 
-int Doctor(bool json, bool confined) {
-  const auto report = confined ? carrel::sandbox::ExamineConfined() : carrel::sandbox::ExamineMachine();
-  const std::string text = json ? carrel::sandbox::DoctorJson(report) : carrel::sandbox::DoctorText(report);
+int Doctor(const Arguments& arguments) {
+  using TierChoice = JailerOptions::TierChoice;
+  carrel::sandbox::DoctorOptions options{.allow_no_cgroup = arguments.options.allow_no_cgroup};
+  if (arguments.options.tier == TierChoice::kFull) options.tier = "full";
+  if (arguments.options.tier == TierChoice::kUserns) options.tier = "userns";
+  if (arguments.options.tier == TierChoice::kConfined) options.tier = "confined";
+  const auto report = carrel::sandbox::Examine(options);
+  const std::string text = arguments.json ? carrel::sandbox::DoctorJson(report) : carrel::sandbox::DoctorText(report);
   std::fputs(text.c_str(), stdout);
-  return carrel::sandbox::IsComplete(report) ? 0 : 1;
+  return carrel::sandbox::IsAsAllowed(report) ? 0 : 1;
 }
 
 // Each server's own: another's would be a zygote that nobody asks for, and jails that it was never meant to make.
@@ -166,10 +171,8 @@ int main(int argc, char** argv) {
     std::fputs(kUsage, stdout);
     return 0;
   }
-  if (arguments.doctor) {
-    return Doctor(arguments.json, arguments.options.tier == JailerOptions::TierChoice::kConfined);
-  }
-  FindDirectories(&arguments.options);
+  if (arguments.doctor) return Doctor(arguments);
+  if (const std::string wrong = FindDirectories(&arguments.options); !wrong.empty()) return UsageError(wrong);
   const auto end = carrel::sandbox::RunJailer(arguments.options);
   if (!end.ok()) {
     std::fprintf(stderr, "carrel-jailer: %s\n", std::string(end.status().message()).c_str());
