@@ -84,6 +84,7 @@ SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledg
       admission_({.sessions_max = options_.sessions_max,
                   .sessions_per_owner_max = options_.sessions_per_owner_max,
                   .memory_bytes_total_max = options_.memory_bytes_total_max,
+                  .memory_overcommit_percent = options_.memory_overcommit_percent,
                   .waiting_max = options_.admission_waiting_max,
                   .wait_max = options_.admission_wait_max}),
       pool_(options_.pool, jails, statistics_),

@@ -34,6 +34,9 @@ struct TableOptions {
   // The memory limits of all sessions together. 0: three quarters of the memory that this process may use
   // (sandbox/usable_resources.h): a container's where it is limited, else the machine's.
   uint64_t memory_bytes_total_max = 0;
+  uint64_t memory_overcommit_percent = 100;
+  // What a session is made of that names none.
+  std::string default_runtime = "python";
   uint64_t calls_waiting_max = 16;
   // Requests that may wait for room, and how long (admission.h). 0: they are refused at once.
   uint64_t admission_waiting_max = 64;
