@@ -19,7 +19,6 @@
 namespace carrel::interpreter {
 namespace {
 
-constexpr std::string_view kDefaultRuntime = "python";
 constexpr size_t kOwnerBytesMax = 128;
 constexpr size_t kIdBytesMax = 64;
 constexpr size_t kCodeBytesMax = 1 << 20;
@@ -139,8 +138,8 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
     return InvalidField("lifetime_ms", StrCat(absl::ToInt64Milliseconds(lifetime)),
                         StrCat("1000 to ", absl::ToInt64Milliseconds(options_.lifetime)));
   }
-  const std::string runtime = options.runtime.empty() ? std::string(kDefaultRuntime) : options.runtime;
-  const std::vector<sandbox::PolicyInfo> policies = jails_.policies();
+  const std::string runtime = options.runtime.empty() ? options_.default_runtime : options.runtime;
+  const std::vector<sandbox::PolicyInfo> policies = Runtimes();
   const auto policy =
       std::find_if(policies.begin(), policies.end(), [&](const auto& known) { return known.name == runtime; });
   if (policy == policies.end()) {

@@ -104,3 +104,28 @@ TEST(RuntimesTest, APolicyThatIsNoRuntimeIsNotOffered) {
   EXPECT_THAT(refused.error_message(), HasSubstr("there are: bash, python"));
 }
 
+TEST(RuntimesTest, AThirdIsADirectoryAndNothingElse) {
+  const OwnRuntimes runtimes;
+  runtimes.CopyPython();
+  runtimes.Copy("bash", "shell",
+                {{"name bash", "name shell"},
+                 {"runtime pooled", "runtime on-demand"},
+                 {"env LANG=", "env FLAVOUR=third\nenv LANG="},
+                 {"default memory_bytes 536870912", "default memory_bytes 134217728"}});
+  const auto server = JailedServer::Start({"--set", "interpreter.default_runtime=shell"}, {}, {runtimes.path()});
+  ASSERT_TRUE(server.ok()) << server.status();
+  Client client = ClientOf(**server);
+  EXPECT_THAT(RuntimesOf(client), ElementsAre("python", "shell"));
+  EXPECT_EQ(RunIn(client, "shell", "echo $FLAVOUR").out, "third\n");
+  EXPECT_EQ(RunIn(client, "", "echo $FLAVOUR").out, "third\n") << "the default is the operator's choice";
+  EXPECT_EQ(RunIn(client, "python", "print(6 * 7)").out, "42\n");
+  EXPECT_EQ(RunIn(client, "bash", "true").status.error_code(), grpc::StatusCode::NOT_FOUND);
+
+  const v1::Capabilities capabilities = CapabilitiesOf(client);
+  EXPECT_EQ(capabilities.default_runtime(), "shell");
+  EXPECT_EQ(capabilities.defaults().memory_bytes(), 128U << 20);
+  EXPECT_EQ(capabilities.runtimes(1).defaults().memory_bytes(), 128U << 20);
+  EXPECT_GT(capabilities.runtimes(0).defaults().memory_bytes(), 128U << 20) << "each has its own";
+  EXPECT_GE(capabilities.runtimes(1).maxima().memory_bytes(), capabilities.runtimes(1).defaults().memory_bytes());
+}
+

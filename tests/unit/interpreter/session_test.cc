@@ -321,6 +321,12 @@ TEST_F(TableTest, ASmallMachinesSessionsAreSmall) {
   EXPECT_THAT(std::string(refused.message()), HasSubstr("536870912"));
 }
 
+TEST_F(TableTest, TheDefaultRuntimeIsTheOperatorsChoice) {
+  SessionTable table({.memory_bytes_total_max = 10ull << 30, .default_runtime = "lua"}, jails_);
+  EXPECT_THAT(std::string(table.Create({.owner = "a"}).status().message()), HasSubstr("no runtime \"lua\""));
+  EXPECT_TRUE(table.Create({.owner = "a", .runtime = "python"}).ok());
+}
+
 TEST_F(TableTest, APolicyThatIsNoRuntimeIsNotOffered) {
   ASSERT_EQ(jails_.policies().size(), 2u);
   ASSERT_EQ(table_.Runtimes().size(), 1u);

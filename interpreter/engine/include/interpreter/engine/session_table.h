@@ -31,7 +31,7 @@ namespace carrel::interpreter {
 struct TableOptions {
   uint64_t sessions_max = 64;
   uint64_t sessions_per_owner_max = 32;
-  // The memory limits of all sessions together. 0: three quarters of the memory that this process may use
+  // As in AdmissionOptions. 0: three quarters of the memory that this process may use
   // (sandbox/usable_resources.h): a container's where it is limited, else the machine's.
   uint64_t memory_bytes_total_max = 0;
   uint64_t memory_overcommit_percent = 100;
