@@ -129,3 +129,33 @@ TEST(RuntimesTest, AThirdIsADirectoryAndNothingElse) {
   EXPECT_GE(capabilities.runtimes(1).maxima().memory_bytes(), capabilities.runtimes(1).defaults().memory_bytes());
 }
 
+// The real thing: the zygote of a runtime whose files have changed is replaced beside the work.
+TEST(RuntimesTest, WhatHasChangedOnDiskIsWhatTheNextSessionsRun) {
+  const OwnRuntimes runtimes;
+  runtimes.CopyPython();
+  const auto server = JailedServer::Start({"--set", "interpreter.pool_size=1"}, {}, {runtimes.path()});
+  ASSERT_TRUE(server.ok()) << server.status();
+  Client client = ClientOf(**server);
+  const std::string mark = "import sys\ngetattr(sys, 'runtime_mark', 'old')";
+  const std::string before = client.NewSession();
+  ASSERT_EQ(client.Run(before, mark).result(), "'old'");
+
+  // Read when the zygote imports it, and never again.
+  std::ofstream(runtimes.path() + "/python/driver/frames.py", std::ios::app)
+      << "\nimport sys\nsys.runtime_mark = 'new'\n";
+  const absl::Time deadline = absl::Now() + absl::Seconds(90);
+  std::string seen;
+  while (seen != "'new'" && absl::Now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    const Ran ran = RunIn(client, "python", mark);
+    ASSERT_TRUE(ran.status.ok()) << "sessions can be had all the while: " << ran.status.error_message();
+    seen = ran.result();
+  }
+  EXPECT_EQ(seen, "'new'");
+  EXPECT_EQ(client.Run(before, mark).result(), "'old'") << "a session lives on as it was made";
+  EXPECT_TRUE(client.Delete(before));
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(RunIn(client, "python", mark).result(), "'new'") << "also those of the pool";
+}
+
+}  // namespace
+}  // namespace carrel::testing
