@@ -39,6 +39,8 @@ TableOptions ToTableOptions(const config::InterpreterConfig& config) {
   return {.sessions_max = config.sessions_max,
           .sessions_per_owner_max = config.sessions_per_owner_max,
           .memory_bytes_total_max = config.memory_bytes_total_max,
+          .memory_overcommit_percent = config.memory_overcommit_percent,
+          .default_runtime = config.default_runtime,
           .calls_waiting_max = config.calls_waiting_max,
           .admission_waiting_max = config.admission_waiting_max,
           .admission_wait_max = absl::Milliseconds(config.admission_wait_ms_max),

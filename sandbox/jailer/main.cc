@@ -25,13 +25,14 @@ constexpr int kExitNoJail = 6;
 
 constexpr const char kUsage[] =
     "usage: carrel-jailer --server PATH [options] [--] [arguments of the server]\n"
-    "       carrel-jailer --doctor [--json]\n"
+    "       carrel-jailer --doctor [--json] [--tier TIER] [--allow-no-cgroup]\n"
     "\n"
     "Starts the server as an unprivileged child and makes its jails. The two live and die together.\n"
     "\n"
     "  --server PATH        the server's executable\n"
     "  --runtimes DIR       a directory of runtimes or policies, each a subdirectory with a manifest; may be repeated\n"
-    "                       (default: ../share/carrel/runtimes and ../share/carrel/policies, from this executable)\n"
+    "                       (default, from this executable: ../share/carrel/runtimes for carrel-interpreter,\n"
+    "                       ../share/carrel/policies for carrel-retrieval; any other server needs one)\n"
     "  --tier TIER          auto, full (needs root) or userns (any user); default auto: full for root. confined, never "
     "chosen\n"
     "                       by itself: no namespaces, one session at a time; it empties /mnt/data, /tmp and /dev/shm\n"
@@ -42,9 +43,9 @@ constexpr const char kUsage[] =
     "  --doctor             prints what of the jail this machine can hold, and how to mend what it cannot\n"
     "  --json               with --doctor: as one JSON object\n"
     "\n"
-    "exit status: the server's; 2 usage; 6 no jail can be made (the reason is on stderr); with --doctor 0 when the "
-    "jail\n"
-    "is complete, else 1\n";
+    "exit status: the server's; 2 usage; 6 no jail can be made (the reason is on stderr); with --doctor 0 when every "
+    "layer\n"
+    "can be had that was not allowed to be missing, else 1\n";
 
 struct Arguments {
   JailerOptions options;
@@ -122,41 +123,56 @@ std::string Parse(int argc, char** argv, Arguments* arguments) {
   return "";
 }
 
-int Doctor(bool json, bool confined) {
-  const auto report = confined ? carrel::sandbox::ExamineConfined() : carrel::sandbox::ExamineMachine();
-  const std::string text = json ? carrel::sandbox::DoctorJson(report) : carrel::sandbox::DoctorText(report);
+int Doctor(const Arguments& arguments) {
+  using TierChoice = JailerOptions::TierChoice;
+  carrel::sandbox::DoctorOptions options{.allow_no_cgroup = arguments.options.allow_no_cgroup};
+  if (arguments.options.tier == TierChoice::kFull) options.tier = "full";
+  if (arguments.options.tier == TierChoice::kUserns) options.tier = "userns";
+  if (arguments.options.tier == TierChoice::kConfined) options.tier = "confined";
+  const auto report = carrel::sandbox::Examine(options);
+  const std::string text = arguments.json ? carrel::sandbox::DoctorJson(report) : carrel::sandbox::DoctorText(report);
   std::fputs(text.c_str(), stdout);
-  return carrel::sandbox::IsComplete(report) ? 0 : 1;
+  return carrel::sandbox::IsAsAllowed(report) ? 0 : 1;
 }
 
-void FindDirectories(JailerOptions* options) {
+// Each server's own: another's would be a zygote that nobody asks for, and jails that it was never meant to make.
+struct ServerPolicies {
+  std::string_view server;
+  std::string_view directory;
+};
+constexpr ServerPolicies kServerPolicies[] = {{"carrel-interpreter", "runtimes"}, {"carrel-retrieval", "policies"}};
+
+// Empty: fine; else what is wrong.
+std::string FindDirectories(JailerOptions* options) {
   std::error_code error;
   const std::filesystem::path bin = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   const std::filesystem::path share = bin.parent_path() / "share" / "carrel";
   options->bin_directory = bin.string();
   options->share_directory = share.string();
-  if (!options->runtimes.empty()) return;
-  for (const char* name : {"runtimes", "policies"}) {
-    if (std::filesystem::is_directory(share / name, error)) options->runtimes.push_back((share / name).string());
+  if (!options->runtimes.empty()) return "";
+  const std::string server = std::filesystem::path(options->server).filename();
+  for (const ServerPolicies& known : kServerPolicies) {
+    if (server == known.server) options->runtimes.push_back((share / known.directory).string());
   }
+  return options->runtimes.empty() ? absl::StrCat("--runtimes is missing, and ", server, " has no default") : "";
+}
+
+int UsageError(const std::string& wrong) {
+  std::fprintf(stderr, "carrel-jailer: %s\n\n%s", wrong.c_str(), kUsage);
+  return kExitUsage;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  if (const std::string wrong = Parse(argc, argv, &arguments); !wrong.empty()) {
-    std::fprintf(stderr, "carrel-jailer: %s\n\n%s", wrong.c_str(), kUsage);
-    return kExitUsage;
-  }
+  if (const std::string wrong = Parse(argc, argv, &arguments); !wrong.empty()) return UsageError(wrong);
   if (arguments.help) {
     std::fputs(kUsage, stdout);
     return 0;
   }
-  if (arguments.doctor) {
-    return Doctor(arguments.json, arguments.options.tier == JailerOptions::TierChoice::kConfined);
-  }
-  FindDirectories(&arguments.options);
+  if (arguments.doctor) return Doctor(arguments);
+  if (const std::string wrong = FindDirectories(&arguments.options); !wrong.empty()) return UsageError(wrong);
   const auto end = carrel::sandbox::RunJailer(arguments.options);
   if (!end.ok()) {
     std::fprintf(stderr, "carrel-jailer: %s\n", std::string(end.status().message()).c_str());

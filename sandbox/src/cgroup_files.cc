@@ -110,6 +110,24 @@ class Finder final {
     return std::nullopt;
   }
 
+  [[nodiscard]] std::vector<CgroupPlace> FindUpwards(std::string_view controller) const {
+    std::vector<CgroupPlace> groups;
+    for (const Hierarchy& hierarchy : hierarchies_) {
+      const auto& names = hierarchy.controllers;
+      const bool counts = hierarchy.unified || std::find(names.begin(), names.end(), controller) != names.end();
+      std::optional<CgroupPlace> place =
+          counts ? PlaceIn(hierarchy, hierarchy.unified ? "" : controller) : std::nullopt;
+      if (!place) continue;
+      std::string& directory = place->directory;
+      for (; directory.size() > hierarchy.mount_point.size(); directory.resize(directory.rfind('/'))) {
+        groups.push_back(*place);
+      }
+      directory = hierarchy.mount_point;
+      groups.push_back(*std::move(place));
+    }
+    return groups;
+  }
+
  private:
   [[nodiscard]] std::optional<CgroupPlace> PlaceIn(const Hierarchy& hierarchy, std::string_view controller) const {
     const std::optional<std::string_view> path = OwnPath(own_groups_, controller);
@@ -192,6 +210,13 @@ absl::StatusOr<CgroupPlaces> FindOwnGroups(const CgroupOptions& options) {
     return status;
   }
   return places;
+}
+
+std::vector<CgroupPlace> FindGroupsUpwards(const CgroupOptions& options, std::string_view controller) {
+  absl::StatusOr<std::string> mounts = ReadWhole(options.mounts);
+  absl::StatusOr<std::string> own_groups = ReadWhole(options.own_groups);
+  if (!mounts.ok() || !own_groups.ok()) return {};
+  return Finder(*std::move(mounts), *std::move(own_groups), options.root).FindUpwards(controller);
 }
 
 absl::Status EnableBelow(const std::string& directory, const std::vector<std::string>& controllers, bool kernel) {

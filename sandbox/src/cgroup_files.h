@@ -14,6 +14,11 @@ namespace carrel::sandbox {
 // Our own group in every hierarchy that has a controller we need. FAILED_PRECONDITION: one is mounted nowhere.
 [[nodiscard]] absl::StatusOr<CgroupPlaces> FindOwnGroups(const CgroupOptions& options);
 
+// Our own group and those above it, as far as they can be seen, in every hierarchy that could limit what `controller`
+// counts: its own of v1, and v2, where a group that lacks the controller lies below one that has it. Empty: none is
+// mounted, or none shows us.
+[[nodiscard]] std::vector<CgroupPlace> FindGroupsUpwards(const CgroupOptions& options, std::string_view controller);
+
 // On v2: lets `controllers` be used in groups below `directory`; moves the processes of `directory` into a leaf of
 // their own where the kernel wants that and the group is ours to arrange (a container's root, or delegated by systemd).
 [[nodiscard]] absl::Status EnableBelow(const std::string& directory, const std::vector<std::string>& controllers,

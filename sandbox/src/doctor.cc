@@ -240,6 +240,17 @@ LayerState ExamineConfinedIdentity() {
           .detail = root ? "a uid per session, no capabilities" : "our own uid; no capabilities, no_new_privs"};
 }
 
+// What the tier `confined` does not give; THREAT_MODEL.md has the whole.
+constexpr const char* kConfinedLacks[] = {
+    "namespaces: none; a session sees that other processes of the pod exist, and its network, host name and mounts",
+    "sessions: one at a time; what they have in common is emptied in between, not made anew",
+    "files: Landlock hides what is in them, not that they are there; modes and times of files of one's own uid can be "
+    "changed",
+    "connect: refused, also to sockets of the session's own; datagram sockets, System V IPC and inotify too",
+    "workspace size: as mounted, not as asked for",
+    "processes: counted by uid, with the server's; a uid that others of the node have is counted together with theirs",
+};
+
 LayerState ExamineConfinedLandlock() {
   LayerState layer = ExamineLandlock();
   if (layer.active && LandlockAbi() < 6) {
@@ -275,10 +286,19 @@ LayerState ExamineConfinedPlaces() {
 
 }  // namespace
 
+DoctorReport Examine(const DoctorOptions& options) {
+  DoctorReport report = options.tier == "confined" ? ExamineConfined() : ExamineMachine(options.tier);
+  if (options.tier == "confined") report.allowed.emplace_back("namespaces");
+  if (options.allow_no_cgroup) report.allowed.emplace_back("cgroup");
+  return report;
+}
+
 DoctorReport ExamineConfined() {
   DoctorReport report;
+  std::string lacks = "none: the tier confined was asked for; not held: ";
+  for (const char* const lack : kConfinedLacks) lacks += Concat(lack == kConfinedLacks[0] ? "" : "; ", lack);
   report.layers = {{.name = "namespaces",
-                    .detail = "none: the tier confined was asked for",
+                    .detail = lacks,
                     .mend = "where they are allowed, --tier auto (Kubernetes: hostUsers: false, procMount: Unmasked)"},
                    ExamineConfinedPlaces(),
                    ExamineCgroup(),
@@ -294,15 +314,15 @@ DoctorReport ExamineConfined() {
   return report;
 }
 
-DoctorReport ExamineMachine() {
+DoctorReport ExamineMachine(const std::string& tier) {
   DoctorReport report;
   TrialResult trial;
-  const bool root = geteuid() == 0;
+  const bool root = tier == "full" || (geteuid() == 0 && tier != "userns");
   if (root) {
     trial = TryJail(true);
     if (trial.stage == TrialStage::kDone) report.tier = "full";
   }
-  if (report.tier.empty()) {
+  if (report.tier.empty() && tier != "full") {
     const TrialResult own = TryJail(false);
     if (own.stage == TrialStage::kDone) report.tier = "userns";
     // Of two failures the one that got further says more.
@@ -326,6 +346,12 @@ DoctorReport ExamineMachine() {
 bool IsComplete(const DoctorReport& report) {
   return !report.tier.empty() &&
          std::all_of(report.layers.begin(), report.layers.end(), [](const LayerState& layer) { return layer.active; });
+}
+
+bool IsAsAllowed(const DoctorReport& report) {
+  return !report.tier.empty() && std::all_of(report.layers.begin(), report.layers.end(), [&](const LayerState& layer) {
+    return layer.active || std::find(report.allowed.begin(), report.allowed.end(), layer.name) != report.allowed.end();
+  });
 }
 
 }  // namespace carrel::sandbox

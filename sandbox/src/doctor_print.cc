@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <string>
@@ -73,18 +74,25 @@ std::string DoctorText(const DoctorReport& report) {
     text = "No jail can be made on this machine; nothing will run.\n";
   } else if (IsComplete(report)) {
     text = Concat("Every layer of the jail can be had; the tier is ", report.tier, ".\n");
+  } else if (IsAsAllowed(report)) {
+    text = Concat("The tier is ", report.tier, "; what is missing was allowed to be, and every outcome says so.\n");
   } else {
     text =
         Concat("The tier is ", report.tier, ", but not every layer can be had: nothing runs unless that is allowed.\n");
   }
-  for (const LayerState& layer : report.layers) text += Line(layer.active ? "ok  " : "NO  ", layer);
+  for (const LayerState& layer : report.layers) {
+    const auto& allowed = report.allowed;
+    const bool may_lack = std::find(allowed.begin(), allowed.end(), layer.name) != allowed.end();
+    text += Line(layer.active ? "ok  " : may_lack ? "--  " : "NO  ", layer);
+  }
   for (const LayerState& advice : report.advice) text += Line("!   ", advice);
   return text;
 }
 
 std::string DoctorJson(const DoctorReport& report) {
   return Concat("{\"tier\":", Quoted(report.tier), ",\"complete\":", IsComplete(report) ? "true" : "false",
-                ",\"layers\":", JsonList(report.layers), ",\"advice\":", JsonList(report.advice), "}\n");
+                ",\"as_allowed\":", IsAsAllowed(report) ? "true" : "false", ",\"layers\":", JsonList(report.layers),
+                ",\"advice\":", JsonList(report.advice), "}\n");
 }
 
 }  // namespace carrel::sandbox

@@ -102,17 +102,6 @@ absl::StatusOr<std::vector<EnterPlan>> MakePlans(const std::vector<Policy>& poli
   return plans;
 }
 
-// What the tier `confined` does not give; THREAT_MODEL.md has the whole.
-constexpr const char* kConfinedLacks[] = {
-    "namespaces: none; a session sees that other processes of the pod exist, and its network, host name and mounts",
-    "sessions: one at a time; what they have in common is emptied in between, not made anew",
-    "files: Landlock hides what is in them, not that they are there; modes and times of files of one's own uid can be "
-    "changed",
-    "connect: refused, also to sockets of the session's own; datagram sockets, System V IPC and inotify too",
-    "workspace size: as mounted, not as asked for",
-    "processes: counted by uid, with the server's; a uid that others of the node have is counted together with theirs",
-};
-
 std::string OneLine(const std::string& text) { return absl::StrReplaceAll(text, {{"\t", " "}, {"\n", " "}}); }
 
 // As HELLO carries it; see jailer_protocol.h.
@@ -123,16 +112,12 @@ std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string&
   }
   for (const LayerState& layer : doctor.layers) {
     const bool weakened = layer.name == "cgroup" && cgroup.empty();
-    std::string detail = layer.name == "cgroup" && !weakened ? cgroup : layer.detail;
-    // Whoever reads the capabilities reads the layers.
-    if (tier == Tier::kConfined && layer.name == "namespaces") {
-      absl::StrAppend(&detail, "; not held: ", absl::StrJoin(kConfinedLacks, "; "));
-    }
+    const std::string detail = layer.name == "cgroup" && !weakened ? cgroup : layer.detail;
     absl::StrAppend(&text, "layer\t", OneLine(layer.name), "\t", layer.active && !weakened ? 1 : 0, "\t",
                     OneLine(detail), "\t", OneLine(layer.mend), "\n");
     if (!layer.active && layer.name == "landlock") absl::StrAppend(&text, "weakened\tlandlock: not in this kernel\n");
   }
-  if (cgroup.empty()) absl::StrAppend(&text, "weakened\tmemory: watchdog\nweakened\tcpu: unlimited\n");
+  if (cgroup.empty()) absl::StrAppend(&text, "weakened\tmemory: watchdog\nweakened\tcpu: watchdog\n");
   return text;
 }
 

@@ -225,6 +225,7 @@ class Line final {
     switch (message.kind) {
       case JailerMessageKind::kPolicy:
         policies_[message.policy] = {.name = TextOf(message),
+                                     .runtime = static_cast<RuntimeUse>(message.runtime),
                                      .defaults = message.limits,
                                      .caps = message.caps,
                                      .ready = message.status != 0,

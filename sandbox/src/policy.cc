@@ -132,6 +132,7 @@ class ManifestParser final {
     if (!once_.insert(std::string(key)).second) return absl::InvalidArgumentError(Concat("a second ", key));
     if (key == "name") return SetName(value);
     if (key == "kind") return SetKind(value);
+    if (key == "runtime") return SetRuntime(value);
     if (key == "syscalls") return SetSyscalls(value);
     if (key == "description") {
       policy_.description = std::string(value);
@@ -159,6 +160,12 @@ class ManifestParser final {
   absl::Status SetKind(std::string_view value) {
     if (value != "zygote" && value != "exec") return absl::InvalidArgumentError("kind is zygote or exec");
     policy_.kind = value == "zygote" ? Policy::Kind::kZygote : Policy::Kind::kExec;
+    return absl::OkStatus();
+  }
+
+  absl::Status SetRuntime(std::string_view value) {
+    if (value != "pooled" && value != "on-demand") return absl::InvalidArgumentError("runtime is pooled or on-demand");
+    policy_.runtime = value == "pooled" ? RuntimeUse::kPooled : RuntimeUse::kOnDemand;
     return absl::OkStatus();
   }
 

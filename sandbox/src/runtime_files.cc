@@ -13,8 +13,8 @@
 namespace carrel::sandbox {
 namespace {
 
-// More of them than that and only their number is looked at, by the directory's own times.
-constexpr size_t kEntriesMax = 2000;
+// Of a directory with more entries than that, the names of all are looked at, and the facts of so many.
+constexpr size_t kFactsMax = 2000;
 
 struct CloseDirectory {
   void operator()(DIR* directory) const { closedir(directory); }
@@ -26,21 +26,26 @@ std::string Facts(const struct stat& about) {
                 about.st_mtim.tv_nsec, "\n");
 }
 
-// Of what lies in the directory, in an order of its own. A file that goes away meanwhile is no longer in it.
-std::vector<std::string> EntriesOf(const std::string& path) {
-  std::vector<std::string> entries;
+// A line of each entry of the directory, by name. A file that goes away meanwhile is no longer in it.
+std::string EntriesOf(const std::string& path) {
   const std::unique_ptr<DIR, CloseDirectory> listing(opendir(path.c_str()));
-  if (!listing) return entries;
+  if (!listing) return "";
+  std::vector<std::string> names;
   while (const dirent* entry = readdir(listing.get())) {
     // Whoever imports from here may write bytecode: no change of what is imported.
     const std::string_view name = entry->d_name;
-    if (name == "." || name == ".." || name == "__pycache__") continue;
-    struct stat about {};
-    if (fstatat(dirfd(listing.get()), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    entries.push_back(Concat(name, " ", Facts(about)));
-    if (entries.size() == kEntriesMax) break;
+    if (name != "." && name != ".." && name != "__pycache__") names.emplace_back(name);
   }
-  std::sort(entries.begin(), entries.end());
+  std::sort(names.begin(), names.end());
+  std::string entries;
+  for (size_t i = 0; i < names.size(); ++i) {
+    struct stat about {};
+    if (i >= kFactsMax) {
+      entries += Concat(names[i], "\n");
+    } else if (fstatat(dirfd(listing.get()), names[i].c_str(), &about, AT_SYMLINK_NOFOLLOW) == 0) {
+      entries += Concat(names[i], " ", Facts(about));
+    }
+  }
   return entries;
 }
 
@@ -65,7 +70,7 @@ std::string FingerprintRuntime(const Policy& policy) {
     }
     // Not the directory's times: a __pycache__ that is made changes them.
     fingerprint += Concat(about.st_dev, ":", about.st_ino, "\n");
-    for (const std::string& entry : EntriesOf(source)) fingerprint += entry;
+    fingerprint += EntriesOf(source);
   }
   return fingerprint;
 }

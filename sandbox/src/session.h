@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "cpu_time.h"
 #include "sandbox/base/unique_fd.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/identity.h"
@@ -65,6 +66,7 @@ struct Session {
   std::array<UniqueFd, 3> tmpfs;
   uint64_t memory_bytes = 0;
   uint64_t memory_peak_bytes = 0;
+  CpuTime cpu;
   std::set<pid_t> dying;  // ended by the watchdog, and perhaps still there
   uint64_t watchdog_kills = 0;
   bool asked_again = false;           // a second zygote, after the first had ended

@@ -189,6 +189,7 @@ void SessionKeeper::AnnouncePolicy(uint32_t index) {
                         .policy = index,
                         .status = policy.kind == Policy::Kind::kExec || zygotes_.ready(index) ? 1 : 0,
                         .generation = zygotes_.generation(index),
+                        .runtime = static_cast<uint32_t>(policy.runtime),
                         .limits = policy.defaults,
                         .caps = policy.caps};
   std::snprintf(message.text, sizeof message.text, "%s", policy.name.c_str());
@@ -376,7 +377,7 @@ void SessionKeeper::OnDestroy(const JailerMessage& message) {
 }
 
 void SessionKeeper::OnStats(const JailerMessage& message) {
-  const Session* session = Find(message.session);
+  Session* session = Find(message.session);
   if (session == nullptr) return Refuse(message.request, absl::NotFoundError("the session is gone"));
   JailerMessage answer{.kind = JailerMessageKind::kStats, .request = message.request, .session = message.session};
   if (session->cgroup) {
@@ -384,7 +385,9 @@ void SessionKeeper::OnStats(const JailerMessage& message) {
     if (!stats.ok()) return Refuse(message.request, stats.status());
     answer.stats = *stats;
   } else {
-    answer.stats = {.memory_bytes = session->memory_bytes,
+    Measure(session);  // a call's usage is what it was at its end, not at the last look
+    answer.stats = {.cpu_ns = session->cpu.ns(),
+                    .memory_bytes = session->memory_bytes,
                     .memory_peak_bytes = session->memory_peak_bytes,
                     .oom_kills = session->watchdog_kills};
   }
@@ -737,6 +740,7 @@ void SessionKeeper::Bury(uint64_t id) {
 void SessionKeeper::Measure(Session* session) {
   if (session->state != Session::State::kRunning && session->state != Session::State::kEnded) return;
   const SessionMemory memory = MeasureSession(*session, session->limits.memory_bytes / 2);
+  session->cpu.Update(memory.cpu);
   session->memory_bytes = memory.Total();
   session->memory_peak_bytes = std::max(session->memory_peak_bytes, session->memory_bytes);
   std::erase_if(session->dying, [&memory](pid_t pid) {

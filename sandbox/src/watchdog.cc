@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 #include <system_error>
@@ -85,6 +86,11 @@ uint64_t SocketsBytes(pid_t pid) {
   return lines > 1 ? (lines - 1) * SocketBytes() : 0;  // the first is a heading
 }
 
+std::optional<ProcessCpu> CpuOf(pid_t pid) {
+  const auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/stat"));
+  return text.ok() ? ReadProcessCpu(*text) : std::nullopt;
+}
+
 }  // namespace
 
 StatusFacts ReadStatusFacts(std::string_view status) {
@@ -153,10 +159,16 @@ SessionMemory MeasureSession(const Session& session, uint64_t enough) {
     AddTree(session.main_pid, &processes);
     AddTree(session.init_pid, &processes);
     processes.erase(session.init_pid);
+    // It waits for those whose parent has ended. Its own work is not the session's.
+    if (std::optional<ProcessCpu> init = CpuOf(session.init_pid)) {
+      init->own_ns = 0;
+      memory.cpu.push_back(*init);
+    }
   }
   std::vector<uint64_t> resident;
   std::set<std::string> sockets;
   for (const pid_t pid : processes) {
+    if (const std::optional<ProcessCpu> cpu = CpuOf(pid)) memory.cpu.push_back(*cpu);
     const auto text = ReadSmallFile(absl::StrCat("/proc/", pid, "/status"));
     if (!text.ok()) continue;  // it just ended
     const StatusFacts facts = ReadStatusFacts(*text);

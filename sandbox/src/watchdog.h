@@ -1,4 +1,4 @@
-// What stands in for the memory cgroup where there is none: somebody who counts.
+// What stands in for the memory cgroup where there is none: somebody who counts. CPU time is read on the same rounds.
 //
 // Counted are the session's file systems; of each process what it maps, has swapped out and has in page tables; and for
 // its sockets and pipes, whose content nobody can see, what they could hold. What could not be counted is refused
@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cpu_time.h"
 #include "session.h"
 
 namespace carrel::sandbox {
@@ -28,6 +29,7 @@ struct ProcessMemory {
 struct SessionMemory {
   uint64_t shared_bytes = 0;             // file systems and sockets: of no process alone
   std::vector<ProcessMemory> processes;  // without the init
+  std::vector<ProcessCpu> cpu;           // of the same, and the init's children
   [[nodiscard]] uint64_t Total() const;
 };
 

@@ -145,7 +145,9 @@ class PlainJails final : public sandbox::JailMaker {
     return std::make_unique<PlainJail>(*std::move(directory), *std::move(child), request.limits);
   }
   sandbox::JailReport report() const override { return {.tier = "none", .weakened = {"everything: no jail"}}; }
-  std::vector<sandbox::PolicyInfo> policies() const override { return {{.name = "python", .ready = true}}; }
+  std::vector<sandbox::PolicyInfo> policies() const override {
+    return {{.name = "python", .runtime = sandbox::RuntimeUse::kPooled, .ready = true}};
+  }
 
  private:
   const PlainJailOptions options_;

@@ -44,6 +44,8 @@ const std::vector<Key>& Table() {
       {"interpreter", "linger_ms", NumberKey{AT(interpreter, linger_ms), 0, 3'600'000}},
       {"interpreter", "interrupt_grace_ms", NumberKey{AT(interpreter, interrupt_grace_ms), 10, 60'000}},
       {"interpreter", "memory_bytes_total_max", NumberKey{AT(interpreter, memory_bytes_total_max), 0, kAny}},
+      {"interpreter", "memory_overcommit_percent", NumberKey{AT(interpreter, memory_overcommit_percent), 100, 10'000}},
+      {"interpreter", "default_runtime", TextKey{AT(interpreter, default_runtime), {}}},
       {"interpreter", "lifetime_ms", NumberKey{AT(interpreter, lifetime_ms), 1000, 30 * kDayMs}},
       {"interpreter", "admission_waiting_max", NumberKey{AT(interpreter, admission_waiting_max), 0, 10'000}},
       {"interpreter", "admission_wait_ms_max", NumberKey{AT(interpreter, admission_wait_ms_max), 0, 600'000}},

@@ -4,8 +4,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "cli/commands.h"
+#include "cli/exit_code.h"
+#include "cli/place.h"
 #include "nlohmann/json.hpp"
 #include "rpc/log.h"
 #include "sandbox/base/child_process.h"
@@ -57,15 +61,24 @@ absl::StatusOr<nlohmann::json> Vectors() {
 }  // namespace
 
 ExitCode Doctor(const CommonOptions& common, Console& console) {
+  const auto place = FindPlace(common);
+  if (!place.ok()) {
+    console.Fail(place.status());
+    return ExitCodeOf(place.status());
+  }
   const auto jailer = ProgramBeside("carrel-jailer");
   if (!jailer.ok()) {
     console.Fail(jailer.status());
     return ExitCode::kInternal;
   }
+  // What `carrel serve` would start with.
+  std::vector<std::string> argv = {*jailer, "--doctor", "--tier", place->config.jail.tier};
+  if (place->config.jail.allow_no_cgroup) argv.emplace_back("--allow-no-cgroup");
   const absl::StatusOr<nlohmann::json> vectors = Vectors();
   if (!vectors.ok()) console.Fail(vectors.status());
   if (common.json) {
-    absl::StatusOr<Output> said = OutputOf({*jailer, "--doctor", "--json"});
+    argv.emplace_back("--json");
+    absl::StatusOr<Output> said = OutputOf(std::move(argv));
     if (!said.ok()) {
       console.Fail(said.status());
       return ExitCode::kInternal;
@@ -90,8 +103,10 @@ ExitCode Doctor(const CommonOptions& common, Console& console) {
     console.Print(StrCat("character recognition: ", recognition.value("detail", "")));
     if (const std::string mend = recognition.value("mend", ""); !mend.empty()) console.Print(StrCat("  mend: ", mend));
   }
-  const char* const plain[] = {jailer->c_str(), "--doctor", nullptr};
-  ::execv(jailer->c_str(), const_cast<char* const*>(plain));
+  std::vector<char*> words;
+  for (std::string& word : argv) words.push_back(word.data());
+  words.push_back(nullptr);
+  ::execv(jailer->c_str(), words.data());
   console.Fail(absl::InternalError(StrCat("executing ", *jailer, ": ", std::strerror(errno))));
   return ExitCode::kInternal;
 }

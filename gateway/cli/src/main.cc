@@ -61,7 +61,8 @@ CLI::App* AddRun(CLI::App& app, Options& options) {
                       "A session that keeps its variables and files; made when it is not there");
   command->add_option("--out", options.run.out_dir,
                       "Save figures and the files that the code wrote into this directory");
-  command->add_option("--runtime", options.run.runtime, "Which runtime (default: python)");
+  command->add_option("--runtime", options.run.runtime,
+                      "Which runtime (default: the server's, python unless it is configured)");
   command->add_option("--limit", options.run.limits, "NAME=NUMBER, such as wall_ms=5000; may be repeated")
       ->allow_extra_args(false);
   return command;

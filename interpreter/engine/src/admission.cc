@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 
 #include "absl/time/clock.h"
 #include "interpreter/engine/errors.h"
@@ -26,9 +27,15 @@ uint64_t Admission::HeldBy(const std::string& owner) const {
   return found == held_.end() ? 0 : found->second;
 }
 
+uint64_t Admission::PromisedMax() const {
+  const uint64_t percent = std::max<uint64_t>(100, options_.memory_overcommit_percent);
+  const uint64_t total = options_.memory_bytes_total_max;
+  return total > UINT64_MAX / percent ? UINT64_MAX : total * percent / 100;
+}
+
 bool Admission::Fits(const Waiter& waiter) const {
   return sessions_ < options_.sessions_max && HeldBy(*waiter.owner) < options_.sessions_per_owner_max &&
-         memory_bytes_ + waiter.memory_bytes <= options_.memory_bytes_total_max;
+         memory_bytes_ + waiter.memory_bytes <= PromisedMax();
 }
 
 std::string Admission::WhyNot(const Waiter& waiter) const {
@@ -40,7 +47,7 @@ std::string Admission::WhyNot(const Waiter& waiter) const {
     return StrCat("there are ", sessions_, " sessions already, the most this server has");
   }
   return StrCat("the memory limits of all sessions together would be ", memory_bytes_ + waiter.memory_bytes,
-                " bytes, over ", options_.memory_bytes_total_max);
+                " bytes, over ", PromisedMax());
 }
 
 absl::Duration Admission::RetryAfter() const {
@@ -54,11 +61,12 @@ absl::StatusOr<Admission::Room> Admission::Enter(const std::string& owner, uint6
   Waiter waiter{.owner = &owner, .memory_bytes = memory_bytes, .arrived = absl::Now()};
   std::unique_lock lock(mutex_);
   if (stopped_) return absl::UnavailableError("the server stops");
-  // A session that is over the whole is no matter of waiting.
-  const bool hopeless = memory_bytes > options_.memory_bytes_total_max;
-  if (hopeless || (!Fits(waiter) && options_.wait_max <= absl::ZeroDuration())) {
-    return TryLater(WhyNot(waiter), RetryAfter());
+  if (memory_bytes > options_.memory_bytes_total_max) {
+    return InvalidField("limits.memory_bytes", StrCat(memory_bytes),
+                        StrCat("at most ", options_.memory_bytes_total_max,
+                               ", which is all that this server has for sessions (memory_bytes_total_max)"));
   }
+  if (!Fits(waiter) && options_.wait_max <= absl::ZeroDuration()) return TryLater(WhyNot(waiter), RetryAfter());
   waiters_.push_back(&waiter);
   Grant();
   if (waiter.fate == Waiter::Fate::kWaits && waiters_.size() > options_.waiting_max && !PushOutFor(waiter)) {

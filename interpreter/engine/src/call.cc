@@ -242,7 +242,7 @@ class Call final {
 
   void SampleCpu(absl::Time now) {
     const absl::StatusOr<sandbox::JailStats> stats = jail_.Stats();
-    if (!stats.ok() || !stats->counted) {
+    if (!stats.ok()) {
       cpu_sample_at_ = now + absl::Seconds(1);
       return;
     }

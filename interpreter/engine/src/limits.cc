@@ -30,6 +30,16 @@ absl::Status OutOfRange(const LimitField& field, uint64_t value, uint64_t max) {
 
 }  // namespace
 
+std::vector<sandbox::PolicyInfo> RuntimesOf(const sandbox::JailMaker& jails, uint64_t memory_bytes_max) {
+  std::vector<sandbox::PolicyInfo> runtimes = jails.policies();
+  std::erase_if(runtimes, [](const auto& policy) { return policy.runtime == sandbox::RuntimeUse::kNone; });
+  for (sandbox::PolicyInfo& runtime : runtimes) {
+    uint64_t& cap = runtime.caps.memory_bytes;
+    cap = cap == 0 ? memory_bytes_max : std::min(cap, memory_bytes_max);
+  }
+  return runtimes;
+}
+
 Limits MaximumLimits(const sandbox::PolicyInfo& policy) {
   Limits maxima;
   for (const LimitField& field : kLimitFields) maxima.*field.field = field.max;

@@ -98,10 +98,10 @@ std::optional<sandbox::PolicyInfo> Pool::NextToMake() {
   if (memory_bytes_ + expected > options_.memory_bytes_max) return std::nullopt;
   // The runtime that has fewest.
   std::optional<sandbox::PolicyInfo> next;
-  for (sandbox::PolicyInfo& policy : jails_.policies()) {
-    const bool wanted =
-        std::find(options_.runtimes.begin(), options_.runtimes.end(), policy.name) != options_.runtimes.end();
-    if (!wanted || !policy.ready || members_[policy.name].size() >= options_.size) continue;
+  for (sandbox::PolicyInfo& policy : RuntimesOf(jails_, options_.session_memory_bytes_max)) {
+    if (policy.runtime != sandbox::RuntimeUse::kPooled || !policy.ready ||
+        members_[policy.name].size() >= options_.size)
+      continue;
     if (!next || members_[policy.name].size() < members_[next->name].size()) next = std::move(policy);
   }
   return next;

@@ -153,11 +153,11 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
                       .interrupt_grace = options_.interrupt_grace,
                       .end_at_output_limit = cell.end_at_output_limit,
                       .save_figures = cell.save_figures};
-  if (before.ok() && before->counted) {
+  if (before.ok()) {
     options.cpu_ns_before = before->cpu_ns;
     options.session_cpu_before = CpuUsed(*before);
+    options.oom_kills_before = before->oom_kills;
   }
-  if (before.ok()) options.oom_kills_before = before->oom_kills;
   {
     const std::lock_guard lock(interrupt_mutex_);
     cell_runs_ = true;
@@ -177,7 +177,7 @@ absl::StatusOr<Outcome> Session::Execute(const Cell& cell, EventSink& sink) {
   Outcome outcome = std::move(result.outcome);
   outcome.isolation = isolation_;
   outcome.weakened = weakened_;
-  if (after.ok() && after->counted) {
+  if (after.ok()) {
     outcome.usage.memory_peak_bytes = after->memory_peak_bytes;
     if (before.ok()) outcome.usage.cpu_ms = (after->cpu_ns - before->cpu_ns) / 1'000'000;
     outcome.usage.session_cpu_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(CpuUsed(*after)));
@@ -197,7 +197,6 @@ absl::Duration Session::CpuUsed(const sandbox::JailStats& now) const {
 }
 
 absl::Status Session::CheckCpu(const sandbox::JailStats& now) {
-  if (!now.counted) return absl::OkStatus();
   if (!cpu_ns_at_first_) cpu_ns_at_first_ = now.cpu_ns;
   if (CpuUsed(now) < absl::Milliseconds(options_.limits.session_cpu_ms)) return absl::OkStatus();
   (void)jail_->KillAll();

@@ -1,7 +1,6 @@
 #include "interpreter/engine/session_table.h"
 
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,11 +14,11 @@
 #include "absl/strings/str_join.h"
 #include "interpreter/engine/errors.h"
 #include "interpreter/engine/text.h"
+#include "sandbox/usable_resources.h"
 
 namespace carrel::interpreter {
 namespace {
 
-constexpr std::string_view kDefaultRuntime = "python";
 constexpr size_t kOwnerBytesMax = 128;
 constexpr size_t kIdBytesMax = 64;
 constexpr size_t kCodeBytesMax = 1 << 20;
@@ -44,10 +43,6 @@ absl::Status CheckOwner(std::string_view owner) {
     return InvalidField("owner", StrCat(owner.size(), " bytes long"), "at most 128 bytes");
   }
   return absl::OkStatus();
-}
-
-uint64_t MachineMemory() {
-  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 // Passes everything on and counts the artifacts.
@@ -79,7 +74,8 @@ class CountingSink final : public EventSink {
 SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledger* ledger)
     : options_([&] {
         options.pool.default_limits = options.default_limits;
-        if (options.memory_bytes_total_max == 0) options.memory_bytes_total_max = MachineMemory() / 4 * 3;
+        if (options.memory_bytes_total_max == 0) options.memory_bytes_total_max = sandbox::UsableMemoryBytes() / 4 * 3;
+        options.pool.session_memory_bytes_max = options.memory_bytes_total_max;
         return options;
       }()),
       jails_(jails),
@@ -87,6 +83,7 @@ SessionTable::SessionTable(TableOptions options, sandbox::JailMaker& jails, Ledg
       admission_({.sessions_max = options_.sessions_max,
                   .sessions_per_owner_max = options_.sessions_per_owner_max,
                   .memory_bytes_total_max = options_.memory_bytes_total_max,
+                  .memory_overcommit_percent = options_.memory_overcommit_percent,
                   .waiting_max = options_.admission_waiting_max,
                   .wait_max = options_.admission_wait_max}),
       pool_(options_.pool, jails, statistics_),
@@ -121,6 +118,10 @@ void SessionTable::Stop() {
   }
 }
 
+std::vector<sandbox::PolicyInfo> SessionTable::Runtimes() const {
+  return RuntimesOf(jails_, options_.memory_bytes_total_max);
+}
+
 absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& options) const {
   if (absl::Status status = CheckOwner(options.owner); !status.ok()) return status;
   if (!options.session_id.empty() && !GoodId(options.session_id)) {
@@ -137,8 +138,8 @@ absl::StatusOr<SessionOptions> SessionTable::Prepare(const CreateOptions& option
     return InvalidField("lifetime_ms", StrCat(absl::ToInt64Milliseconds(lifetime)),
                         StrCat("1000 to ", absl::ToInt64Milliseconds(options_.lifetime)));
   }
-  const std::string runtime = options.runtime.empty() ? std::string(kDefaultRuntime) : options.runtime;
-  const std::vector<sandbox::PolicyInfo> policies = jails_.policies();
+  const std::string runtime = options.runtime.empty() ? options_.default_runtime : options.runtime;
+  const std::vector<sandbox::PolicyInfo> policies = Runtimes();
   const auto policy =
       std::find_if(policies.begin(), policies.end(), [&](const auto& known) { return known.name == runtime; });
   if (policy == policies.end()) {

@@ -166,14 +166,12 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     response->set_version(options_.version);
     response->set_isolation(report.tier);
     for (const sandbox::LayerState& layer : report.layers) *response->add_layers() = ToProto(layer);
-    bool first = true;
-    for (const sandbox::PolicyInfo& policy : table_.jails().policies()) {
-      AddRuntime(policy, *response);
-      // The default runtime's, or else the first's.
-      if (!first && policy.name != "python") continue;
-      first = false;
-      *response->mutable_defaults() = ToProto(DefaultLimits(policy, table_.options().default_limits));
-      *response->mutable_maxima() = ToProto(MaximumLimits(policy));
+    response->set_default_runtime(table_.options().default_runtime);
+    for (const sandbox::PolicyInfo& policy : table_.Runtimes()) {
+      const v1::Runtime& runtime = AddRuntime(policy, *response);
+      if (policy.name != table_.options().default_runtime) continue;
+      *response->mutable_defaults() = runtime.defaults();
+      *response->mutable_maxima() = runtime.maxima();
     }
     response->set_sessions_max(table_.options().sessions_max);
     response->set_sessions(table_.size());
@@ -199,16 +197,19 @@ class ServiceImpl final : public v1::CodeInterpreter::Service {
     return rpc::ToGrpc(WithDetail(status), context);
   }
 
-  void AddRuntime(const sandbox::PolicyInfo& policy, v1::Capabilities& response) const {
+  const v1::Runtime& AddRuntime(const sandbox::PolicyInfo& policy, v1::Capabilities& response) const {
     v1::Runtime& runtime = *response.add_runtimes();
     runtime.set_name(policy.name);
     runtime.set_ready(policy.ready);
+    *runtime.mutable_defaults() = ToProto(DefaultLimits(policy, table_.options().default_limits));
+    *runtime.mutable_maxima() = ToProto(MaximumLimits(policy));
     for (const RuntimeInfo& info : options_.runtimes) {
       if (info.name != policy.name) continue;
       runtime.set_description(info.description);
       runtime.set_version(info.version);
       for (const auto& [package, version] : info.packages) (*runtime.mutable_packages())[package] = version;
     }
+    return runtime;
   }
 
   absl::StatusOr<ArchiveSummary> Import(grpc::ServerContext& context,

@@ -17,18 +17,33 @@ struct DoctorReport {
   std::vector<LayerState> layers;
   // What is not a layer but costs time or safety, each with its mend.
   std::vector<LayerState> advice;
+  // Layers that the operator said may be missing.
+  std::vector<std::string> allowed;
 };
 
-// Takes some tens of milliseconds; leaves nothing behind. Single-threaded callers only (it forks).
-[[nodiscard]] DoctorReport ExamineMachine();
+// As the jailer's flags of the same names.
+struct DoctorOptions {
+  std::string tier = "auto";  // or "full", "userns", "confined"
+  bool allow_no_cgroup = false;
+};
 
-// The same for the tier `confined`, which nobody gets without asking for it: namespaces is never active, mounts are the
-// places that a session may write to, and landlock is active only with its scopes (ABI 6), which stand for the pid
-// namespace. `tier` is "confined", or "" when a layer is missing.
+// What would be found by a jailer with these options: below, with `allowed` set. The machine's report for a tier that
+// is not the best there is says what that tier has.
+[[nodiscard]] DoctorReport Examine(const DoctorOptions& options);
+
+// Takes some tens of milliseconds; leaves nothing behind. Single-threaded callers only (it forks). `tier`: only this
+// one is tried.
+[[nodiscard]] DoctorReport ExamineMachine(const std::string& tier = "auto");
+
+// The same for the tier `confined`, which nobody gets without asking for it: namespaces is never active and says what
+// is not held without them, mounts are the places that a session may write to, and landlock is active only with its
+// scopes (ABI 6), which stand for the pid namespace. `tier` is "confined", or "" when a layer is missing.
 [[nodiscard]] DoctorReport ExamineConfined();
 
 // true: sessions can run without --allow-no-cgroup or any other weakening.
 [[nodiscard]] bool IsComplete(const DoctorReport& report);
+// true: sessions can run, without layers that the operator said may be missing.
+[[nodiscard]] bool IsAsAllowed(const DoctorReport& report);
 
 // For people, lines of at most 120 columns; and one JSON object for `carrel doctor`.
 [[nodiscard]] std::string DoctorText(const DoctorReport& report);

@@ -48,7 +48,7 @@ struct SetupTimes {
 
 // What the kernel counts. All of the jail's life so far, every process of it.
 struct JailStats {
-  bool counted = false;  // false: no cgroup, all the rest is 0 or from the watchdog
+  bool counted = false;  // false: no cgroup; CPU and memory are the watchdog's, of processes nothing is known
   uint64_t cpu_ns = 0;
   uint64_t memory_bytes = 0;
   uint64_t memory_peak_bytes = 0;
@@ -174,8 +174,16 @@ struct JailReport {
   std::vector<std::string> weakened;
 };
 
+// Whether sessions may be made of a policy, by who asks for one by name.
+enum class RuntimeUse : uint32_t {
+  kNone,      // it is a program for a server's own use (the document extractor), and no runtime
+  kOnDemand,  // a runtime; each session starts when it is asked for
+  kPooled,    // a runtime of which a few are kept ready
+};
+
 struct PolicyInfo {
   std::string name;
+  RuntimeUse runtime = RuntimeUse::kNone;
   JailLimits defaults;
   JailLimits caps;
   // false: its zygote is still starting; Create waits for it.

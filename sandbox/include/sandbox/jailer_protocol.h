@@ -5,8 +5,8 @@
 //   jailer                                   server (descriptor number in the environment: CARREL_JAILER_FD)
 //   HELLO [report memfd]            ->       the JailReport as lines: "tier\t...", "layer\tname\tactive\tdetail\tmend",
 //                                            "weakened\t..."; `policy` is the number of policies
-//   POLICY{policy, text=name, limits=defaults, caps, status=ready, generation} ->    one for each, and again when it
-//                                            became ready or is made anew
+//   POLICY{policy, text=name, runtime, limits=defaults, caps, status=ready, generation} ->    one for each, and again
+//                                            when it became ready or is made anew
 //                                   <-       CREATE{request, policy, limits} [porter, stdin, stdout, stderr, control?]
 //   CREATED{request, session, limits, times, cpu_is_unified} [O_PATH of the workspace, 6 counters]  ->
 //                                            or FAILED{request, error, text}. Descriptors can be missing: without
@@ -59,7 +59,7 @@ struct JailerMessage {
   uint32_t memory_limit = 0;
   uint32_t generation = 0;
   uint32_t cpu_is_unified = 0;  // CREATED: as in CgroupCounters
-  uint32_t reserved = 0;
+  uint32_t runtime = 0;         // POLICY: a RuntimeUse
   JailLimits limits;
   JailLimits caps;
   JailStats stats;

@@ -6,6 +6,9 @@
 //
 //     name NAME                    must be the directory's name: [a-z0-9-], at most 32
 //     description TEXT             version TEXT          package NAME VERSION
+//     runtime pooled | on-demand   sessions are made of it, and its command speaks interpreter/driver/frames.py;
+//     pooled: a
+//                                  few are kept ready. Without this key it is a server's own, and no session's
 //     kind zygote | exec           zygote: `command` is a process that forks sessions; exec: each session executes it
 //     bind SOURCE TARGET           # reason; read-only. SOURCE: absolute, relative to the manifest, or @PLACE[/...]
 //     bind-optional SOURCE TARGET  # reason; skipped when SOURCE does not exist
@@ -15,7 +18,8 @@
 //     landlock read|execute|write PATH     # reason; as seen from inside; write and execute include read
 //     default LIMIT N              cap LIMIT N           LIMIT: a field of JailLimits; every field but cpu_seconds
 //
-// An unknown key, a missing one, or one given twice is an error with file:line.
+// An unknown key, a missing one (all but runtime, package and env must be there), or one given twice is an error with
+// file:line.
 #pragma once
 
 #include <sys/types.h>
@@ -58,6 +62,7 @@ struct Policy {
   std::string description;
   std::string version;
   Kind kind = Kind::kExec;
+  RuntimeUse runtime = RuntimeUse::kNone;
   std::vector<Bind> binds;  // in the order of the file
   std::vector<std::string> command;
   std::vector<std::string> env;  // "NAME=VALUE"

@@ -32,8 +32,11 @@ bool Ready(const std::string& address) {
 
 }  // namespace
 
+std::string JailedServer::BuiltRuntimes() { return std::string(CARREL_SHARE) + "/runtimes"; }
+
 absl::StatusOr<std::unique_ptr<JailedServer>> JailedServer::Start(const std::vector<std::string>& server_arguments,
-                                                                  const std::vector<std::string>& jailer_arguments) {
+                                                                  const std::vector<std::string>& jailer_arguments,
+                                                                  const std::vector<std::string>& runtimes) {
   absl::StatusOr<TempDir> directory = TempDir::Create();
   if (!directory.ok()) return directory.status();
   // The server's user must be able to pass through.
@@ -43,15 +46,10 @@ absl::StatusOr<std::unique_ptr<JailedServer>> JailedServer::Start(const std::vec
   const std::string bin = CARREL_BIN;
   const char* tier = std::getenv("CARREL_TEST_TIER");
   SpawnOptions spawn;
-  spawn.argv = {bin + "/carrel-jailer",
-                "--server",
-                bin + "/carrel-interpreter",
-                "--runtimes",
-                std::string(CARREL_SHARE) + "/runtimes",
-                "--tier",
-                tier != nullptr ? tier : "auto",
-                "--data-dir",
-                data};
+  spawn.argv = {
+      bin + "/carrel-jailer", "--server", bin + "/carrel-interpreter", "--tier", tier != nullptr ? tier : "auto",
+      "--data-dir",           data};
+  for (const std::string& runtime : runtimes) spawn.argv.insert(spawn.argv.end(), {"--runtimes", runtime});
   // An ordinary user has no memory cgroup where cgroups are v1.
   if (::geteuid() != 0) spawn.argv.emplace_back("--allow-no-cgroup");
   spawn.argv.insert(spawn.argv.end(), jailer_arguments.begin(), jailer_arguments.end());

@@ -13,9 +13,13 @@ namespace carrel::testing {
 
 class JailedServer final {
  public:
-  // Starts them and waits until sessions can be made. The tier is $CARREL_TEST_TIER, or the best there is.
+  // The directory of runtimes that was built.
+  [[nodiscard]] static std::string BuiltRuntimes();
+  // Starts them and waits until sessions of Python can be made. The tier is $CARREL_TEST_TIER, or the best there is.
+  // `runtimes`: directories for the jailer; none: what it chooses itself.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<JailedServer>> Start(
-      const std::vector<std::string>& server_arguments = {}, const std::vector<std::string>& jailer_arguments = {});
+      const std::vector<std::string>& server_arguments = {}, const std::vector<std::string>& jailer_arguments = {},
+      const std::vector<std::string>& runtimes = {BuiltRuntimes()});
   // For grpc: "unix:...".
   [[nodiscard]] std::string address() const { return "unix:" + directory_.path() + "/data/interpreter.sock"; }
   [[nodiscard]] ChildProcess& jailer() { return jailer_; }

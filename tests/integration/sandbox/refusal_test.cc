@@ -1,9 +1,12 @@
 // A layer that cannot be set up means no jail at all, and a sentence that says which and why. Each test takes one thing
 // away from a world of the jailer's own.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <string>
 
 #include "jail_fixture.h"
 
@@ -50,6 +53,24 @@ TEST(RefusalTest, ABindThatIsNotThere) {
   EXPECT_THAT(
       RefusalOf({.arguments = UsualArguments(), .more_manifest = "bind /nowhere/at/all /x  # a typing error\n"}),
       AllOf(HasSubstr("shell"), HasSubstr("/nowhere/at/all")));
+}
+
+TEST(RefusalTest, AnUnknownServerHasNoPoliciesOfItsOwn) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  auto jailer =
+      ChildProcess::Spawn({.argv = {CARREL_BIN "/carrel-jailer", "--server", CARREL_TESTS_BIN "/jailer_relay"},
+                           .fds = {{write_end.get(), 2}}});
+  ASSERT_TRUE(jailer.ok()) << jailer.status();
+  write_end.reset();
+  const auto end = jailer->Wait(absl::Seconds(10));
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(end->exit_code, 2);
+  std::string words(4096, '\0');
+  words.resize(static_cast<size_t>(std::max<ssize_t>(0, ::read(read_end.get(), words.data(), words.size()))));
+  EXPECT_THAT(words, HasSubstr("--runtimes is missing, and jailer_relay has no default"));
 }
 
 TEST(RefusalTest, AManifestWithAnUnknownKey) {
@@ -114,6 +135,7 @@ TEST(RefusalTest, TheWatchdogKillsInTheCgroupsStead) {
   EXPECT_FALSE(stats->counted);
   EXPECT_GT(stats->memory_peak_bytes, 128 << 20);
   EXPECT_GT(stats->oom_kills, 0);
+  EXPECT_GT(stats->cpu_ns, 0);
 
   auto greedy = StartJail((*jailer)->maker(), "python", {.memory_bytes = 128 << 20});
   ASSERT_TRUE(greedy.ok()) << greedy.status();

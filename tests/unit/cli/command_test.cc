@@ -289,5 +289,21 @@ TEST_F(CommandTest, VersionSaysItself) {
   EXPECT_THAT(Carrel({"version", "--json"}).out, HasSubstr("{\"version\":\"0."));
 }
 
+class DoctorTest : public CarrelProcess {};
+
+TEST_F(DoctorTest, SpeaksOfTheTierThatIsConfigured) {
+  const Result confined = Carrel({"doctor", "--set", "jail.tier=confined"});
+  EXPECT_THAT(confined.out, HasSubstr("the tier confined was asked for"));
+  EXPECT_THAT(confined.out, HasSubstr("sessions: one at a time")) << "what it does not hold";
+  const std::string config = WriteFile("carrel.toml", "[jail]\ntier = \"userns\"\nallow_no_cgroup = true\n");
+  const Result userns = Carrel({"doctor", "--json", "--config", config});
+  EXPECT_THAT(userns.out, HasSubstr("\"tier\":\"userns\""));
+  EXPECT_THAT(userns.out, HasSubstr("\"as_allowed\":true"));
+  EXPECT_EQ(userns.exit_code, 0) << userns.err;
+  const Result wrong = Carrel({"doctor", "--set", "jail.tier=best"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("jail.tier"));
+}
+
 }  // namespace
 }  // namespace carrel::cli

@@ -100,7 +100,34 @@ TEST(AdmissionTest, WhoWaitsInVainIsToldWhyAndWhenToComeAgain) {
 
 TEST(AdmissionTest, WhatNeverFitsIsRefusedAtOnce) {
   Admission admission(kTwo);
-  EXPECT_EQ(admission.Enter("a", 1001).status().code(), absl::StatusCode::kResourceExhausted);
+  const absl::Status refused = admission.Enter("a", 1001).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << "who tries again would be refused for ever";
+  EXPECT_EQ(FactsOf(refused)->field, "limits.memory_bytes");
+  EXPECT_EQ(FactsOf(refused)->retry_after, absl::ZeroDuration());
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("at most 1000"));
+}
+
+TEST(AdmissionTest, PromisesMayBeMoreThanThereIs) {
+  AdmissionOptions options = kTwo;
+  options.sessions_max = 10;
+  options.sessions_per_owner_max = 10;
+  options.memory_overcommit_percent = 250;
+  options.wait_max = absl::ZeroDuration();
+  Admission admission(options);
+  const Room first = *admission.Enter("a", 1000);
+  const Room second = *admission.Enter("b", 1000);
+  EXPECT_EQ(admission.Enter("c", 501).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(admission.Enter("c", 500).ok());
+  EXPECT_EQ(admission.Enter("c", 1001).status().code(), absl::StatusCode::kInvalidArgument)
+      << "one alone cannot have what is not there";
+}
+
+TEST(AdmissionTest, AnyAmountTimesAnyFactorIsNoOverflow) {
+  AdmissionOptions options = kTwo;
+  options.memory_bytes_total_max = UINT64_MAX / 2;
+  options.memory_overcommit_percent = 10'000;
+  Admission admission(options);
+  EXPECT_TRUE(admission.Enter("a", UINT64_MAX / 2).ok());
 }
 
 TEST(AdmissionTest, AGreedyOwnerDelaysNobodyButHimself) {

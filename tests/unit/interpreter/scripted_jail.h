@@ -25,7 +25,8 @@ class ScriptedJails final : public sandbox::JailMaker {
   absl::StatusOr<std::unique_ptr<sandbox::Jail>> Create(sandbox::JailRequest request, absl::Time deadline) override;
   sandbox::JailReport report() const override { return {.tier = "scripted", .weakened = {"memory: watchdog"}}; }
   std::vector<sandbox::PolicyInfo> policies() const override {
-    return {{.name = "python", .ready = true, .generation = generation}};
+    return {{.name = "python", .runtime = sandbox::RuntimeUse::kPooled, .ready = true, .generation = generation},
+            {.name = "extract", .ready = true}};
   }
 
   // Kills every jail there is, as the kernel may.

@@ -286,6 +286,9 @@ TEST_F(TableTest, RoomIsLimitedByNumberOwnerAndMemory) {
   EXPECT_EQ(table_.Create({.owner = "a"}).status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(table_.Create({.owner = "b", .limits = {.memory_bytes = 9ull << 30}}).status().code(),
             absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(table_.Create({.owner = "b", .limits = {.memory_bytes = 11ull << 30}}).status().code(),
+            absl::StatusCode::kInvalidArgument)
+      << "more than there is for all";
   Make({.owner = "b", .session_id = "4"});
   const absl::Status full = table_.Create({.owner = "b"}).status();
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
@@ -306,6 +309,31 @@ TEST_F(TableTest, ABadRequestNamesItsField) {
   EXPECT_EQ(field({.idle_timeout = absl::Milliseconds(5)}), "idle_timeout_ms");
   EXPECT_EQ(field({.limits = {.processes = 1}}), "limits.processes");
   EXPECT_EQ(table_.Create({.runtime = "cobol"}).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(TableTest, ASmallMachinesSessionsAreSmall) {
+  SessionTable small({.memory_bytes_total_max = 512ull << 20}, jails_);
+  const absl::StatusOr<std::shared_ptr<Session>> session = small.Create({.owner = "a"});
+  ASSERT_TRUE(session.ok()) << "who asks for nothing gets what there is: " << session.status();
+  EXPECT_EQ((*session)->limits().memory_bytes, 512ull << 20);
+  const absl::Status refused = small.Create({.owner = "a", .limits = {.memory_bytes = 1ull << 30}}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("536870912"));
+}
+
+TEST_F(TableTest, TheDefaultRuntimeIsTheOperatorsChoice) {
+  SessionTable table({.memory_bytes_total_max = 10ull << 30, .default_runtime = "lua"}, jails_);
+  EXPECT_THAT(std::string(table.Create({.owner = "a"}).status().message()), HasSubstr("no runtime \"lua\""));
+  EXPECT_TRUE(table.Create({.owner = "a", .runtime = "python"}).ok());
+}
+
+TEST_F(TableTest, APolicyThatIsNoRuntimeIsNotOffered) {
+  ASSERT_EQ(jails_.policies().size(), 2u);
+  ASSERT_EQ(table_.Runtimes().size(), 1u);
+  EXPECT_EQ(table_.Runtimes()[0].name, "python");
+  const absl::Status refused = table_.Create({.owner = "a", .runtime = "extract"}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("there are: python"));
 }
 
 TEST_F(TableTest, AJailThatCannotBeMadeIsTheJailsWord) {

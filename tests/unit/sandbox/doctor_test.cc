@@ -50,6 +50,27 @@ TEST(Doctor, ConfinedIsNeverCompleteAndSaysWhatIsMissing) {
   }
 }
 
+TEST(Doctor, ConfinedSaysWhatIsNotHeld) {
+  const DoctorReport report = Examine({.tier = "confined"});
+  EXPECT_THAT(report.allowed, ::testing::ElementsAre("namespaces"));
+  EXPECT_THAT(report.layers[0].detail, HasSubstr("not held: namespaces: none"));
+  EXPECT_THAT(report.layers[0].detail, HasSubstr("sessions: one at a time"));
+}
+
+TEST(Doctor, WhatMayBeMissingIsNoRefusal) {
+  DoctorReport report{.tier = "userns", .layers = {{.name = "cgroup", .detail = "none", .mend = "delegate"}}};
+  EXPECT_FALSE(IsAsAllowed(report));
+  EXPECT_THAT(DoctorText(report), HasSubstr("nothing runs unless that is allowed"));
+  EXPECT_THAT(DoctorText(report), HasSubstr("NO  cgroup"));
+  report.allowed = {"cgroup"};
+  EXPECT_TRUE(IsAsAllowed(report));
+  EXPECT_FALSE(IsComplete(report));
+  EXPECT_THAT(DoctorText(report), HasSubstr("--  cgroup"));
+  EXPECT_THAT(DoctorJson(report), HasSubstr("\"complete\":false,\"as_allowed\":true"));
+  report.tier.clear();
+  EXPECT_FALSE(IsAsAllowed(report)) << "no tier at all is nobody's to allow";
+}
+
 TEST(Doctor, LeavesNothingBehind) {
   const auto count = [] {
     const std::filesystem::directory_iterator descriptors("/proc/self/fd");
@@ -100,7 +121,7 @@ TEST(Doctor, PrintsForPeople) {
 TEST(Doctor, PrintsForPrograms) {
   EXPECT_EQ(
       DoctorJson(Sample()),
-      "{\"tier\":\"userns\",\"complete\":false,\"layers\":[{\"name\":\"cgroup\",\"active\":false,\"detail\":\"a "
+      "{\"tier\":\"userns\",\"complete\":false,\"as_allowed\":false,\"layers\":[{\"name\":\"cgroup\",\"active\":false,\"detail\":\"a "
       "\\\"v1\\\" one\\u000a\",\"mend\":\"run as root\"},{\"name\":\"seccomp\",\"active\":true,\"detail\":\"fine\","
       "\"mend\":\"\"}],\"advice\":[{\"name\":\"huge pages\",\"active\":false,\"detail\":\"off\",\"mend\":\"\"}]}\n");
 }

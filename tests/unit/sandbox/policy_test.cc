@@ -166,5 +166,12 @@ TEST(ShippedPolicies, AreWellFormed) {
   EXPECT_EQ(python->kind, Policy::Kind::kZygote);
 }
 
+TEST_F(PolicyFile, OnlyWhatSaysSoIsARuntime) {
+  EXPECT_EQ(Load(kManifest + Limits())->runtime, RuntimeUse::kNone);
+  EXPECT_EQ(Load(kManifest + Limits() + "runtime on-demand\n")->runtime, RuntimeUse::kOnDemand);
+  EXPECT_EQ(Load(kManifest + Limits() + "runtime pooled  # often asked for\n")->runtime, RuntimeUse::kPooled);
+  EXPECT_THAT(ErrorOf(kManifest + Limits() + "runtime yes\n"), HasSubstr("pooled or on-demand"));
+}
+
 }  // namespace
 }  // namespace carrel::sandbox

@@ -48,6 +48,44 @@ TEST(StatusFacts, ASmallTableOfDescriptorsAndAnEndedProcessCostNothing) {
   EXPECT_EQ(ReadStatusFacts("VmRSS:\nNSpid:\nVmPTE").innermost_pid, -1);
 }
 
+TEST(ProcessCpu, IsReadBehindAnyName) {
+  const auto cpu = ReadProcessCpu("23 (a) (b 7) S 1 23 23 0 -1 4194304 9 8 7 6 150 50 30 20 20 0 1 0 4711 0 0 0\n");
+  ASSERT_TRUE(cpu.has_value());
+  EXPECT_EQ(cpu->pid, 23);
+  EXPECT_EQ(cpu->start, 4711);
+  EXPECT_EQ(cpu->own_ns, 2'000'000'000);
+  EXPECT_EQ(cpu->children_ns, 500'000'000);
+  for (const char* text : {"", "23", "23 (x) S 1 2", "x (y) S 1 1 1 0 -1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"}) {
+    EXPECT_FALSE(ReadProcessCpu(text).has_value()) << text;
+  }
+}
+
+TEST(CpuTime, OfOneThatHasEndedStays) {
+  CpuTime cpu;
+  cpu.Update({{.pid = 10, .start = 1, .own_ns = 100}, {.pid = 11, .start = 1, .own_ns = 50}});
+  EXPECT_EQ(cpu.ns(), 150);
+  cpu.Update({{.pid = 10, .start = 1, .own_ns = 120}});
+  EXPECT_EQ(cpu.ns(), 170) << "nobody waited for 11";
+  cpu.Update({{.pid = 10, .start = 1, .own_ns = 120}, {.pid = 11, .start = 2, .own_ns = 5}});
+  EXPECT_EQ(cpu.ns(), 175) << "its number was given anew";
+  cpu.Update({});
+  EXPECT_EQ(cpu.ns(), 175);
+}
+
+TEST(CpuTime, OfOneThatNobodySawIsItsParents) {
+  CpuTime cpu;
+  cpu.Update({{.pid = 10, .start = 1, .own_ns = 100}});
+  cpu.Update({{.pid = 10, .start = 1, .own_ns = 100, .children_ns = 40}});
+  EXPECT_EQ(cpu.ns(), 140);
+}
+
+TEST(CpuTime, OfOneThatWasSeenAndWaitedForCountsOnce) {
+  CpuTime cpu;
+  cpu.Update({{.pid = 10, .start = 1, .own_ns = 100}, {.pid = 11, .start = 1, .own_ns = 50}});
+  cpu.Update({{.pid = 10, .start = 1, .own_ns = 100, .children_ns = 55}});
+  EXPECT_EQ(cpu.ns(), 155);
+}
+
 Session SessionOf(pid_t main) {
   Session session;
   session.main_pid = main;

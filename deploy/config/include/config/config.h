@@ -52,6 +52,8 @@ struct InterpreterConfig {
   uint64_t linger_ms = 60'000;
   uint64_t interrupt_grace_ms = 2'000;
   uint64_t memory_bytes_total_max = 0;
+  uint64_t memory_overcommit_percent = 300;
+  std::string default_runtime = "python";
   uint64_t lifetime_ms = 86'400'000;
   uint64_t admission_waiting_max = 64;
   uint64_t admission_wait_ms_max = 10'000;

@@ -1,6 +1,10 @@
 // Who may have a session now, who waits, and who is refused.
 //
-// Room is a number of sessions and the memory that their limits promise. Who finds none waits, for at most `wait_max`,
+// Room is a number of sessions and the memory that their limits promise, which may be more than there is: a session
+// seldom uses its limit, and holds its room while it is idle. Each is held to its own limit whatever is promised; when
+// all together do use more than there is, the kernel ends jailed processes before any other (oom_score_adj 1000).
+//
+// Who finds no room waits, for at most `wait_max`,
 // in a queue of at most `waiting_max`. When room comes free, the waiting owner who holds least gets it; among equals
 // who came first. When the queue is full, the newcomer takes the place of the youngest waiter of the owner who has most
 // of them waiting, unless that is himself. So an owner who asks for everything delays nobody but himself by more than
@@ -27,8 +31,10 @@ namespace carrel::interpreter {
 struct AdmissionOptions {
   uint64_t sessions_max = 64;
   uint64_t sessions_per_owner_max = 32;
-  // The memory limits of all sessions together.
+  // The memory that there is for all sessions together, and the most that one may be promised.
   uint64_t memory_bytes_total_max = 0;
+  // Per cent of it that all sessions together may be promised. 100: no more than there is.
+  uint64_t memory_overcommit_percent = 100;
   uint64_t waiting_max = 64;
   // 0: nobody waits.
   absl::Duration wait_max = absl::ZeroDuration();
@@ -72,8 +78,9 @@ class Admission final {
     uint64_t memory_bytes_ = 0;
   };
 
-  // RESOURCE_EXHAUSTED (see errors.h: with the time after which to try again): no room came free, or the queue is full.
-  // CANCELLED: `cancelled` said so while it waited (asked every few milliseconds). UNAVAILABLE: Stop was called.
+  // INVALID_ARGUMENT: more memory than there is for all; no time will mend that. RESOURCE_EXHAUSTED (see errors.h: with
+  // the time after which to try again): no room came free, or the queue is full. CANCELLED: `cancelled` said so while
+  // it waited (asked every few milliseconds). UNAVAILABLE: Stop was called.
   [[nodiscard]] absl::StatusOr<Room> Enter(const std::string& owner, uint64_t memory_bytes,
                                            const std::function<bool()>& cancelled = {});
   // Nobody gets in any more; who waits is told.
@@ -91,6 +98,7 @@ class Admission final {
   // All with mutex_ held.
   [[nodiscard]] bool Fits(const Waiter& waiter) const;
   [[nodiscard]] std::string WhyNot(const Waiter& waiter) const;
+  [[nodiscard]] uint64_t PromisedMax() const;
   [[nodiscard]] uint64_t HeldBy(const std::string& owner) const;
   // Lets in who fits now. To be called whenever room was given back, and when one who may have kept it for himself has
   // gone.

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -56,6 +57,10 @@ inline constexpr std::array<LimitField, 12> kLimitFields = {{
     {"cpu_millis", &Limits::cpu_millis, 1000, 100, 64'000, false},
     {"session_cpu_ms", &Limits::session_cpu_ms, 86'400'000, 1, 86'400'000, false},
 }};
+
+// The policies that sessions can be made of (a jailer may have others that are a server's own, and would never answer a
+// session), in none of which a session may have more than `memory_bytes_max`.
+[[nodiscard]] std::vector<sandbox::PolicyInfo> RuntimesOf(const sandbox::JailMaker& jails, uint64_t memory_bytes_max);
 
 // What a session may have at most, and has when it asks for nothing, under a jail policy whose defaults and caps apply
 // to what the jail enforces.

@@ -33,12 +33,12 @@
 namespace carrel::interpreter {
 
 struct PoolOptions {
-  // Of each runtime; 0: no pool.
+  // Of each runtime that is pooled (its manifest says so); 0: no pool.
   uint64_t size = 0;
   uint64_t memory_bytes_max = 256ull << 20;
-  // Only of these: a jailer may offer policies that are no runtimes (the document extractor), and would never answer.
-  std::vector<std::string> runtimes = {"python", "bash"};
   Limits default_limits;  // as in TableOptions
+  // Of one session, whatever its runtime allows.
+  uint64_t session_memory_bytes_max = UINT64_MAX;
 };
 
 class Pool final {

@@ -31,8 +31,12 @@ namespace carrel::interpreter {
 struct TableOptions {
   uint64_t sessions_max = 64;
   uint64_t sessions_per_owner_max = 32;
-  // The memory limits of all sessions together. 0: three quarters of the machine's memory.
+  // As in AdmissionOptions. 0: three quarters of the memory that this process may use
+  // (sandbox/usable_resources.h): a container's where it is limited, else the machine's.
   uint64_t memory_bytes_total_max = 0;
+  uint64_t memory_overcommit_percent = 100;
+  // What a session is made of that names none.
+  std::string default_runtime = "python";
   uint64_t calls_waiting_max = 16;
   // Requests that may wait for room, and how long (admission.h). 0: they are refused at once.
   uint64_t admission_waiting_max = 64;
@@ -89,6 +93,8 @@ class SessionTable final {
   [[nodiscard]] absl::StatusOr<Outcome> Execute(const ExecuteOptions& options, EventSink& sink);
   // Ends what runs and makes every later call fail.
   void Stop();
+  // What sessions can be made of; none may have more memory than there is for all.
+  [[nodiscard]] std::vector<sandbox::PolicyInfo> Runtimes() const;
 
   [[nodiscard]] uint64_t size();
   [[nodiscard]] uint64_t waiting() { return admission_.waiting(); }
