@@ -178,39 +178,26 @@ class LibraryOnDisk final : public Library {
     key.model = store.model;
     const std::string id = document.id.empty() ? MakeId("file-") : document.id;
     const absl::StatusOr<DocumentRow> there = FindDocument(*writer, store.row, id);
-    if (there.ok()) return SameDocument(*there, key);
-    if (!absl::IsNotFound(there.status())) return there.status();
+    if (!there.ok() && !absl::IsNotFound(there.status())) return there.status();
+    ASSIGN_OR_RETURN(const std::optional<ContentRow> known, FindContent(*writer, key));
+    if (there.ok() && !MayBeTriedAgain(*there, key, known)) return SameDocument(*there, key);
 
-    ASSIGN_OR_RETURN(std::optional<ContentRow> content, FindContent(*writer, key));
-    if (!content) {
-      RETURN_IF_ERROR(CheckQueue(*writer));
-      // The bytes stand under their name before the record says so; a crash between leaves them to the sweep.
-      RETURN_IF_ERROR(blobs_.Place(*file, sha256));
-      ASSIGN_OR_RETURN(const int64_t row, InsertContent(*writer, key, file->size_bytes(), Now()));
-      content = ContentRow{.row = row};
-      if (!type) {
-        RETURN_IF_ERROR(FailContent(*writer, row, Verdict::kUnsupported, UnreadableMessage(document.file_name)));
-      }
-    } else if (content->state == ContentState::kFailed && WorthAnotherTry(content->verdict)) {
-      RETURN_IF_ERROR(blobs_.Place(*file, sha256));  // those that are there may be why it failed
-      RETURN_IF_ERROR(RequeueContent(*writer, content->row, Now()));
-    }
-    RETURN_IF_ERROR(RunSql(*writer,
-                           "INSERT INTO documents(store, id, content, file_name, attributes, created_ms) "
-                           "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-                           store.row, id, content->row, document.file_name, EncodeAttributes(document.attributes),
-                           Now()));
+    ASSIGN_OR_RETURN(const ContentRow content, QueueContent(*writer, key, known, *file, document.file_name));
+    Removal removal;
+    ASSIGN_OR_RETURN(const int64_t row,
+                     WriteDocument(*writer, store, there.ok() ? &*there : nullptr, id, document, content.row, removal));
     if (!store.next_model.empty()) {
-      RETURN_IF_ERROR(AddNextContent(*writer, store, writer->last_row(), key, file->size_bytes(), Now()));
+      RETURN_IF_ERROR(AddNextContent(*writer, store, row, key, file->size_bytes(), Now()));
     }
     RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, Now()));
-    ASSIGN_OR_RETURN(const bool indexed, IsIndexed(*writer, store.row, content->row));
-    const bool index = content->state == ContentState::kReady && !indexed;
-    if (index) RETURN_IF_ERROR(IndexContent(*writer, store.row, content->row));
+    ASSIGN_OR_RETURN(const bool indexed, IsIndexed(*writer, store.row, content.row));
+    const bool index = content.state == ContentState::kReady && !indexed;
+    if (index) RETURN_IF_ERROR(IndexContent(*writer, store.row, content.row));
     ASSIGN_OR_RETURN(DocumentRow added, FindDocument(*writer, store.row, id));
     RETURN_IF_ERROR(transaction.Commit());
-    if (index) indexes_.ContentAdded(*writer, store.row, content->row);
-    indexes_.DocumentChanged(store.row, added.row, content->row, document.attributes);
+    FinishRemoval(removal);
+    if (index) indexes_.ContentAdded(*writer, store.row, content.row);
+    indexes_.DocumentChanged(store.row, added.row, content.row, document.attributes);
     ingest_->Wake();
     return added.info;
   }
@@ -373,6 +360,54 @@ class LibraryOnDisk final : public Library {
           absl::StrCat("the id ", there.info.id, " is taken by a document with other bytes"));
     }
     return WithProgress(there);
+  }
+
+  // A document that failed is begun anew when its bytes come once more and it may end otherwise: the failure was one
+  // that may pass, or the settings are others by now. `known`: the content of `key`, if there is one.
+  static bool MayBeTriedAgain(const DocumentRow& there, const ContentKey& key, const std::optional<ContentRow>& known) {
+    if (there.state != ContentState::kFailed || there.info.sha256 != key.sha256) return false;
+    return WorthAnotherTry(there.info.verdict) || !known || known->row != there.content;
+  }
+
+  // The content of `key`, with its bytes in their place and itself in the queue, unless it has been read (or cannot
+  // be).
+  absl::StatusOr<ContentRow> QueueContent(Connection& db, const ContentKey& key, const std::optional<ContentRow>& known,
+                                          IncomingFile& file, const std::string& file_name) {
+    if (known) {
+      if (known->state != ContentState::kFailed || !WorthAnotherTry(known->verdict)) return *known;
+      RETURN_IF_ERROR(blobs_.Place(file, key.sha256));  // those that are there may be why it failed
+      RETURN_IF_ERROR(RequeueContent(db, known->row, Now()));
+      return ContentRow{.row = known->row};
+    }
+    RETURN_IF_ERROR(CheckQueue(db));
+    // The bytes stand under their name before the record says so; a crash between leaves them to the sweep.
+    RETURN_IF_ERROR(blobs_.Place(file, key.sha256));
+    ASSIGN_OR_RETURN(const int64_t row, InsertContent(db, key, file.size_bytes(), Now()));
+    if (key.type == 0) {
+      RETURN_IF_ERROR(FailContent(db, row, Verdict::kUnsupported, UnreadableMessage(file_name)));
+    }
+    return ContentRow{.row = row};
+  }
+
+  // The document's row: a new one, or that of `failed`, which gets everything anew.
+  absl::StatusOr<int64_t> WriteDocument(Connection& db, const StoreRow& store, const DocumentRow* failed,
+                                        const std::string& id, const NewDocument& document, int64_t content,
+                                        Removal& removal) {
+    if (failed == nullptr) {
+      RETURN_IF_ERROR(RunSql(db,
+                             "INSERT INTO documents(store, id, content, file_name, attributes, created_ms) "
+                             "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                             store.row, id, content, document.file_name, EncodeAttributes(document.attributes), Now()));
+      return db.last_row();
+    }
+    RETURN_IF_ERROR(RunSql(db,
+                           "UPDATE documents SET content = ?2, next_content = NULL, file_name = ?3, attributes = ?4, "
+                           "created_ms = ?5 WHERE row = ?1",
+                           failed->row, content, document.file_name, EncodeAttributes(document.attributes), Now()));
+    if (failed->content != content) RETURN_IF_ERROR(ReleaseContent(db, store.row, failed->content, removal));
+    // The content for another model, if there was one, is an orphan at most until the next maintenance.
+    if (failed->next_content) maintenance_.Need({.orphans = true});
+    return failed->row;
   }
 
   absl::Status CheckQueue(Connection& db) {

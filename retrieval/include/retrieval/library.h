@@ -86,6 +86,8 @@ class Library {
   [[nodiscard]] virtual absl::StatusOr<bool> DeleteStore(const std::string& owner, const std::string& id) = 0;
 
   [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<Upload>> NewUpload() = 0;
+  // The id of a document that is there, with its bytes and chunking, gives that document. If it has failed, and may end
+  // otherwise now (Carrel's fault, a limit, a crash, no text; or another chunking), it is read again as if it were new.
   [[nodiscard]] virtual absl::StatusOr<DocumentInfo> AddDocument(const NewDocument& document,
                                                                  std::unique_ptr<Upload> upload) = 0;
   [[nodiscard]] virtual absl::StatusOr<DocumentInfo> GetDocument(const DocumentName& name) = 0;

@@ -56,13 +56,18 @@ class LibraryTest : public testing::Test {
   }
 
   absl::StatusOr<DocumentInfo> Add(const std::string& store, const std::string& name, const std::string& text,
-                                   const std::string& id = "", Attributes attributes = {}) {
+                                   const std::string& id = "", Attributes attributes = {},
+                                   std::optional<Chunking> chunking = std::nullopt) {
     absl::StatusOr<std::unique_ptr<Upload>> upload = library_->NewUpload();
     if (!upload.ok()) return upload.status();
     if (absl::Status status = (*upload)->Write(text); !status.ok()) return status;
-    return library_->AddDocument(
-        {.owner = kOwner, .store_id = store, .file_name = name, .id = id, .attributes = std::move(attributes)},
-        *std::move(upload));
+    return library_->AddDocument({.owner = kOwner,
+                                  .store_id = store,
+                                  .file_name = name,
+                                  .id = id,
+                                  .attributes = std::move(attributes),
+                                  .chunking = chunking},
+                                 *std::move(upload));
   }
 
   DocumentInfo AddAndWait(const std::string& store, const std::string& name, const std::string& text,
@@ -99,6 +104,8 @@ class LibraryTest : public testing::Test {
     EXPECT_TRUE(status.ok()) << status;
     return text;
   }
+
+  DocumentInfo AddUntilItFails(const std::string& store, const std::string& id);
 
   uint64_t BytesOnDisk() const {
     uint64_t bytes = 0;
@@ -418,6 +425,62 @@ TEST_F(LibraryTest, OursFailingIsTriedAgain) {
   embedder_.FailNext(2);
   EXPECT_EQ(AddAndWait(store, "a.txt", kGarden).status, DocumentStatus::kCompleted);
   EXPECT_EQ(extractor_.calls(), 1);  // it went on after the extraction
+}
+
+// What keeps failing is failed after five attempts with pauses between; the clock is moved over them.
+DocumentInfo LibraryTest::AddUntilItFails(const std::string& store, const std::string& id) {
+  embedder_.FailNext(1'000);
+  EXPECT_TRUE(Add(store, "a.txt", kGarden, id).ok());
+  absl::StatusOr<DocumentInfo> failed = absl::InternalError("");
+  do {
+    skew_ms_ += 60'000;
+    failed =
+        library_->WaitForDocument({kOwner, store, id}, absl::Now() + absl::Milliseconds(100), [] { return false; });
+    if (!failed.ok()) return {};
+  } while (failed->status == DocumentStatus::kInProgress);
+  embedder_.FailNext(0);
+  return *failed;
+}
+
+TEST_F(LibraryTest, AFailedDocumentIsTriedAgainWhenItComesAgain) {
+  Open();
+  const std::string store = MakeStore();
+  const DocumentInfo failed = AddUntilItFails(store, "doc");
+  EXPECT_EQ(failed.verdict, Verdict::kInternal);
+  EXPECT_EQ(Add(store, "a.txt", kEngine, "doc").status().code(), absl::StatusCode::kAlreadyExists);
+
+  const absl::StatusOr<DocumentInfo> again = Add(store, "b.txt", kGarden, "doc", {{"year", 2020.0}});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->status, DocumentStatus::kInProgress);
+  const absl::StatusOr<DocumentInfo> done = Wait(store, "doc");
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(done->status, DocumentStatus::kCompleted);
+  EXPECT_EQ(done->file_name, "b.txt");
+  const Filter filter{Comparison{.key = "year", .values = {2020.0}}};
+  EXPECT_THAT(Search({store}, "tomatoes", filter), SizeIs(1));
+}
+
+TEST_F(LibraryTest, AFailedDocumentMayComeAgainInAnotherChunking) {
+  Open();
+  const std::string store = MakeStore(), other = MakeStore();
+  AddUntilItFails(store, "doc");
+  ASSERT_EQ(AddUntilItFails(other, "doc").status, DocumentStatus::kFailed);
+  const Chunking chunking{.max_tokens = 200, .overlap_tokens = 20};
+  ASSERT_TRUE(Add(store, "a.txt", kGarden, "doc", {}, chunking).ok());
+  const absl::StatusOr<DocumentInfo> done = Wait(store, "doc");
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(done->status, DocumentStatus::kCompleted);
+  EXPECT_EQ(done->chunking, chunking);
+  EXPECT_THAT(Search({store}, "tomatoes"), SizeIs(1));
+  // A document that was read keeps its chunking, and a failure of the document itself stays what it is.
+  EXPECT_EQ(Add(store, "a.txt", kGarden, "doc").status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(AddAndWait(store, "b.txt", "\xff", "damaged").verdict, Verdict::kDamaged);
+  const int calls = extractor_.calls();
+  EXPECT_EQ(AddAndWait(store, "b.txt", "\xff", "damaged").verdict, Verdict::kDamaged);
+  EXPECT_EQ(extractor_.calls(), calls);
+  const absl::StatusOr<DocumentInfo> untouched = library_->GetDocument({kOwner, other, "doc"});
+  ASSERT_TRUE(untouched.ok());
+  EXPECT_EQ(untouched->status, DocumentStatus::kFailed);
 }
 
 TEST_F(LibraryTest, AStoreExpiresAfterItsLastUse) {
