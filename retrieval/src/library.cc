@@ -73,6 +73,7 @@ class LibraryOnDisk final : public Library {
                       .slice = options_.ingest_slice,
                       .limits = options_.extraction,
                       .now_ms = [this] { return Now(); },
+                      .postponed = options_.postponed,
                       // What fails here is tried again by Maintain.
                       .finished = [this](int64_t content) { FinishReembeddings(content).IgnoreError(); }},
         *database_, blobs_, indexes_, extractor, embedders_);
@@ -338,6 +339,16 @@ class LibraryOnDisk final : public Library {
     }
   }
 
+  absl::StatusOr<LibraryStatistics> Statistics() override {
+    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+    ASSIGN_OR_RETURN(const QueueCounts queue, CountQueue(*db));
+    LibraryStatistics out{.queue_length = queue.length, .postponed = queue.postponed, .index_bytes = indexes_.bytes()};
+    Statement q(*db, "SELECT count(*) FROM stores");
+    if (!q.Step()) return q.status();
+    out.stores = static_cast<uint64_t>(q.Int(0));
+    return out;
+  }
+
   void WaitForIndexes() override { indexes_.WaitForBackground(); }
 
   absl::Status Maintain() override { return maintenance_.RunNow(); }
@@ -411,13 +422,8 @@ class LibraryOnDisk final : public Library {
   }
 
   absl::Status CheckQueue(Connection& db) {
-    // What is embedded anew is no document that waits to be found.
-    Statement q(
-        db,
-        "SELECT count(*) FROM contents c WHERE c.state < 2 AND EXISTS(SELECT 1 FROM documents d WHERE d.content "
-        "= c.row)");
-    if (!q.Step()) return q.status();
-    if (static_cast<uint64_t>(q.Int(0)) < options_.queue_length_max) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const QueueCounts queue, CountQueue(db));
+    if (queue.length < options_.queue_length_max) return absl::OkStatus();
     return absl::ResourceExhaustedError(
         absl::StrCat("the queue is full: ", options_.queue_length_max, " documents are waiting to be read"));
   }
@@ -425,6 +431,7 @@ class LibraryOnDisk final : public Library {
   DocumentInfo WithProgress(DocumentRow row) {
     if (row.info.status == DocumentStatus::kInProgress) {
       if (std::optional<DocumentProgress> progress = ingest_->ProgressOf(row.content)) row.info.progress = *progress;
+      if (std::string reason = ingest_->HeldFor(row.content); !reason.empty()) row.info.message = std::move(reason);
     }
     return std::move(row.info);
   }
