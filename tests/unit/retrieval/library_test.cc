@@ -853,6 +853,31 @@ TEST_F(LibraryTest, NearlyTheSameTextIsOneHit) {
   EXPECT_THAT(Search({store}, "harbour authority report grain"), SizeIs(2));
 }
 
+// Every version of the form answers better than anything else, and they fill both legs; one of them is a hit.
+TEST_F(LibraryTest, ManyVersionsOfOneTextLeaveRoomForOthers) {
+  Open({.sync_full = false});
+  const std::string store = MakeStore();
+  constexpr int kVersions = 150, kOthers = 12;
+  for (int i = 0; i < kVersions; ++i) {
+    std::string form = "Tomatoes need sun, tomatoes need water, tomatoes need poles; this is the form about tomatoes. ";
+    for (int n = 0; n < 6; ++n) absl::StrAppend(&form, "Fill in line ", n, " of the form with the garden's name. ");
+    ASSERT_TRUE(Add(store, absl::StrCat("form", i, ".txt"), absl::StrCat(form, "Copy ", i, ".")).ok());
+  }
+  for (int i = 0; i < kOthers; ++i) {
+    const std::string word = absl::StrCat("word", i);
+    ASSERT_TRUE(Add(store, absl::StrCat("other", i, ".txt"),
+                    absl::StrCat(word, " of page ", i * 7, ", where ", word, " stands beside tomatoes and ", word, i))
+                    .ok());
+  }
+  while (library_->GetStore(kOwner, store)->documents.in_progress > 0) absl::SleepFor(absl::Milliseconds(10));
+  const std::vector<Hit> hits = Search({store}, "what do tomatoes need");
+  ASSERT_THAT(hits, SizeIs(10));
+  EXPECT_THAT(hits[0].file_name, testing::StartsWith("form"));
+  for (size_t i = 1; i < hits.size(); ++i) EXPECT_THAT(hits[i].file_name, testing::StartsWith("other"));
+  // A threshold that is met ends the search; what is below it is not looked for.
+  EXPECT_THAT(Search({store}, "what do tomatoes need", {}, {.score_threshold = 0.9}), SizeIs(1));
+}
+
 TEST_F(LibraryTest, OneProcessAtATime) {
   Open();
   FakeEmbedder embedder;
