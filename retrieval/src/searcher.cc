@@ -77,11 +77,13 @@ class Run {
     }
   }
 
-  // Takes one leg's matches for one query, from all stores; the best sub-passage stands for its enclosing passage.
-  void AddLeg(std::vector<LegMatch> matches, bool vector_leg, double weight) {
+  // Takes one leg's matches for one query, from all stores (with one model, of the vector leg: cosines of different
+  // models do not compare); the best sub-passage stands for its enclosing passage. `other_model`: the list before is
+  // the same leg's, of another model.
+  void AddLeg(std::vector<LegMatch> matches, bool vector_leg, double weight, bool other_model = false) {
     std::stable_sort(matches.begin(), matches.end(),
                      [](const auto& a, const auto& b) { return a.match.score > b.match.score; });
-    RankedList list{.weight = weight};
+    RankedList list{.weight = weight, .instead_of_previous = other_model};
     absl::flat_hash_set<int64_t> listed;
     for (const LegMatch& match : matches) {
       const int64_t id = CandidateOf(match);
@@ -351,7 +353,7 @@ struct Question {
 
 // The legs' matches for one query.
 struct QueryMatches {
-  std::vector<LegMatch> vectors;
+  std::map<std::string, std::vector<LegMatch>> vectors;  // by model
   std::vector<LegMatch> terms;
 };
 
@@ -367,7 +369,7 @@ absl::Status AskStore(Connection& db, const Question& question, size_t store, Ru
       const Microseconds part;
       const std::vector<float>& vector = question.vectors.at(row.model)[q].values;
       ASSIGN_OR_RETURN(const auto found, index.SearchVectors(vector, run.depth(), allowed));
-      for (const IndexMatch& match : found) matches[q].vectors.push_back({store, match});
+      for (const IndexMatch& match : found) matches[q].vectors[row.model].push_back({store, match});
       run.NoteMatches(found.size());
       times.vector_us += part.SinceStart();
     }
@@ -394,7 +396,11 @@ absl::Status AskLegs(Connection& db, const Question& question, Run& run, SearchA
     RETURN_IF_ERROR(AskStore(db, question, i, run, matches, times));
   }
   for (size_t q = 0; q < matches.size(); ++q) {
-    if (question.asks_vectors()) run.AddLeg(std::move(matches[q].vectors), true, ranking.embedding_weight);
+    bool other_model = false;
+    for (const auto& [model, vectors] : question.vectors) {
+      run.AddLeg(std::move(matches[q].vectors[model]), true, ranking.embedding_weight, other_model);
+      other_model = true;
+    }
     if (question.asks_terms()) run.AddLeg(std::move(matches[q].terms), false, ranking.text_weight);
     if (question.asks_terms() && question.vectors.size() == 1 && ranking.ranker == Ranking::Ranker::kFused) {
       run.Sharpen(question.vectors.begin()->second[q].values, question.indexes);

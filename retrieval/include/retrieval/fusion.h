@@ -10,6 +10,9 @@ namespace carrel::retrieval {
 struct RankedList {
   double weight = 1;
   std::vector<int64_t> ids;
+  // An item is in this list or in the one before, never in both: two models that each know some of the items. Both
+  // rank with their full weight, and being first in one of them is all that an item can be.
+  bool instead_of_previous = false;
 };
 
 struct FusedItem {

@@ -878,6 +878,53 @@ TEST_F(LibraryTest, ManyVersionsOfOneTextLeaveRoomForOthers) {
   EXPECT_THAT(Search({store}, "what do tomatoes need", {}, {.score_threshold = 0.9}), SizeIs(1));
 }
 
+// As FakeEmbedder, but any two of its vectors are near each other: its cosines are all higher.
+class CloseEmbedder final : public Embedder {
+ public:
+  const std::string& name() const override { return name_; }
+  const std::string& alias() const override { return none_; }
+  const std::string& licence() const override { return none_; }
+  uint32_t dimensions() const override { return fake_.dimensions() + 1; }
+  uint32_t window_tokens() const override { return fake_.window_tokens(); }
+  uint32_t batch() const override { return fake_.batch(); }
+  size_t CountTokens(std::string_view utf8) const override { return fake_.CountTokens(utf8); }
+  absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {
+    absl::StatusOr<std::vector<Embedding>> out = fake_.Embed(texts, role);
+    for (Embedding& one : *out) {
+      for (float& v : one.values) v *= 0.6F;
+      one.values.push_back(0.8F);
+    }
+    return out;
+  }
+
+ private:
+  FakeEmbedder fake_;
+  const std::string name_ = "close", none_;
+};
+
+TEST_F(LibraryTest, StoresOfDifferentModelsDoNotCrowdEachOtherOut) {
+  CloseEmbedder close;
+  library_.reset();
+  library_ = *Library::Open({.directory = directory_}, {&embedder_, &close}, extractor_);
+  const std::string far = MakeStore();
+  const std::string near = library_->CreateStore({.owner = kOwner, .name = "near", .model = "close"})->id;
+  for (int i = 0; i < 12; ++i) {
+    AddAndWait(far, absl::StrCat("far", i, ".txt"), absl::StrCat("Beans", i, " and row", i, " of beans"));
+    AddAndWait(near, absl::StrCat("near", i, ".txt"), absl::StrCat("Clouds", i, " and sky", i, " of nothing"));
+  }
+  // Only the one store knows of beans, but the other's cosines are all higher.
+  const std::vector<Hit> hits = Search({near, far}, "beans", {}, {.text_weight = 0});
+  ASSERT_THAT(hits, SizeIs(10));
+  const auto of_far = std::count_if(hits.begin(), hits.end(), [&](const Hit& hit) { return hit.store_id == far; });
+  EXPECT_EQ(of_far, 5);
+  EXPECT_GT(hits.back().score, 0.9);  // the fifth of its list
+  const std::vector<Hit> both = Search({near, far}, "beans");
+  ASSERT_THAT(both, SizeIs(10));
+  EXPECT_EQ(both[0].store_id, far);
+  EXPECT_EQ(both[0].score, 1);
+  library_.reset();
+}
+
 TEST_F(LibraryTest, OneProcessAtATime) {
   Open();
   FakeEmbedder embedder;
