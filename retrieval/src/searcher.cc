@@ -204,6 +204,10 @@ class Run {
   }
 
   size_t depth() const { return depth_; }
+  // The best cosine of one query, with one model.
+  void NoteBest(const std::optional<Calibration>& calibration, double cosine) {
+    confidence_ = std::max(confidence_.value_or(0), calibration ? calibration->Confidence(cosine) : 1);
+  }
   // A leg gave that many matches.
   void NoteMatches(size_t count) { full_ = full_ || count >= depth_; }
   // Whether a deeper look can give more hits: a leg had more to give, and the threshold has not been reached yet.
@@ -224,8 +228,16 @@ class Run {
     return id->second;
   }
 
+  // Ranks alone say nothing of whether anything answers at all; the best cosine does. One factor for all of a search,
+  // so that the order stays. A leg alone keeps its ranks: what is asked for words only is not judged by its meaning.
+  std::vector<FusedItem> Scaled(std::vector<FusedItem> items) const {
+    if (query_.ranking.embedding_weight <= 0 || query_.ranking.text_weight <= 0) return items;
+    for (FusedItem& item : items) item.score *= confidence_.value_or(1);
+    return items;
+  }
+
   std::vector<FusedItem> Order() const {
-    if (query_.ranking.ranker == Ranking::Ranker::kFused) return Fuse(lists_, query_.ranking.rrf_k);
+    if (query_.ranking.ranker == Ranking::Ranker::kFused) return Scaled(Fuse(lists_, query_.ranking.rrf_k));
     const bool by_vector = query_.ranking.embedding_weight > 0;
     std::vector<FusedItem> out;
     for (size_t i = 0; i < candidates_.size(); ++i) {
@@ -313,7 +325,8 @@ class Run {
   const std::vector<StoreRow>& stores_;
   const size_t depth_;
   bool full_ = false;
-  std::vector<std::string> terms_;  // of all queries
+  std::optional<double> confidence_;  // that there is an answer: of the best cosine, by its model's calibration
+  std::vector<std::string> terms_;    // of all queries
   std::map<std::pair<size_t, int64_t>, int64_t> ids_;
   std::vector<Candidate> candidates_;
   std::vector<RankedList> lists_;
@@ -340,12 +353,18 @@ absl::StatusOr<std::vector<IndexMatch>> AskFts5(Connection& db, int64_t store, c
   return out;
 }
 
+// The queries for one model.
+struct ModelQueries {
+  std::vector<Embedding> vectors;
+  std::optional<Calibration> calibration;
+};
+
 // What is to be looked up, and where.
 struct Question {
   const SearchQuery& query;
   const std::vector<StoreRow>& stores;
-  std::map<std::string, std::vector<Embedding>> vectors;  // of the queries, by the models that the stores use
-  std::vector<std::shared_ptr<StoreIndex>> indexes;       // by store
+  std::map<std::string, ModelQueries> models;        // by the names of those that the stores use
+  std::vector<std::shared_ptr<StoreIndex>> indexes;  // by store
 
   bool asks_vectors() const { return query.ranking.embedding_weight > 0; }
   bool asks_terms() const { return query.ranking.text_weight > 0; }
@@ -367,7 +386,7 @@ absl::Status AskStore(Connection& db, const Question& question, size_t store, Ru
   for (size_t q = 0; q < query.queries.size(); ++q) {
     if (question.asks_vectors()) {
       const Microseconds part;
-      const std::vector<float>& vector = question.vectors.at(row.model)[q].values;
+      const std::vector<float>& vector = question.models.at(row.model).vectors[q].values;
       ASSIGN_OR_RETURN(const auto found, index.SearchVectors(vector, run.depth(), allowed));
       for (const IndexMatch& match : found) matches[q].vectors[row.model].push_back({store, match});
       run.NoteMatches(found.size());
@@ -397,13 +416,15 @@ absl::Status AskLegs(Connection& db, const Question& question, Run& run, SearchA
   }
   for (size_t q = 0; q < matches.size(); ++q) {
     bool other_model = false;
-    for (const auto& [model, vectors] : question.vectors) {
-      run.AddLeg(std::move(matches[q].vectors[model]), true, ranking.embedding_weight, other_model);
+    for (const auto& [name, model] : question.models) {
+      std::vector<LegMatch>& found = matches[q].vectors[name];
+      for (const LegMatch& match : found) run.NoteBest(model.calibration, match.match.score);
+      run.AddLeg(std::move(found), true, ranking.embedding_weight, other_model);
       other_model = true;
     }
     if (question.asks_terms()) run.AddLeg(std::move(matches[q].terms), false, ranking.text_weight);
-    if (question.asks_terms() && question.vectors.size() == 1 && ranking.ranker == Ranking::Ranker::kFused) {
-      run.Sharpen(question.vectors.begin()->second[q].values, question.indexes);
+    if (question.asks_terms() && question.models.size() == 1 && ranking.ranker == Ranking::Ranker::kFused) {
+      run.Sharpen(question.models.begin()->second.vectors[q].values, question.indexes);
     }
   }
   return absl::OkStatus();
@@ -416,7 +437,7 @@ absl::StatusOr<SearchAnswer> Searcher::Search(const SearchQuery& query, const st
   const Microseconds whole;
   Question question{.query = query, .stores = stores};
   for (size_t i = 0; question.asks_vectors() && i < stores.size(); ++i) {
-    if (question.vectors.contains(stores[i].model)) continue;
+    if (question.models.contains(stores[i].model)) continue;
     Embedder* const model = FindEmbedder(embedders_, stores[i].model);
     if (model == nullptr) {
       return absl::FailedPreconditionError(absl::StrCat("store ", stores[i].id, " was made with the model ",
@@ -425,7 +446,8 @@ absl::StatusOr<SearchAnswer> Searcher::Search(const SearchQuery& query, const st
     }
     const Microseconds part;
     const std::vector<std::string_view> texts(query.queries.begin(), query.queries.end());
-    ASSIGN_OR_RETURN(question.vectors[stores[i].model], model->Embed(texts, TextRole::kQuery));
+    ASSIGN_OR_RETURN(std::vector<Embedding> vectors, model->Embed(texts, TextRole::kQuery));
+    question.models[stores[i].model] = {.vectors = std::move(vectors), .calibration = model->calibration()};
     answer.embed_us += part.SinceStart();
   }
   for (const StoreRow& store : stores) {

@@ -18,7 +18,8 @@ struct RankedList {
 struct FusedItem {
   int64_t id = 0;
   // The sum of weight / (k + rank) over the lists, divided by what an item that is first in all of them would have: 0
-  // to 1, and 1 only for that one.
+  // to 1, and 1 only for that one. It is of ranks alone: the best of anything has a high one, whether it answers or
+  // not, so that a search scales it (searcher.cc, Calibration in embedder.h).
   double score = 0;
 };
 

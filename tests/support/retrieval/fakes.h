@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,6 +53,9 @@ class FakeEmbedder final : public Embedder {
     }
     return out;
   }
+  std::optional<Calibration> calibration() const override { return calibration_; }
+  // Before it is used.
+  void Calibrate(Calibration calibration) { calibration_ = calibration; }
   void FailNext(int calls, absl::Status failure = absl::InternalError("the fake was told to fail")) {
     const std::lock_guard lock(mutex_);
     fail_ = calls;
@@ -76,6 +80,7 @@ class FakeEmbedder final : public Embedder {
   std::function<void(std::span<const std::string_view>)> before_;
   size_t passages_ = 0;
   int fail_ = 0;
+  std::optional<Calibration> calibration_;
   absl::Status failure_;
 };
 

@@ -288,6 +288,34 @@ TEST_F(LibraryTest, ThresholdAndScores) {
   EXPECT_NEAR(plain[0].score, plain[0].vector_score, 1e-6);
 }
 
+TEST_F(LibraryTest, ScoresSayWhetherAnythingAnswers) {
+  Open();
+  const std::string store = MakeStore();
+  AddAndWait(store, "a.txt", kGarden);
+  AddAndWait(store, "b.txt", kEngine);
+  const char* const questions[] = {"how much sun do tomatoes need", "oil of the engine", "giraffes and penguins"};
+  std::vector<std::vector<Hit>> plain;
+  for (const char* question : questions) plain.push_back(Search({store}, question));
+  EXPECT_GE(plain[2].at(0).score, 0.6);
+  embedder_.Calibrate({.half = 0.3, .width = 0.02});
+  for (size_t i = 0; i < plain.size(); ++i) {
+    const std::vector<Hit> hits = Search({store}, questions[i]);
+    ASSERT_EQ(hits.size(), plain[i].size());
+    // One factor for all: the order, and how they stand to each other, is what it was.
+    const double factor = hits[0].score / plain[i][0].score;
+    for (size_t j = 0; j < hits.size(); ++j) {
+      EXPECT_EQ(hits[j].document_id, plain[i][j].document_id);
+      EXPECT_NEAR(hits[j].score, factor * plain[i][j].score, 1e-9);
+    }
+    EXPECT_EQ(Search({store}, questions[i], {}, {.score_threshold = 0.45}).empty(), i == 2) << hits[0].score;
+    // A leg alone keeps its ranks, and the ranker `none` its cosine.
+    EXPECT_EQ(Search({store}, questions[i], {}, {.text_weight = 0}).at(0).score, 1);
+    const Hit cosine = Search({store}, questions[i], {}, {.ranker = Ranking::Ranker::kNone}).at(0);
+    EXPECT_NEAR(cosine.score, cosine.vector_score, 1e-6);
+  }
+  EXPECT_EQ(Search({store}, "engine", {}, {.embedding_weight = 0}).at(0).score, 1);
+}
+
 // Every operator and kind of value reaches both legs, and a filter never leaves fewer hits than there are.
 TEST_F(LibraryTest, EveryFilterGivesAllThatPasses) {
   using Op = Comparison::Operator;
