@@ -119,7 +119,8 @@ absl::StatusOr<int64_t> InsertContent(Connection& db, const ContentKey& key, uin
 
 absl::Status RequeueContent(Connection& db, int64_t content, int64_t now_ms) {
   RETURN_IF_ERROR(DeleteText(db, content));
-  return RunSql(db, "UPDATE contents SET state = 0, attempts = 0, next_try_ms = ?2 WHERE row = ?1", content, now_ms);
+  return RunSql(db, "UPDATE contents SET state = 0, attempts = 0, postponed = '', next_try_ms = ?2 WHERE row = ?1",
+                content, now_ms);
 }
 
 absl::Status FailContent(Connection& db, int64_t content, Verdict verdict, const std::string& message) {
@@ -165,7 +166,8 @@ absl::Status StoreExtraction(Connection& db, int64_t content, const Extraction& 
     }
   }
   return RunSql(db,
-                "UPDATE contents SET state = 1, attempts = 0, verdict = ?2, message = ?3, title = ?4, pages = ?5, "
+                "UPDATE contents SET state = 1, attempts = 0, postponed = '', verdict = ?2, message = ?3, title = ?4, "
+                "pages = ?5, "
                 "characters = ?6, passages = ?7, stored_bytes = ?8 WHERE row = ?1",
                 content, static_cast<int>(extraction.verdict), extraction.message, document.title, extraction.pages,
                 static_cast<uint64_t>(document.text.size()), static_cast<uint64_t>(chunks.passages.size()), bytes);

@@ -11,7 +11,7 @@ std::vector<FusedItem> Fuse(const std::vector<RankedList>& lists, uint32_t k) {
   double best = 0;
   for (const RankedList& list : lists) {
     if (list.weight <= 0) continue;
-    best += list.weight / (k + 1.0);
+    if (!list.instead_of_previous) best += list.weight / (k + 1.0);
     for (size_t i = 0; i < list.ids.size(); ++i) {
       sums[list.ids[i]] += list.weight / (static_cast<double>(k) + static_cast<double>(i) + 1);
     }

@@ -22,6 +22,7 @@ constexpr int64_t kBackoffMillis = 500;
 constexpr int64_t kBackoffMillisMax = 60'000;
 constexpr uint32_t kDoublingsMax = 16;                     // of a slice
 constexpr size_t kTurnsMax = 100'000;                      // that are remembered
+constexpr size_t kReasonsMax = 100;                        // that are remembered as told
 constexpr absl::Duration kIdle = absl::Milliseconds(500);  // until it is looked again for what was postponed
 
 // As much of the end of `heading` as fits: the innermost heading says the most.
@@ -101,6 +102,12 @@ std::optional<DocumentProgress> Ingest::ProgressOf(int64_t content) {
   return found->second.progress;
 }
 
+std::string Ingest::HeldFor(int64_t content) {
+  const std::lock_guard lock(mutex_);
+  const auto found = held_.find(content);
+  return found == held_.end() ? "" : found->second.reason;
+}
+
 void Ingest::WaitForChange(absl::Duration timeout) {
   std::unique_lock lock(mutex_);
   const uint64_t seen = changes_;
@@ -151,6 +158,7 @@ void Ingest::Work(const std::stop_token& stop) {
       const std::lock_guard lock(mutex_);
       active_.erase((*job)->content);
       if (finished) stopped_.erase((*job)->content);
+      if (step.ok() && *step == Step::kFinished) told_.clear();
       ++changes_;
       ++wakes_;  // another worker may have passed a large document by
     }
@@ -397,7 +405,7 @@ absl::StatusOr<Ingest::Step> Ingest::EmbedStep(const Job& job, Embedder& embedde
       if (stop.stop_requested()) return absl::CancelledError("stopped");
       ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
       // It gets on: if the process is ended again, it was not by this document.
-      RETURN_IF_ERROR(RunSql(*writer, "UPDATE contents SET attempts = 0 WHERE row = ?1", job.content));
+      RETURN_IF_ERROR(RunSql(*writer, "UPDATE contents SET attempts = 0, postponed = '' WHERE row = ?1", job.content));
       Statement update(*writer, "UPDATE sub_passages SET vector = ?2 WHERE row = ?1");
       for (size_t i = 0; i < subs.size(); ++i) {
         RETURN_IF_ERROR(update.Again(subs[i].row, Statement::Blob(VectorBytes(vectors[i].values))));
@@ -411,10 +419,11 @@ absl::StatusOr<Ingest::Step> Ingest::EmbedStep(const Job& job, Embedder& embedde
 absl::Status Ingest::FinishStep(const Job& job) {
   const Database::Writer writer = database_.Write();
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*writer));
-  RETURN_IF_ERROR(RunSql(*writer,
-                         "UPDATE contents SET state = 2, attempts = 0, stored_bytes = stored_bytes + (SELECT "
-                         "coalesce(sum(length(vector)), 0) FROM sub_passages WHERE content = ?1) WHERE row = ?1",
-                         job.content));
+  RETURN_IF_ERROR(
+      RunSql(*writer,
+             "UPDATE contents SET state = 2, attempts = 0, postponed = '', stored_bytes = stored_bytes + (SELECT "
+             "coalesce(sum(length(vector)), 0) FROM sub_passages WHERE content = ?1) WHERE row = ?1",
+             job.content));
   std::vector<int64_t> stores;  // none: it was deleted meanwhile, or is for a model that no store has yet
   {
     Statement q(*writer, "SELECT DISTINCT store FROM documents WHERE content = ?1", job.content);
@@ -450,23 +459,39 @@ absl::StatusOr<Ingest::Step> Ingest::Postpone(const Job& job, const absl::Status
   }
   const int64_t shift = std::clamp<int64_t>(job.attempts - 1, 0, 10);
   NextTry(job, lasts ? std::min<int64_t>(job.attempts, 10) : job.attempts,
-          std::min(kBackoffMillisMax, kBackoffMillis << shift));
+          std::min(kBackoffMillisMax, kBackoffMillis << shift),
+          absl::StrCat("It waits to be tried again: ", why.message()));
+  TellOnce(std::string(why.message()));
   return Step::kGivesWay;
 }
 
 // At the end of its store's line, and as if it had not been begun.
-void Ingest::GiveWay(const Job& job) { NextTry(job, job.attempts - 1, 0); }
+void Ingest::GiveWay(const Job& job) { NextTry(job, job.attempts - 1, 0, ""); }
 
-void Ingest::NextTry(const Job& job, int64_t attempts, int64_t delay_ms) {
+// A thousand documents that wait for the same thing are one line in the log.
+void Ingest::TellOnce(const std::string& reason) {
+  if (!options_.postponed) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (told_.size() >= kReasonsMax) told_.clear();
+    if (!told_.insert(reason).second) return;
+  }
+  options_.postponed(reason);
+}
+
+void Ingest::NextTry(const Job& job, int64_t attempts, int64_t delay_ms, const std::string& reason) {
   const int64_t next_try_ms = options_.now_ms() + delay_ms;
   const Database::Writer writer = database_.Write();
-  if (RunSql(*writer, "UPDATE contents SET next_try_ms = ?2, attempts = ?3 WHERE row = ?1", job.content, next_try_ms,
-             attempts)
+  if (RunSql(*writer,
+             "UPDATE contents SET next_try_ms = ?2, attempts = ?3, postponed = CASE ?4 WHEN '' THEN postponed ELSE ?4 "
+             "END WHERE row = ?1",
+             job.content, next_try_ms, attempts, reason)
           .ok()) {
     return;
   }
   const std::lock_guard lock(mutex_);
-  held_[job.content] = {.attempts = attempts, .next_try_ms = options_.now_ms() + std::max(delay_ms, kBackoffMillis)};
+  held_[job.content] = {
+      .attempts = attempts, .next_try_ms = options_.now_ms() + std::max(delay_ms, kBackoffMillis), .reason = reason};
 }
 
 }  // namespace carrel::retrieval

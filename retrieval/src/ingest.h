@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "blobs.h"
@@ -38,6 +39,7 @@ struct IngestOptions {
   absl::Duration slice = absl::Seconds(5);  // of reading for the first time, while others wait
   ExtractionLimits limits;
   std::function<int64_t()> now_ms;
+  std::function<void(const std::string& reason)> postponed;  // LibraryOptions::postponed
   // A content is ready or has failed; called from a worker, with nothing held.
   std::function<void(int64_t content)> finished;
 };
@@ -57,6 +59,8 @@ class Ingest final {
   void Cancel(int64_t content);
   // None: nobody works at it now.
   [[nodiscard]] std::optional<DocumentProgress> ProgressOf(int64_t content);
+  // Why a content is put off, where that could not be written down with it; "": it could, or it is not.
+  [[nodiscard]] std::string HeldFor(int64_t content);
   // Waits until some content is finished, or `timeout`.
   void WaitForChange(absl::Duration timeout);
 
@@ -84,6 +88,7 @@ class Ingest final {
   struct Held {
     int64_t attempts = 0;
     int64_t next_try_ms = 0;
+    std::string reason;
   };
   enum class Step : uint8_t { kFinished, kFailed, kGivesWay };
 
@@ -102,7 +107,9 @@ class Ingest final {
   [[nodiscard]] absl::StatusOr<Step> Fail(const Job& job, Verdict verdict, const std::string& message);
   [[nodiscard]] absl::StatusOr<Step> Postpone(const Job& job, const absl::Status& why);
   void GiveWay(const Job& job);
-  void NextTry(const Job& job, int64_t attempts, int64_t delay_ms);
+  // `reason`: for people; "": the one there is stays.
+  void NextTry(const Job& job, int64_t attempts, int64_t delay_ms, const std::string& reason);
+  void TellOnce(const std::string& reason);
   void SetProgress(int64_t content, const DocumentProgress& progress);
 
   const IngestOptions options_;
@@ -123,6 +130,7 @@ class Ingest final {
   absl::flat_hash_map<int64_t, uint64_t> last_served_;  // by Job::turn
   absl::flat_hash_map<int64_t, Held> held_;             // by content
   absl::flat_hash_map<int64_t, uint32_t> stopped_;      // by content: how often its slice was over
+  absl::flat_hash_set<std::string> told_;               // reasons, since something was finished
   std::stop_source stopping_;
   std::vector<std::jthread> threads_;  // last: they use the rest
 };

@@ -73,6 +73,7 @@ class LibraryOnDisk final : public Library {
                       .slice = options_.ingest_slice,
                       .limits = options_.extraction,
                       .now_ms = [this] { return Now(); },
+                      .postponed = options_.postponed,
                       // What fails here is tried again by Maintain.
                       .finished = [this](int64_t content) { FinishReembeddings(content).IgnoreError(); }},
         *database_, blobs_, indexes_, extractor, embedders_);
@@ -178,39 +179,26 @@ class LibraryOnDisk final : public Library {
     key.model = store.model;
     const std::string id = document.id.empty() ? MakeId("file-") : document.id;
     const absl::StatusOr<DocumentRow> there = FindDocument(*writer, store.row, id);
-    if (there.ok()) return SameDocument(*there, key);
-    if (!absl::IsNotFound(there.status())) return there.status();
+    if (!there.ok() && !absl::IsNotFound(there.status())) return there.status();
+    ASSIGN_OR_RETURN(const std::optional<ContentRow> known, FindContent(*writer, key));
+    if (there.ok() && !MayBeTriedAgain(*there, key, known)) return SameDocument(*there, key);
 
-    ASSIGN_OR_RETURN(std::optional<ContentRow> content, FindContent(*writer, key));
-    if (!content) {
-      RETURN_IF_ERROR(CheckQueue(*writer));
-      // The bytes stand under their name before the record says so; a crash between leaves them to the sweep.
-      RETURN_IF_ERROR(blobs_.Place(*file, sha256));
-      ASSIGN_OR_RETURN(const int64_t row, InsertContent(*writer, key, file->size_bytes(), Now()));
-      content = ContentRow{.row = row};
-      if (!type) {
-        RETURN_IF_ERROR(FailContent(*writer, row, Verdict::kUnsupported, UnreadableMessage(document.file_name)));
-      }
-    } else if (content->state == ContentState::kFailed && WorthAnotherTry(content->verdict)) {
-      RETURN_IF_ERROR(blobs_.Place(*file, sha256));  // those that are there may be why it failed
-      RETURN_IF_ERROR(RequeueContent(*writer, content->row, Now()));
-    }
-    RETURN_IF_ERROR(RunSql(*writer,
-                           "INSERT INTO documents(store, id, content, file_name, attributes, created_ms) "
-                           "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-                           store.row, id, content->row, document.file_name, EncodeAttributes(document.attributes),
-                           Now()));
+    ASSIGN_OR_RETURN(const ContentRow content, QueueContent(*writer, key, known, *file, document.file_name));
+    Removal removal;
+    ASSIGN_OR_RETURN(const int64_t row,
+                     WriteDocument(*writer, store, there.ok() ? &*there : nullptr, id, document, content.row, removal));
     if (!store.next_model.empty()) {
-      RETURN_IF_ERROR(AddNextContent(*writer, store, writer->last_row(), key, file->size_bytes(), Now()));
+      RETURN_IF_ERROR(AddNextContent(*writer, store, row, key, file->size_bytes(), Now()));
     }
     RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, Now()));
-    ASSIGN_OR_RETURN(const bool indexed, IsIndexed(*writer, store.row, content->row));
-    const bool index = content->state == ContentState::kReady && !indexed;
-    if (index) RETURN_IF_ERROR(IndexContent(*writer, store.row, content->row));
+    ASSIGN_OR_RETURN(const bool indexed, IsIndexed(*writer, store.row, content.row));
+    const bool index = content.state == ContentState::kReady && !indexed;
+    if (index) RETURN_IF_ERROR(IndexContent(*writer, store.row, content.row));
     ASSIGN_OR_RETURN(DocumentRow added, FindDocument(*writer, store.row, id));
     RETURN_IF_ERROR(transaction.Commit());
-    if (index) indexes_.ContentAdded(*writer, store.row, content->row);
-    indexes_.DocumentChanged(store.row, added.row, content->row, document.attributes);
+    FinishRemoval(removal);
+    if (index) indexes_.ContentAdded(*writer, store.row, content.row);
+    indexes_.DocumentChanged(store.row, added.row, content.row, document.attributes);
     ingest_->Wake();
     return added.info;
   }
@@ -351,6 +339,16 @@ class LibraryOnDisk final : public Library {
     }
   }
 
+  absl::StatusOr<LibraryStatistics> Statistics() override {
+    ASSIGN_OR_RETURN(const Database::Reader db, database_->Read());
+    ASSIGN_OR_RETURN(const QueueCounts queue, CountQueue(*db));
+    LibraryStatistics out{.queue_length = queue.length, .postponed = queue.postponed, .index_bytes = indexes_.bytes()};
+    Statement q(*db, "SELECT count(*) FROM stores");
+    if (!q.Step()) return q.status();
+    out.stores = static_cast<uint64_t>(q.Int(0));
+    return out;
+  }
+
   void WaitForIndexes() override { indexes_.WaitForBackground(); }
 
   absl::Status Maintain() override { return maintenance_.RunNow(); }
@@ -375,14 +373,57 @@ class LibraryOnDisk final : public Library {
     return WithProgress(there);
   }
 
+  // A document that failed is begun anew when its bytes come once more and it may end otherwise: the failure was one
+  // that may pass, or the settings are others by now. `known`: the content of `key`, if there is one.
+  static bool MayBeTriedAgain(const DocumentRow& there, const ContentKey& key, const std::optional<ContentRow>& known) {
+    if (there.state != ContentState::kFailed || there.info.sha256 != key.sha256) return false;
+    return WorthAnotherTry(there.info.verdict) || !known || known->row != there.content;
+  }
+
+  // The content of `key`, with its bytes in their place and itself in the queue, unless it has been read (or cannot
+  // be).
+  absl::StatusOr<ContentRow> QueueContent(Connection& db, const ContentKey& key, const std::optional<ContentRow>& known,
+                                          IncomingFile& file, const std::string& file_name) {
+    if (known) {
+      if (known->state != ContentState::kFailed || !WorthAnotherTry(known->verdict)) return *known;
+      RETURN_IF_ERROR(blobs_.Place(file, key.sha256));  // those that are there may be why it failed
+      RETURN_IF_ERROR(RequeueContent(db, known->row, Now()));
+      return ContentRow{.row = known->row};
+    }
+    RETURN_IF_ERROR(CheckQueue(db));
+    // The bytes stand under their name before the record says so; a crash between leaves them to the sweep.
+    RETURN_IF_ERROR(blobs_.Place(file, key.sha256));
+    ASSIGN_OR_RETURN(const int64_t row, InsertContent(db, key, file.size_bytes(), Now()));
+    if (key.type == 0) {
+      RETURN_IF_ERROR(FailContent(db, row, Verdict::kUnsupported, UnreadableMessage(file_name)));
+    }
+    return ContentRow{.row = row};
+  }
+
+  // The document's row: a new one, or that of `failed`, which gets everything anew.
+  absl::StatusOr<int64_t> WriteDocument(Connection& db, const StoreRow& store, const DocumentRow* failed,
+                                        const std::string& id, const NewDocument& document, int64_t content,
+                                        Removal& removal) {
+    if (failed == nullptr) {
+      RETURN_IF_ERROR(RunSql(db,
+                             "INSERT INTO documents(store, id, content, file_name, attributes, created_ms) "
+                             "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                             store.row, id, content, document.file_name, EncodeAttributes(document.attributes), Now()));
+      return db.last_row();
+    }
+    RETURN_IF_ERROR(RunSql(db,
+                           "UPDATE documents SET content = ?2, next_content = NULL, file_name = ?3, attributes = ?4, "
+                           "created_ms = ?5 WHERE row = ?1",
+                           failed->row, content, document.file_name, EncodeAttributes(document.attributes), Now()));
+    if (failed->content != content) RETURN_IF_ERROR(ReleaseContent(db, store.row, failed->content, removal));
+    // The content for another model, if there was one, is an orphan at most until the next maintenance.
+    if (failed->next_content) maintenance_.Need({.orphans = true});
+    return failed->row;
+  }
+
   absl::Status CheckQueue(Connection& db) {
-    // What is embedded anew is no document that waits to be found.
-    Statement q(
-        db,
-        "SELECT count(*) FROM contents c WHERE c.state < 2 AND EXISTS(SELECT 1 FROM documents d WHERE d.content "
-        "= c.row)");
-    if (!q.Step()) return q.status();
-    if (static_cast<uint64_t>(q.Int(0)) < options_.queue_length_max) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const QueueCounts queue, CountQueue(db));
+    if (queue.length < options_.queue_length_max) return absl::OkStatus();
     return absl::ResourceExhaustedError(
         absl::StrCat("the queue is full: ", options_.queue_length_max, " documents are waiting to be read"));
   }
@@ -390,6 +431,7 @@ class LibraryOnDisk final : public Library {
   DocumentInfo WithProgress(DocumentRow row) {
     if (row.info.status == DocumentStatus::kInProgress) {
       if (std::optional<DocumentProgress> progress = ingest_->ProgressOf(row.content)) row.info.progress = *progress;
+      if (std::string reason = ingest_->HeldFor(row.content); !reason.empty()) row.info.message = std::move(reason);
     }
     return std::move(row.info);
   }

@@ -36,9 +36,9 @@ absl::StatusOr<std::string> CheckedFile(const std::string& directory, const json
 }
 
 absl::StatusOr<ModelDirectory> Parse(const std::string& directory, const std::string& manifest, const json& root) {
-  static const std::set<std::string> kFields = {"format",         "name",    "dimensions", "window_tokens",
-                                                "pooling",        "licence", "source",     "query_prefix",
-                                                "passage_prefix", "weights", "tokenizer",  "alias"};
+  static const std::set<std::string> kFields = {"format",    "name",   "dimensions",   "window_tokens",  "pooling",
+                                                "licence",   "source", "query_prefix", "passage_prefix", "weights",
+                                                "tokenizer", "alias",  "calibration"};
   for (const auto& [key, value] : root.items()) {
     if (!kFields.contains(key)) return Wrong(manifest, absl::StrCat("unknown field ", key));
   }
@@ -57,6 +57,10 @@ absl::StatusOr<ModelDirectory> Parse(const std::string& directory, const std::st
   model.pooling = pooling == "mean" ? Pooling::kMean : Pooling::kCls;
   if (model.dimensions == 0 || model.dimensions > kDimensionsMax) return Wrong(manifest, "dimensions: 1 to 4096");
   if (model.window_tokens < 16 || model.window_tokens > kWindowMax) return Wrong(manifest, "window_tokens: 16 to 8192");
+  if (const auto found = root.find("calibration"); found != root.end()) {
+    model.calibration = Calibration{.half = found->at("half").get<double>(), .width = found->at("width").get<double>()};
+    if (!(model.calibration->width > 0)) return Wrong(manifest, "calibration.width: over 0");
+  }
   absl::StatusOr<std::string> weights = CheckedFile(directory, root.at("weights"), manifest);
   if (!weights.ok()) return weights.status();
   absl::StatusOr<std::string> tokenizer = CheckedFile(directory, root.at("tokenizer"), manifest);

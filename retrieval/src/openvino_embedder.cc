@@ -73,6 +73,7 @@ class OpenVinoEmbedder final : public Embedder {
   uint32_t dimensions() const override { return model_.dimensions; }
   uint32_t window_tokens() const override { return model_.window_tokens; }
   uint32_t batch() const override { return kBatch; }
+  std::optional<Calibration> calibration() const override { return model_.calibration; }
   size_t CountTokens(std::string_view utf8) const override { return tokenizer_.Encode(utf8).size(); }
 
   absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {

@@ -18,7 +18,7 @@ namespace {
 constexpr char kDocumentSelect[] =
     "SELECT d.row, d.content, c.state, d.id, s.id, d.file_name, c.size_bytes, c.sha256, c.verdict, c.message, "
     "d.attributes, c.max_tokens, c.overlap_tokens, d.created_ms, c.pages, c.characters, c.passages, "
-    "c.stored_bytes, d.next_content "
+    "c.stored_bytes, d.next_content, c.postponed "
     "FROM documents d JOIN contents c ON c.row = d.content JOIN stores s ON s.row = d.store WHERE ";
 
 constexpr char kNotExpired[] = "(expires_after_days = 0 OR active_ms + expires_after_days * 86400000 > ?2)";
@@ -44,7 +44,7 @@ DocumentRow ReadDocument(const Statement& q) {
   info.sha256 = q.Text(7);
   info.status = StatusOf(out.state);
   if (!q.Null(8) && info.status != DocumentStatus::kInProgress) info.verdict = static_cast<Verdict>(q.Int(8));
-  if (info.status != DocumentStatus::kInProgress) info.message = q.Text(9);
+  info.message = q.Text(info.status == DocumentStatus::kInProgress ? 19 : 9);
   info.attributes = DecodeAttributes(q.Bytes(10));
   info.chunking = {.max_tokens = static_cast<uint32_t>(q.Int(11)), .overlap_tokens = static_cast<uint32_t>(q.Int(12))};
   info.created_ms = q.Int(13);
@@ -136,6 +136,15 @@ absl::StatusOr<std::vector<int64_t>> ExpiredStores(Connection& db, int64_t now_m
   while (q.Step()) rows.push_back(q.Int(0));
   if (!q.ok()) return q.status();
   return rows;
+}
+
+// What is embedded anew is no document that waits to be found.
+absl::StatusOr<QueueCounts> CountQueue(Connection& db) {
+  Statement q(db,
+              "SELECT count(*), count(*) FILTER (WHERE c.postponed <> '') FROM contents c WHERE c.state < 2 AND "
+              "EXISTS(SELECT 1 FROM documents d WHERE d.content = c.row)");
+  if (!q.Step()) return q.status();
+  return QueueCounts{.length = static_cast<uint64_t>(q.Int(0)), .postponed = static_cast<uint64_t>(q.Int(1))};
 }
 
 absl::StatusOr<DocumentRow> FindDocument(Connection& db, int64_t store, const std::string& id) {

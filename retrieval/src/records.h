@@ -36,6 +36,12 @@ struct StoreRow {
                                                                 int64_t now_ms);
 [[nodiscard]] absl::StatusOr<std::vector<int64_t>> ExpiredStores(Connection& db, int64_t now_ms);
 
+struct QueueCounts {
+  uint64_t length = 0;     // contents of documents that are in progress
+  uint64_t postponed = 0;  // of these, with a reason
+};
+[[nodiscard]] absl::StatusOr<QueueCounts> CountQueue(Connection& db);
+
 struct DocumentRow {
   int64_t row = 0;
   int64_t content = 0;

@@ -13,7 +13,7 @@ namespace {
 // A document is a name in a store for a content; a content is some bytes read with some settings, done once however
 // many documents name it. indexed says which contents stand in which store's keyword index (terms_<store>, made with
 // the store: its statistics, and so its ranking, are of that store alone).
-constexpr std::array<const char*, 2> kMigrations = {R"sql(
+constexpr std::array<const char*, 3> kMigrations = {R"sql(
 CREATE TABLE stores(
   row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, name TEXT NOT NULL,
   max_tokens INTEGER NOT NULL, overlap_tokens INTEGER NOT NULL, model TEXT NOT NULL, expires_after_days INTEGER NOT NULL,
@@ -63,6 +63,10 @@ ALTER TABLE stores ADD COLUMN unmerged INTEGER NOT NULL DEFAULT 0;
 UPDATE stores SET unmerged = 1;
 ALTER TABLE documents ADD COLUMN next_content INTEGER REFERENCES contents(row);
 CREATE INDEX documents_by_next_content ON documents(next_content, store) WHERE next_content IS NOT NULL;
+)sql",
+                                                    // Why a content that waits to be tried again was put off.
+                                                    R"sql(
+ALTER TABLE contents ADD COLUMN postponed TEXT NOT NULL DEFAULT '';
 )sql"};
 
 }  // namespace

@@ -25,6 +25,8 @@ namespace {
 // Sub-passages that each leg looks at, per result asked for and at least: overlapping passages and merging eat some.
 constexpr size_t kDepthPerResult = 8;
 constexpr size_t kDepthMin = 100;
+// How often the depth is doubled when they ate too much: of 150 versions of one form all but one are dropped.
+constexpr uint32_t kDoublingsMax = 4;
 constexpr size_t kCitationsMax = 4;  // of one hit
 // Relevance feedback (Sharpen): how many of the best passages speak for what is sought, and how loud. Measured on
 // Cranfield, fused nDCG@10: without 0.443; 2 at 0.5 0.461; the neighbourhood (1 to 3, 0.3 to 0.8) gives 0.455 to 0.466.
@@ -67,14 +69,16 @@ class Microseconds {
 // One search on one snapshot of the records.
 class Run {
  public:
-  Run(Connection& db, const SearchQuery& query, const std::vector<StoreRow>& stores)
-      : db_(db), query_(query), stores_(stores), depth_(std::max(kDepthMin, query.max_results * kDepthPerResult)) {}
+  Run(Connection& db, const SearchQuery& query, const std::vector<StoreRow>& stores, size_t depth)
+      : db_(db), query_(query), stores_(stores), depth_(depth) {}
 
-  // Takes one leg's matches for one query, from all stores; the best sub-passage stands for its enclosing passage.
-  void AddLeg(std::vector<LegMatch> matches, bool vector_leg, double weight) {
+  // Takes one leg's matches for one query, from all stores (with one model, of the vector leg: cosines of different
+  // models do not compare); the best sub-passage stands for its enclosing passage. `other_model`: the list before is
+  // the same leg's, of another model.
+  void AddLeg(std::vector<LegMatch> matches, bool vector_leg, double weight, bool other_model = false) {
     std::stable_sort(matches.begin(), matches.end(),
                      [](const auto& a, const auto& b) { return a.match.score > b.match.score; });
-    RankedList list{.weight = weight};
+    RankedList list{.weight = weight, .instead_of_previous = other_model};
     absl::flat_hash_set<int64_t> listed;
     for (const LegMatch& match : matches) {
       const int64_t id = CandidateOf(match);
@@ -195,6 +199,18 @@ class Run {
   }
 
   size_t depth() const { return depth_; }
+  // The best cosine of one query, with one model.
+  void NoteBest(const std::optional<Calibration>& calibration, double cosine) {
+    confidence_ = std::max(confidence_.value_or(0), calibration ? calibration->Confidence(cosine) : 1);
+  }
+  // A leg gave that many matches.
+  void NoteMatches(size_t count) { full_ = full_ || count >= depth_; }
+  // Whether a deeper look can give more hits: a leg had more to give, and the threshold has not been reached yet.
+  bool MoreMayBeFound() const {
+    if (!full_) return false;
+    const std::vector<FusedItem> order = Order();
+    return order.empty() || order.back().score >= query_.ranking.score_threshold;
+  }
 
  private:
   int64_t CandidateOf(const LegMatch& found) {
@@ -207,8 +223,16 @@ class Run {
     return id->second;
   }
 
+  // Ranks alone say nothing of whether anything answers at all; the best cosine does. One factor for all of a search,
+  // so that the order stays. A leg alone keeps its ranks: what is asked for words only is not judged by its meaning.
+  std::vector<FusedItem> Scaled(std::vector<FusedItem> items) const {
+    if (query_.ranking.embedding_weight <= 0 || query_.ranking.text_weight <= 0) return items;
+    for (FusedItem& item : items) item.score *= confidence_.value_or(1);
+    return items;
+  }
+
   std::vector<FusedItem> Order() const {
-    if (query_.ranking.ranker == Ranking::Ranker::kFused) return Fuse(lists_, query_.ranking.rrf_k);
+    if (query_.ranking.ranker == Ranking::Ranker::kFused) return Scaled(Fuse(lists_, query_.ranking.rrf_k));
     const bool by_vector = query_.ranking.embedding_weight > 0;
     std::vector<FusedItem> out;
     for (size_t i = 0; i < candidates_.size(); ++i) {
@@ -288,6 +312,8 @@ class Run {
   const SearchQuery& query_;
   const std::vector<StoreRow>& stores_;
   const size_t depth_;
+  bool full_ = false;
+  std::optional<double> confidence_;  // that there is an answer: of the best cosine, by its model's calibration
   std::map<std::pair<size_t, int64_t>, int64_t> ids_;
   std::vector<Candidate> candidates_;
   std::vector<RankedList> lists_;
@@ -314,18 +340,91 @@ absl::StatusOr<std::vector<IndexMatch>> AskFts5(Connection& db, int64_t store, c
   return out;
 }
 
+// The queries for one model.
+struct ModelQueries {
+  std::vector<Embedding> vectors;
+  std::optional<Calibration> calibration;
+};
+
+// What is to be looked up, and where.
+struct Question {
+  const SearchQuery& query;
+  const std::vector<StoreRow>& stores;
+  std::map<std::string, ModelQueries> models;        // by the names of those that the stores use
+  std::vector<std::shared_ptr<StoreIndex>> indexes;  // by store
+
+  bool asks_vectors() const { return query.ranking.embedding_weight > 0; }
+  bool asks_terms() const { return query.ranking.text_weight > 0; }
+};
+
+// The legs' matches for one query.
+struct QueryMatches {
+  std::map<std::string, std::vector<LegMatch>> vectors;  // by model
+  std::vector<LegMatch> terms;
+};
+
+absl::Status AskStore(Connection& db, const Question& question, size_t store, Run& run,
+                      std::vector<QueryMatches>& matches, SearchAnswer& times) {
+  const SearchQuery& query = question.query;
+  const StoreRow& row = question.stores[store];
+  const StoreIndex& index = *question.indexes[store];
+  const std::shared_lock lock(index.mutex);
+  const StoreIndex::Allowed allowed = index.AllowedBy(query.filter);
+  for (size_t q = 0; q < query.queries.size(); ++q) {
+    if (question.asks_vectors()) {
+      const Microseconds part;
+      const std::vector<float>& vector = question.models.at(row.model).vectors[q].values;
+      ASSIGN_OR_RETURN(const auto found, index.SearchVectors(vector, run.depth(), allowed));
+      for (const IndexMatch& match : found) matches[q].vectors[row.model].push_back({store, match});
+      run.NoteMatches(found.size());
+      times.vector_us += part.SinceStart();
+    }
+    if (question.asks_terms()) {
+      const Microseconds part;
+      const std::vector<std::string> terms = QueryTerms(query.queries[q]);
+      auto found = index.SearchTerms(terms, run.depth(), allowed);
+      if (!found) {
+        ASSIGN_OR_RETURN(found, AskFts5(db, row.row, index, terms, run.depth(), query.filter));
+      }
+      for (const IndexMatch& match : *found) matches[q].terms.push_back({store, match});
+      run.NoteMatches(found->size());
+      times.text_us += part.SinceStart();
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Both legs at the run's depth, into its lists.
+absl::Status AskLegs(Connection& db, const Question& question, Run& run, SearchAnswer& times) {
+  const Ranking& ranking = question.query.ranking;
+  std::vector<QueryMatches> matches(question.query.queries.size());
+  for (size_t i = 0; i < question.stores.size(); ++i) {
+    RETURN_IF_ERROR(AskStore(db, question, i, run, matches, times));
+  }
+  for (size_t q = 0; q < matches.size(); ++q) {
+    bool other_model = false;
+    for (const auto& [name, model] : question.models) {
+      std::vector<LegMatch>& found = matches[q].vectors[name];
+      for (const LegMatch& match : found) run.NoteBest(model.calibration, match.match.score);
+      run.AddLeg(std::move(found), true, ranking.embedding_weight, other_model);
+      other_model = true;
+    }
+    if (question.asks_terms()) run.AddLeg(std::move(matches[q].terms), false, ranking.text_weight);
+    if (question.asks_terms() && question.models.size() == 1 && ranking.ranker == Ranking::Ranker::kFused) {
+      run.Sharpen(question.models.begin()->second.vectors[q].values, question.indexes);
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<SearchAnswer> Searcher::Search(const SearchQuery& query, const std::vector<StoreRow>& stores) {
   SearchAnswer answer;
   const Microseconds whole;
-  const bool vector_leg = query.ranking.embedding_weight > 0;
-  const bool text_leg = query.ranking.text_weight > 0;
-
-  // The questions' vectors, once for each model that the stores use.
-  std::map<std::string, std::vector<Embedding>> questions;
-  for (size_t i = 0; vector_leg && i < stores.size(); ++i) {
-    if (questions.contains(stores[i].model)) continue;
+  Question question{.query = query, .stores = stores};
+  for (size_t i = 0; question.asks_vectors() && i < stores.size(); ++i) {
+    if (question.models.contains(stores[i].model)) continue;
     Embedder* const model = FindEmbedder(embedders_, stores[i].model);
     if (model == nullptr) {
       return absl::FailedPreconditionError(absl::StrCat("store ", stores[i].id, " was made with the model ",
@@ -334,50 +433,23 @@ absl::StatusOr<SearchAnswer> Searcher::Search(const SearchQuery& query, const st
     }
     const Microseconds part;
     const std::vector<std::string_view> texts(query.queries.begin(), query.queries.end());
-    ASSIGN_OR_RETURN(questions[stores[i].model], model->Embed(texts, TextRole::kQuery));
+    ASSIGN_OR_RETURN(std::vector<Embedding> vectors, model->Embed(texts, TextRole::kQuery));
+    question.models[stores[i].model] = {.vectors = std::move(vectors), .calibration = model->calibration()};
     answer.embed_us += part.SinceStart();
   }
-  std::vector<std::shared_ptr<StoreIndex>> indexes;
   for (const StoreRow& store : stores) {
-    ASSIGN_OR_RETURN(indexes.emplace_back(), indexes_.Get(store.row, query.filter.has_value()));
+    ASSIGN_OR_RETURN(question.indexes.emplace_back(), indexes_.Get(store.row, query.filter.has_value()));
   }
 
   ASSIGN_OR_RETURN(const Database::Reader db, database_.Read());
   ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::Begin(*db));
-  Run run(*db, query, stores);
-  std::vector<std::vector<LegMatch>> vector_matches(query.queries.size()), text_matches(query.queries.size());
-  for (size_t i = 0; i < stores.size(); ++i) {
-    const std::shared_lock lock(indexes[i]->mutex);
-    const StoreIndex::Allowed allowed = indexes[i]->AllowedBy(query.filter);
-    for (size_t q = 0; q < query.queries.size(); ++q) {
-      if (vector_leg) {
-        const Microseconds part;
-        const std::vector<float>& question = questions.at(stores[i].model)[q].values;
-        ASSIGN_OR_RETURN(const auto found, indexes[i]->SearchVectors(question, run.depth(), allowed));
-        for (const IndexMatch& match : found) vector_matches[q].push_back({i, match});
-        answer.vector_us += part.SinceStart();
-      }
-      if (text_leg) {
-        const Microseconds part;
-        const std::vector<std::string> terms = QueryTerms(query.queries[q]);
-        auto found = indexes[i]->SearchTerms(terms, run.depth(), allowed);
-        if (!found) {
-          ASSIGN_OR_RETURN(found, AskFts5(*db, stores[i].row, *indexes[i], terms, run.depth(), query.filter));
-        }
-        for (const IndexMatch& match : *found) text_matches[q].push_back({i, match});
-        answer.text_us += part.SinceStart();
-      }
-    }
+  const size_t depth = std::max(kDepthMin, query.max_results * kDepthPerResult);
+  for (uint32_t doublings = 0; doublings <= kDoublingsMax; ++doublings) {
+    Run run(*db, query, stores, depth << doublings);
+    RETURN_IF_ERROR(AskLegs(*db, question, run, answer));
+    ASSIGN_OR_RETURN(answer.hits, run.Hits());
+    if (answer.hits.size() >= query.max_results || !run.MoreMayBeFound()) break;
   }
-  for (size_t q = 0; q < query.queries.size(); ++q) {
-    if (vector_leg) run.AddLeg(std::move(vector_matches[q]), true, query.ranking.embedding_weight);
-    if (text_leg) run.AddLeg(std::move(text_matches[q]), false, query.ranking.text_weight);
-    // Vectors of different models do not compare.
-    if (vector_leg && text_leg && questions.size() == 1 && query.ranking.ranker == Ranking::Ranker::kFused) {
-      run.Sharpen(questions.begin()->second[q].values, indexes);
-    }
-  }
-  ASSIGN_OR_RETURN(answer.hits, run.Hits());
   answer.elapsed_us = whole.SinceStart();
   return answer;
 }

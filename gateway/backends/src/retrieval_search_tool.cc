@@ -86,7 +86,8 @@ StoreFileState StateOf(const pb::Document& document) {
                    .pages_done = document.progress().pages_done(),
                    .pages = document.progress().pages(),
                    .embedded = document.progress().embedded(),
-                   .to_embed = document.progress().to_embed()}};
+                   .to_embed = document.progress().to_embed(),
+                   .message = document.status() == pb::IN_PROGRESS ? document.message() : ""}};
   switch (document.status()) {
     case pb::COMPLETED:
       state.status = StoreFileStatus::kCompleted;

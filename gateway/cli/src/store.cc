@@ -94,7 +94,8 @@ std::string ProgressLine(const Json& file) {
     return of == 0 ? StrCat(name, ": is being read")
                    : StrCat(name, ": reading ", Bar(done, of), "  page ", done, " of ", of);
   }
-  return StrCat(name, ": waits for its turn");
+  const std::string why = Text(progress, "message");
+  return why.empty() ? StrCat(name, ": waits for its turn") : StrCat(name, ": ", why);
 }
 
 // Waits until it is read and embedded, or has failed.

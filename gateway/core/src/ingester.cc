@@ -69,7 +69,8 @@ absl::Time Ingester::LookAtAll() {
     auto known = progress_.find(key);
     Progress progress = known == progress_.end() ? Progress{} : known->second;
     if (!progress.handed_over) progress.next_look = std::max(progress.next_look, full_until_);
-    if (progress.next_look <= absl::Now()) LookAt(file, progress);
+    // Nothing is kept of one that is settled: it may be attached again before the next look.
+    if (progress.next_look <= absl::Now() && LookAt(file, progress)) continue;
     next = std::min(next, progress.next_look);
     still.emplace(std::move(key), progress);
   }
@@ -78,13 +79,13 @@ absl::Time Ingester::LookAtAll() {
   return handed_over_.empty() ? next : std::min(next, absl::Now() + kFailurePause);
 }
 
-void Ingester::LookAt(const VectorStoreFile& file, Progress& progress) {
+bool Ingester::LookAt(const VectorStoreFile& file, Progress& progress) {
   absl::StatusOr<StoreFileState> state =
       progress.handed_over ? backing_.search.FileState(file.project, file.store_id, file.file_id) : HandOver(file);
   if (absl::IsNotFound(state.status()) && progress.handed_over) {
     progress.handed_over = false;  // lost over there: once more
     progress.next_look = absl::Now();
-    return;
+    return false;
   }
   // Refused for what it is: no other try will change that.
   if (absl::IsInvalidArgument(state.status())) {
@@ -96,11 +97,11 @@ void Ingester::LookAt(const VectorStoreFile& file, Progress& progress) {
   // Its time will come; that is no failure.
   if (absl::IsResourceExhausted(state.status())) {
     progress.next_look = full_until_ = absl::Now() + kFullPause;
-    return;
+    return false;
   }
   if (!state.ok()) {
     progress.next_look = absl::Now() + kFailurePause;
-    if (++progress.failures < kFailuresMax) return;
+    if (++progress.failures < kFailuresMax) return false;
     state = StoreFileState{
         .status = StoreFileStatus::kFailed,
         .error = StoreFileError{.code = StoreFileError::Code::kServerError,
@@ -111,8 +112,10 @@ void Ingester::LookAt(const VectorStoreFile& file, Progress& progress) {
   progress.handed_over = true;
   progress.next_look = absl::Now() + progress.pause;
   progress.pause = std::min(progress.pause * 2, kPauseMax);
-  if (state->status == StoreFileStatus::kInProgress) return;
-  if (!Settle(file, *state).ok()) progress.next_look = absl::Now() + kFailurePause;
+  if (state->status == StoreFileStatus::kInProgress) return false;
+  if (Settle(file, *state).ok()) return true;
+  progress.next_look = absl::Now() + kFailurePause;
+  return false;
 }
 
 absl::StatusOr<StoreFileState> Ingester::HandOver(const VectorStoreFile& file) {
@@ -133,6 +136,10 @@ absl::StatusOr<StoreFileState> Ingester::HandOver(const VectorStoreFile& file) {
   if (store.expired) return StoreFileState{.status = StoreFileStatus::kCancelled};
   handed_over_.push_back(file);
   GATEWAY_RETURN_IF_ERROR(backing_.search.EnsureStore(file.project, file.store_id, store.chunking));
+  absl::StatusOr<StoreFileState> added = backing_.search.AddFile(file, object);
+  if (!absl::IsAlreadyExists(added.status())) return added;
+  // With other settings: what is there is of an earlier attachment, which has ended here.
+  GATEWAY_RETURN_IF_ERROR(backing_.search.DeleteFile(file.project, file.store_id, file.file_id));
   return backing_.search.AddFile(file, object);
 }
 

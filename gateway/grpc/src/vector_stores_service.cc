@@ -70,6 +70,7 @@ v1::VectorStoreFile ToProto(const VectorStoreFile& file) {
     progress.set_pages(file.progress->pages);
     progress.set_embedded(file.progress->embedded);
     progress.set_to_embed(file.progress->to_embed);
+    progress.set_message(file.progress->message);
   }
   return out;
 }

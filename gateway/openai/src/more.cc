@@ -48,11 +48,9 @@ Json MoreOf(const VectorStoreFile& file) {
                {"characters", file.facts.characters}, {"passages", file.facts.passages},
                {"verdict", file.facts.verdict},       {"message", file.facts.message}};
   if (file.progress.has_value()) {
-    json["progress"] = {{"phase", file.progress->phase},
-                        {"pages_done", file.progress->pages_done},
-                        {"pages", file.progress->pages},
-                        {"embedded", file.progress->embedded},
-                        {"to_embed", file.progress->to_embed}};
+    json["progress"] = {{"phase", file.progress->phase},       {"pages_done", file.progress->pages_done},
+                        {"pages", file.progress->pages},       {"embedded", file.progress->embedded},
+                        {"to_embed", file.progress->to_embed}, {"message", file.progress->message}};
   }
   return json;
 }

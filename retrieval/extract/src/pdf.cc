@@ -169,6 +169,7 @@ class PdfReader final {
     begin.U32(number);
     out_.Write(FrameType::kBegin, begin);
 
+    const uint64_t unknown_filters = file_.unknown_filters();
     const std::unique_ptr<poppler::page> page(document_.create_page(static_cast<int>(number) - 1));
     if (page == nullptr) {
       ++pages_broken_;
@@ -198,6 +199,7 @@ class PdfReader final {
     frame.SetU32(count_at, put);
     words_ += put;
     out_.Write(FrameType::kPage, frame);
+    if (put == 0 && file_.unknown_filters() > unknown_filters) out_.Write(FrameType::kUnread, begin);
   }
 
   // After the pages: a broken outline then costs no text.
@@ -225,7 +227,7 @@ class PdfReader final {
     if (pages_broken_ == pages_read) {
       return {.verdict = ExtractVerdict::kDamaged, .sentence = "The PDF is damaged: none of its pages can be read."};
     }
-    if (words_ == 0 && file_.met_unknown_filter()) {
+    if (words_ == 0 && file_.unknown_filters() > 0) {
       return {.verdict = ExtractVerdict::kUnsupported,
               .sentence = "The PDF's pages are compressed in a way that is not read."};
     }

@@ -61,7 +61,7 @@ void PdfFile::OnComplaint(const std::string& message, void* closure) {
   auto* file = static_cast<PdfFile*>(closure);
   const auto says = [&](std::string_view what) { return message.find(what) != std::string::npos; };
   if (says("Unknown filter") || says("Unknown compression") || says("Unsupported compression")) {
-    file->unknown_filter_ = true;
+    ++file->unknown_filters_;
   }
   if (says("Couldn't find the") && says("security handler")) file->unknown_security_ = true;
   if (says("Unsupported version/revision") || says("Unknown security handler")) file->unknown_security_ = true;

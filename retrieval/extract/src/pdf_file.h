@@ -30,8 +30,8 @@ class PdfFile final {
   // Null: why_not() says it.
   [[nodiscard]] const poppler::document* document() const { return locked_ ? nullptr : document_.get(); }
   [[nodiscard]] const Verdict& why_not() const { return why_not_; }
-  // Whether Poppler met compression that it does not know, so far.
-  [[nodiscard]] bool met_unknown_filter() const { return unknown_filter_; }
+  // How often Poppler met compression that it does not know, so far.
+  [[nodiscard]] uint64_t unknown_filters() const { return unknown_filters_; }
 
  private:
   static void OnComplaint(const std::string& message, void* closure);
@@ -41,7 +41,7 @@ class PdfFile final {
   bool locked_ = false;
   Verdict why_not_;
   // What Poppler complained of, as far as it changes the verdict. Its messages quote the document: they go no further.
-  bool unknown_filter_ = false;
+  uint64_t unknown_filters_ = 0;
   bool unknown_security_ = false;
 };
 

@@ -45,6 +45,9 @@ struct LibraryOptions {
   uint32_t index_tail_max = 20'000;
   absl::Duration index_purge_pause = absl::Seconds(30);  // after a deletion, until its words' index is written anew
   ExtractionLimits extraction;
+  // Told why a document waits to be tried again: each reason once, until documents get on. From any thread; may be
+  // empty.
+  std::function<void(const std::string& reason)> postponed;
   // For tests; empty: the machine's clock.
   std::function<int64_t()> now_ms;
 };
@@ -86,6 +89,8 @@ class Library {
   [[nodiscard]] virtual absl::StatusOr<bool> DeleteStore(const std::string& owner, const std::string& id) = 0;
 
   [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<Upload>> NewUpload() = 0;
+  // The id of a document that is there, with its bytes and chunking, gives that document. If it has failed, and may end
+  // otherwise now (Carrel's fault, a limit, a crash, no text; or another chunking), it is read again as if it were new.
   [[nodiscard]] virtual absl::StatusOr<DocumentInfo> AddDocument(const NewDocument& document,
                                                                  std::unique_ptr<Upload> upload) = 0;
   [[nodiscard]] virtual absl::StatusOr<DocumentInfo> GetDocument(const DocumentName& name) = 0;
@@ -110,6 +115,8 @@ class Library {
   [[nodiscard]] virtual absl::StatusOr<OriginalPage> OpenPage(const DocumentName& name, uint32_t number) = 0;
 
   [[nodiscard]] virtual absl::StatusOr<SearchAnswer> Search(const SearchQuery& query) = 0;
+
+  [[nodiscard]] virtual absl::StatusOr<LibraryStatistics> Statistics() = 0;
 
   // Until no index is being worked on in the background. For tests and benchmarks.
   virtual void WaitForIndexes() = 0;

@@ -4,15 +4,18 @@
 // the last hidden state) can be brought by writing a manifest; see models/all-MiniLM-L6-v2/manifest.json. Fields:
 //   format (1), name, dimensions, window_tokens (special tokens included), pooling ("mean" | "cls"), query_prefix,
 //   passage_prefix, licence, source (for people), weights {file, sha256}, tokenizer {file, sha256}; and, if wanted,
-//   alias, another name to ask for it by ("fast").
+//   alias, another name to ask for it by ("fast"); and calibration {half, width} (embedder.h), without which scores say
+//   nothing of whether there is an answer. tests/quality prints what it is measured from.
 // Unknown fields are errors.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "retrieval/embedder.h"
 
 namespace carrel::retrieval {
 
@@ -27,6 +30,7 @@ struct ModelDirectory {
   std::string query_prefix;
   std::string passage_prefix;
   std::string licence;
+  std::optional<Calibration> calibration;
   std::string weights_path;    // absolute or relative as the directory was
   std::string tokenizer_path;  // a Hugging Face tokenizer.json
 };

@@ -105,7 +105,8 @@ struct DocumentInfo {
   std::string sha256;
   DocumentStatus status = DocumentStatus::kInProgress;
   std::optional<Verdict> verdict;  // once it is not in progress
-  std::string message;             // when kFailed, or kPartial, or some pages have no text
+  // When kFailed, or kPartial, or some pages have no text; while kInProgress, why it waits to be tried again.
+  std::string message;
   Attributes attributes;
   Chunking chunking;
   int64_t created_ms = 0;
@@ -127,6 +128,14 @@ struct DocumentList {
   std::optional<DocumentStatus> status;
   std::string after;  // a document's id; "": from the start
   uint32_t limit = 100;
+};
+
+// Of the whole library, for who watches over it.
+struct LibraryStatistics {
+  uint64_t queue_length = 0;  // different documents that are in progress
+  uint64_t postponed = 0;     // of these, that failed to be read or embedded and wait to be tried again
+  uint64_t stores = 0;
+  uint64_t index_bytes = 0;  // of memory
 };
 
 // Names one document, as its owner sees it.

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -38,6 +40,20 @@ std::string ModelsDirectory(const std::string& configured) {
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   return (self.parent_path().parent_path() / "share/carrel/models").string();
+}
+
+// For the page of metrics; what cannot be counted now is left out.
+std::vector<rpc::Sample> Samples(Library& library) {
+  const absl::StatusOr<LibraryStatistics> statistics = library.Statistics();
+  if (!statistics.ok()) return {};
+  const auto gauge = [](const char* name, const char* help, uint64_t value) {
+    return rpc::Sample{name, help, {}, static_cast<double>(value), rpc::Sample::Kind::kGauge};
+  };
+  return {gauge("carrel_documents_queued", "Documents that are being read in or wait for it", statistics->queue_length),
+          gauge("carrel_documents_postponed", "Of the queued, those that wait to be tried again after an error",
+                statistics->postponed),
+          gauge("carrel_stores", "Stores of documents", statistics->stores),
+          gauge("carrel_index_bytes", "Memory of the indexes of stores", statistics->index_bytes)};
 }
 
 rpc::ServerOptions ServingOptions(const config::Config& config, rpc::Address listen) {
@@ -140,6 +156,9 @@ absl::Status Serve(const config::ServerFlags& flags) {
                          .queue_length_max = config.retrieval.queue_length_max,
                          .index_bytes_max = config.retrieval.index_bytes_max};
   options.extraction.document_bytes_max = config.retrieval.document_bytes_max;
+  options.postponed = [](const std::string& reason) {
+    rpc::Log(rpc::LogLevel::kWarning, "documents wait to be tried again", {{"why", reason}});
+  };
   absl::StatusOr<std::unique_ptr<Library>> library = Library::Open(std::move(options), embedders, *extractor);
   if (!library.ok()) return library.status();
   const std::unique_ptr<v1::Retrieval::Service> service =
@@ -150,8 +169,10 @@ absl::Status Serve(const config::ServerFlags& flags) {
                                            : recognition.enabled         ? "on"
                                                                          : "missing"},
                            **library, embedders, jails->get());
-  absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
-      ServingOptions(config, *listen), {{service.get(), std::string(v1::Retrieval::service_full_name())}});
+  rpc::ServerOptions serving = ServingOptions(config, *listen);
+  serving.samples = [&library = **library] { return Samples(library); };
+  absl::StatusOr<std::unique_ptr<rpc::Server>> server =
+      rpc::Server::Start(std::move(serving), {{service.get(), std::string(v1::Retrieval::service_full_name())}});
   if (!server.ok()) return server.status();
   rpc::Log(rpc::LogLevel::kInfo, "serving", {{"listen", (*server)->listening().ToString()}});
   const int signal = rpc::ServeWhileItAnswers(**server, *signals,

@@ -94,12 +94,14 @@ void AddSentence(std::string sentence, std::string& message) {
   absl::StrAppend(&message, message.empty() ? "" : " ", sentence);
 }
 
+// What the pages without text are to be called, besides what is seen of them in the document.
 struct Recognised {
   bool tried = false;
-  std::string failures;  // sentences
+  std::string failures;          // sentences
+  std::vector<uint32_t> unread;  // pages, rising
 };
 
-// What character recognition could not do, of a document of which it was asked.
+// What character recognition could not do, of a document of which it was asked; and pages that nobody can read.
 Recognised RecognitionOf(const RawDocument& raw) {
   std::string sentence;
   if (!raw.recognition_failure.empty()) {
@@ -109,7 +111,11 @@ Recognised RecognitionOf(const RawDocument& raw) {
     absl::StrAppend(&sentence, sentence.empty() ? "" : " ", "Character recognition did not come to ",
                     raw.not_recognised, " more pages without text.");
   }
-  return {raw.recognition_tried, std::move(sentence)};
+  std::vector<uint32_t> unread;
+  for (const RawPage& page : raw.pages) {
+    if (page.unread && page.words.empty()) unread.push_back(page.number);
+  }
+  return {raw.recognition_tried, std::move(sentence), std::move(unread)};
 }
 
 // The pages of a document with text that have none (blank, or scans), and those whose text is not the document's own.
@@ -117,7 +123,8 @@ void AddPagesApart(const ExtractedDocument& document, const Recognised& recognit
   std::vector<uint32_t> empty;
   std::vector<uint32_t> recognised;
   for (const Page& page : document.pages) {
-    if (page.width > 0 && page.words.empty()) empty.push_back(page.number);
+    const bool unread = std::binary_search(recognition.unread.begin(), recognition.unread.end(), page.number);
+    if (page.width > 0 && page.words.empty() && !unread) empty.push_back(page.number);
     if (page.recognised) recognised.push_back(page.number);
   }
   if (!recognised.empty()) {
@@ -130,6 +137,11 @@ void AddPagesApart(const ExtractedDocument& document, const Recognised& recognit
                              recognition.tried ? " in which character recognition found none."
                                                : " of text, which needs character recognition."),
                 message);
+  }
+  if (const auto& unread = recognition.unread; !unread.empty()) {
+    AddSentence(
+        absl::StrCat(PageList(unread), unread.size() == 1 ? " is" : " are", " compressed in a way that is not read."),
+        message);
   }
   AddSentence(recognition.failures, message);
 }

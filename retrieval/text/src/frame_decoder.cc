@@ -115,6 +115,14 @@ absl::Status DecodePage(ByteReader in, const DecoderLimits& limits, RawDocument&
   return absl::OkStatus();
 }
 
+absl::Status DecodeUnread(ByteReader in, RawDocument& document) {
+  const uint32_t number = in.U32();
+  if (!in.done()) return Bad("an UNREAD frame of the wrong size");
+  if (document.pages.empty() || document.pages.back().number != number) return Bad("an UNREAD frame of another page");
+  document.pages.back().unread = true;
+  return absl::OkStatus();
+}
+
 absl::Status DecodeText(ByteReader in, RawDocument& document) {
   const std::string_view text = in.Str32();
   if (!in.done()) return Bad("a TEXT frame of the wrong size");
@@ -201,6 +209,8 @@ absl::Status FrameDecoder::DecodeFrame(FrameType type, std::string_view payload)
       return DecodeBegin(ByteReader(payload), limits_, document_);
     case FrameType::kPage:
       return DecodePage(ByteReader(payload), limits_, document_);
+    case FrameType::kUnread:
+      return DecodeUnread(ByteReader(payload), document_);
     case FrameType::kText:
       return DecodeText(ByteReader(payload), document_);
     case FrameType::kPart:

@@ -113,6 +113,16 @@ TEST(ExtractionVerdict, AnUnknownFilterIsUnsupported) {
                 "compressed in a way");
 }
 
+TEST(ExtractionVerdict, APageInAnUnknownFilterIsNotCalledBlank) {
+  const Extraction read = Of(PdfOfPages({ShowText("first"), ShowText("never seen"), "", ShowText("last")}, {}, "",
+                                        "/Filter /FutureDecode", 2));
+  EXPECT_EQ(read.verdict, Verdict::kRead);
+  EXPECT_EQ(
+      read.message,
+      "Page 3 has no text: blank, or a picture of text, which needs character recognition. Page 2 is compressed in "
+      "a way that is not read.");
+}
+
 TEST(ExtractionVerdict, TextAndMarkdown) {
   EXPECT_EQ(BodyOf(Of("One.\r\nTwo.", "notes.txt")), "One.\nTwo.");
   const Extraction markdown = Of("# Bridges\n\nText.\n", "notes.MD");

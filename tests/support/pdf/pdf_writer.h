@@ -40,12 +40,17 @@ class PdfWriter final {
   std::vector<std::string> objects_;
 };
 
-// Pages of 600 x 800 that share `resources`, each with the content stream given (and stream entries, for filters).
+// Pages of 600 x 800 that share `xobjects`, each with the content stream given (and stream entries, for filters: of all
+// pages, or of page `entries_page` alone).
 [[nodiscard]] inline std::string PdfOfPages(const std::vector<std::string>& contents, PdfWriter writer = {},
-                                            const std::string& xobjects = "", const std::string& entries = "") {
+                                            const std::string& xobjects = "", const std::string& entries = "",
+                                            std::size_t entries_page = 0) {
   const int font = writer.Add("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>");
   std::vector<int> streams;
-  for (const std::string& content : contents) streams.push_back(writer.AddStream(content, entries));
+  for (const std::string& content : contents) {
+    const bool plain = entries_page != 0 && entries_page != streams.size() + 1;
+    streams.push_back(writer.AddStream(content, plain ? "" : entries));
+  }
   const int tree = font + static_cast<int>(contents.size()) * 2 + 1;
   std::string kids;
   for (const int stream : streams) {

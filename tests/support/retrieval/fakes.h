@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,7 +39,7 @@ class FakeEmbedder final : public Embedder {
     {
       const std::lock_guard lock(mutex_);
       if (role == TextRole::kPassage) passages_ += texts.size();
-      if (fail_ > 0) return --fail_, absl::InternalError("the fake was told to fail");
+      if (fail_ > 0) return --fail_, failure_;
     }
     std::vector<Embedding> out;
     for (const std::string_view text : texts) {
@@ -52,9 +53,13 @@ class FakeEmbedder final : public Embedder {
     }
     return out;
   }
-  void FailNext(int calls) {
+  std::optional<Calibration> calibration() const override { return calibration_; }
+  // Before it is used.
+  void Calibrate(Calibration calibration) { calibration_ = calibration; }
+  void FailNext(int calls, absl::Status failure = absl::InternalError("the fake was told to fail")) {
     const std::lock_guard lock(mutex_);
     fail_ = calls;
+    failure_ = std::move(failure);
   }
   // Called before passages are embedded, from the thread that does.
   void Before(std::function<void(std::span<const std::string_view>)> before) {
@@ -75,6 +80,8 @@ class FakeEmbedder final : public Embedder {
   std::function<void(std::span<const std::string_view>)> before_;
   size_t passages_ = 0;
   int fail_ = 0;
+  std::optional<Calibration> calibration_;
+  absl::Status failure_;
 };
 
 // Reads any type as UTF-8 text of one page, without a jail.

@@ -71,6 +71,11 @@ class RememberingSearch final : public SearchTool {
     const absl::MutexLock lock(&mutex_);
     ++adds;
     if (full) return absl::ResourceExhaustedError("the queue is full");
+    const auto there = chunk_sizes_.find(file.store_id.value + file.file_id.value);
+    if (there != chunk_sizes_.end() && there->second != file.chunking.max_chunk_size_tokens) {
+      return absl::AlreadyExistsError("it is there with another chunking");
+    }
+    chunk_sizes_[file.store_id.value + file.file_id.value] = file.chunking.max_chunk_size_tokens;
     stores_[file.store_id.value][file.file_id.value] = StoreFileStatus::kInProgress;
     return StoreFileState{.progress = {.phase = "queued"}};
   }
@@ -80,7 +85,9 @@ class RememberingSearch final : public SearchTool {
     const auto found = stores_[store.value].find(file.value);
     if (found == stores_[store.value].end()) return absl::NotFoundError("no such document");
     return StoreFileState{
-        .status = finished ? StoreFileStatus::kCompleted : found->second,
+        .status = finished  ? StoreFileStatus::kCompleted
+                  : failing ? StoreFileStatus::kFailed
+                            : found->second,
         .progress = {.phase = "embedding", .pages_done = 3, .pages = 3, .embedded = 8, .to_embed = 40}};
   }
   absl::Status SetAttributes(const ProjectId&, const StoreId&, const FileId&, const Attributes&) override {
@@ -89,6 +96,7 @@ class RememberingSearch final : public SearchTool {
   absl::Status DeleteFile(const ProjectId&, const StoreId& store, const FileId& file) override {
     const absl::MutexLock lock(&mutex_);
     if (stores_.contains(store.value)) stores_[store.value].erase(file.value);
+    chunk_sizes_.erase(store.value + file.value);
     return absl::OkStatus();
   }
   absl::StatusOr<std::string> FileText(const ProjectId&, const StoreId&, const FileId&) override { return "text"; }
@@ -106,13 +114,14 @@ class RememberingSearch final : public SearchTool {
   }
 
   std::function<void()> while_handed_over;
-  std::atomic<bool> full = false, finished = false, reachable = true;
+  std::atomic<bool> full = false, finished = false, failing = false, reachable = true;
   std::atomic<int> adds = 0;
   std::string model;
 
  private:
   absl::Mutex mutex_;
   std::map<std::string, std::map<std::string, StoreFileStatus>> stores_;
+  std::map<std::string, int> chunk_sizes_;  // by store and file
 };
 
 class StoresTest : public ::testing::Test {
@@ -215,6 +224,24 @@ TEST_F(StoresTest, AFullQueueIsWaitedForAndNoFailure) {
   search_.full = false;
   search_.finished = true;
   Await([&] { return stores_->Get(kProject, store.id)->counts.completed == 2; });
+}
+
+TEST_F(StoresTest, AFailedFileIsHandedOverAgainWhenItIsAttachedAgain) {
+  const VectorStore store = *stores_->Create(kProject, {});
+  const FileId file = Upload();
+  const auto status = [&] { return stores_->GetFile(kProject, store.id, file)->status; };
+  search_.failing = true;
+  ASSERT_TRUE(stores_->AddFile(kProject, store.id, {.file_id = file}).ok());
+  Await([&] { return status() == StoreFileStatus::kFailed; });
+  // At once, before the ingester has looked again, and then in other pieces than what the search tool has.
+  ASSERT_TRUE(stores_->AddFile(kProject, store.id, {.file_id = file}).ok());
+  Await([&] { return search_.adds == 2 && status() == StoreFileStatus::kFailed; });
+  search_.failing = false;
+  search_.finished = true;
+  const Chunking chunking{.max_chunk_size_tokens = 200, .chunk_overlap_tokens = 50};
+  ASSERT_TRUE(stores_->AddFile(kProject, store.id, {.file_id = file, .chunking = chunking}).ok());
+  Await([&] { return status() == StoreFileStatus::kCompleted; });
+  EXPECT_EQ(search_.adds, 4) << "refused once, then taken in place of the old one";
 }
 
 TEST_F(StoresTest, ProgressAndModelAreAskedFor) {

@@ -110,6 +110,23 @@ TEST(ModelDirectoryTest, AWrongChecksumIsNamed) {
   std::filesystem::remove_all(dir);
 }
 
+TEST(ModelDirectoryTest, ACalibrationIsACurve) {
+  const absl::StatusOr<ModelDirectory> model = OpenModelDirectory(ModelPath());
+  ASSERT_TRUE(model.ok() && model->calibration.has_value());
+  const double half = model->calibration->half;
+  EXPECT_DOUBLE_EQ(model->calibration->Confidence(half), 0.5);
+  EXPECT_GT(model->calibration->Confidence(0.9), 0.95);
+  EXPECT_LT(model->calibration->Confidence(half - 0.2), 0.05);
+
+  const std::string dir = testing::TempDir() + "/uncalibrated_model";
+  std::filesystem::create_directories(dir);
+  std::ofstream(dir + "/manifest.json") << R"({"format":1,"name":"m","dimensions":8,"window_tokens":16,"pooling":"cls",
+    "query_prefix":"","passage_prefix":"","licence":"none","source":"","calibration":{"half":0.5,"width":0},
+    "weights":{"file":"w.onnx","sha256":"00"},"tokenizer":{"file":"t.json","sha256":"00"}})";
+  EXPECT_THAT(std::string(OpenModelDirectory(dir).status().message()), testing::HasSubstr("calibration.width"));
+  std::filesystem::remove_all(dir);
+}
+
 TEST(ModelDirectoryTest, TheFastModelHasThatName) {
   const absl::StatusOr<std::vector<ModelDirectory>> models = OpenModels(CARREL_SHARE "/models", "fast");
   ASSERT_TRUE(models.ok()) << models.status();

@@ -56,13 +56,18 @@ class LibraryTest : public testing::Test {
   }
 
   absl::StatusOr<DocumentInfo> Add(const std::string& store, const std::string& name, const std::string& text,
-                                   const std::string& id = "", Attributes attributes = {}) {
+                                   const std::string& id = "", Attributes attributes = {},
+                                   std::optional<Chunking> chunking = std::nullopt) {
     absl::StatusOr<std::unique_ptr<Upload>> upload = library_->NewUpload();
     if (!upload.ok()) return upload.status();
     if (absl::Status status = (*upload)->Write(text); !status.ok()) return status;
-    return library_->AddDocument(
-        {.owner = kOwner, .store_id = store, .file_name = name, .id = id, .attributes = std::move(attributes)},
-        *std::move(upload));
+    return library_->AddDocument({.owner = kOwner,
+                                  .store_id = store,
+                                  .file_name = name,
+                                  .id = id,
+                                  .attributes = std::move(attributes),
+                                  .chunking = chunking},
+                                 *std::move(upload));
   }
 
   DocumentInfo AddAndWait(const std::string& store, const std::string& name, const std::string& text,
@@ -99,6 +104,8 @@ class LibraryTest : public testing::Test {
     EXPECT_TRUE(status.ok()) << status;
     return text;
   }
+
+  DocumentInfo AddUntilItFails(const std::string& store, const std::string& id);
 
   uint64_t BytesOnDisk() const {
     uint64_t bytes = 0;
@@ -281,6 +288,34 @@ TEST_F(LibraryTest, ThresholdAndScores) {
   EXPECT_NEAR(plain[0].score, plain[0].vector_score, 1e-6);
 }
 
+TEST_F(LibraryTest, ScoresSayWhetherAnythingAnswers) {
+  Open();
+  const std::string store = MakeStore();
+  AddAndWait(store, "a.txt", kGarden);
+  AddAndWait(store, "b.txt", kEngine);
+  const char* const questions[] = {"how much sun do tomatoes need", "oil of the engine", "giraffes and penguins"};
+  std::vector<std::vector<Hit>> plain;
+  for (const char* question : questions) plain.push_back(Search({store}, question));
+  EXPECT_GE(plain[2].at(0).score, 0.6);
+  embedder_.Calibrate({.half = 0.3, .width = 0.02});
+  for (size_t i = 0; i < plain.size(); ++i) {
+    const std::vector<Hit> hits = Search({store}, questions[i]);
+    ASSERT_EQ(hits.size(), plain[i].size());
+    // One factor for all: the order, and how they stand to each other, is what it was.
+    const double factor = hits[0].score / plain[i][0].score;
+    for (size_t j = 0; j < hits.size(); ++j) {
+      EXPECT_EQ(hits[j].document_id, plain[i][j].document_id);
+      EXPECT_NEAR(hits[j].score, factor * plain[i][j].score, 1e-9);
+    }
+    EXPECT_EQ(Search({store}, questions[i], {}, {.score_threshold = 0.45}).empty(), i == 2) << hits[0].score;
+    // A leg alone keeps its ranks, and the ranker `none` its cosine.
+    EXPECT_EQ(Search({store}, questions[i], {}, {.text_weight = 0}).at(0).score, 1);
+    const Hit cosine = Search({store}, questions[i], {}, {.ranker = Ranking::Ranker::kNone}).at(0);
+    EXPECT_NEAR(cosine.score, cosine.vector_score, 1e-6);
+  }
+  EXPECT_EQ(Search({store}, "engine", {}, {.embedding_weight = 0}).at(0).score, 1);
+}
+
 // Every operator and kind of value reaches both legs, and a filter never leaves fewer hits than there are.
 TEST_F(LibraryTest, EveryFilterGivesAllThatPasses) {
   using Op = Comparison::Operator;
@@ -418,6 +453,62 @@ TEST_F(LibraryTest, OursFailingIsTriedAgain) {
   embedder_.FailNext(2);
   EXPECT_EQ(AddAndWait(store, "a.txt", kGarden).status, DocumentStatus::kCompleted);
   EXPECT_EQ(extractor_.calls(), 1);  // it went on after the extraction
+}
+
+// What keeps failing is failed after five attempts with pauses between; the clock is moved over them.
+DocumentInfo LibraryTest::AddUntilItFails(const std::string& store, const std::string& id) {
+  embedder_.FailNext(1'000);
+  EXPECT_TRUE(Add(store, "a.txt", kGarden, id).ok());
+  absl::StatusOr<DocumentInfo> failed = absl::InternalError("");
+  do {
+    skew_ms_ += 60'000;
+    failed =
+        library_->WaitForDocument({kOwner, store, id}, absl::Now() + absl::Milliseconds(100), [] { return false; });
+    if (!failed.ok()) return {};
+  } while (failed->status == DocumentStatus::kInProgress);
+  embedder_.FailNext(0);
+  return *failed;
+}
+
+TEST_F(LibraryTest, AFailedDocumentIsTriedAgainWhenItComesAgain) {
+  Open();
+  const std::string store = MakeStore();
+  const DocumentInfo failed = AddUntilItFails(store, "doc");
+  EXPECT_EQ(failed.verdict, Verdict::kInternal);
+  EXPECT_EQ(Add(store, "a.txt", kEngine, "doc").status().code(), absl::StatusCode::kAlreadyExists);
+
+  const absl::StatusOr<DocumentInfo> again = Add(store, "b.txt", kGarden, "doc", {{"year", 2020.0}});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->status, DocumentStatus::kInProgress);
+  const absl::StatusOr<DocumentInfo> done = Wait(store, "doc");
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(done->status, DocumentStatus::kCompleted);
+  EXPECT_EQ(done->file_name, "b.txt");
+  const Filter filter{Comparison{.key = "year", .values = {2020.0}}};
+  EXPECT_THAT(Search({store}, "tomatoes", filter), SizeIs(1));
+}
+
+TEST_F(LibraryTest, AFailedDocumentMayComeAgainInAnotherChunking) {
+  Open();
+  const std::string store = MakeStore(), other = MakeStore();
+  AddUntilItFails(store, "doc");
+  ASSERT_EQ(AddUntilItFails(other, "doc").status, DocumentStatus::kFailed);
+  const Chunking chunking{.max_tokens = 200, .overlap_tokens = 20};
+  ASSERT_TRUE(Add(store, "a.txt", kGarden, "doc", {}, chunking).ok());
+  const absl::StatusOr<DocumentInfo> done = Wait(store, "doc");
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(done->status, DocumentStatus::kCompleted);
+  EXPECT_EQ(done->chunking, chunking);
+  EXPECT_THAT(Search({store}, "tomatoes"), SizeIs(1));
+  // A document that was read keeps its chunking, and a failure of the document itself stays what it is.
+  EXPECT_EQ(Add(store, "a.txt", kGarden, "doc").status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(AddAndWait(store, "b.txt", "\xff", "damaged").verdict, Verdict::kDamaged);
+  const int calls = extractor_.calls();
+  EXPECT_EQ(AddAndWait(store, "b.txt", "\xff", "damaged").verdict, Verdict::kDamaged);
+  EXPECT_EQ(extractor_.calls(), calls);
+  const absl::StatusOr<DocumentInfo> untouched = library_->GetDocument({kOwner, other, "doc"});
+  ASSERT_TRUE(untouched.ok());
+  EXPECT_EQ(untouched->status, DocumentStatus::kFailed);
 }
 
 TEST_F(LibraryTest, AStoreExpiresAfterItsLastUse) {
@@ -788,6 +879,78 @@ TEST_F(LibraryTest, NearlyTheSameTextIsOneHit) {
   AddAndWait(store, "final-2.txt", text + "Signed.");
   AddAndWait(store, "other.txt", "The harbour authority has a new address for reports.");
   EXPECT_THAT(Search({store}, "harbour authority report grain"), SizeIs(2));
+}
+
+// Every version of the form answers better than anything else, and they fill both legs; one of them is a hit.
+TEST_F(LibraryTest, ManyVersionsOfOneTextLeaveRoomForOthers) {
+  Open({.sync_full = false});
+  const std::string store = MakeStore();
+  constexpr int kVersions = 150, kOthers = 12;
+  for (int i = 0; i < kVersions; ++i) {
+    std::string form = "Tomatoes need sun, tomatoes need water, tomatoes need poles; this is the form about tomatoes. ";
+    for (int n = 0; n < 6; ++n) absl::StrAppend(&form, "Fill in line ", n, " of the form with the garden's name. ");
+    ASSERT_TRUE(Add(store, absl::StrCat("form", i, ".txt"), absl::StrCat(form, "Copy ", i, ".")).ok());
+  }
+  for (int i = 0; i < kOthers; ++i) {
+    const std::string word = absl::StrCat("word", i);
+    ASSERT_TRUE(Add(store, absl::StrCat("other", i, ".txt"),
+                    absl::StrCat(word, " of page ", i * 7, ", where ", word, " stands beside tomatoes and ", word, i))
+                    .ok());
+  }
+  while (library_->GetStore(kOwner, store)->documents.in_progress > 0) absl::SleepFor(absl::Milliseconds(10));
+  const std::vector<Hit> hits = Search({store}, "what do tomatoes need");
+  ASSERT_THAT(hits, SizeIs(10));
+  EXPECT_THAT(hits[0].file_name, testing::StartsWith("form"));
+  for (size_t i = 1; i < hits.size(); ++i) EXPECT_THAT(hits[i].file_name, testing::StartsWith("other"));
+  // A threshold that is met ends the search; what is below it is not looked for.
+  EXPECT_THAT(Search({store}, "what do tomatoes need", {}, {.score_threshold = 0.9}), SizeIs(1));
+}
+
+// As FakeEmbedder, but any two of its vectors are near each other: its cosines are all higher.
+class CloseEmbedder final : public Embedder {
+ public:
+  const std::string& name() const override { return name_; }
+  const std::string& alias() const override { return none_; }
+  const std::string& licence() const override { return none_; }
+  uint32_t dimensions() const override { return fake_.dimensions() + 1; }
+  uint32_t window_tokens() const override { return fake_.window_tokens(); }
+  uint32_t batch() const override { return fake_.batch(); }
+  size_t CountTokens(std::string_view utf8) const override { return fake_.CountTokens(utf8); }
+  absl::StatusOr<std::vector<Embedding>> Embed(std::span<const std::string_view> texts, TextRole role) override {
+    absl::StatusOr<std::vector<Embedding>> out = fake_.Embed(texts, role);
+    for (Embedding& one : *out) {
+      for (float& v : one.values) v *= 0.6F;
+      one.values.push_back(0.8F);
+    }
+    return out;
+  }
+
+ private:
+  FakeEmbedder fake_;
+  const std::string name_ = "close", none_;
+};
+
+TEST_F(LibraryTest, StoresOfDifferentModelsDoNotCrowdEachOtherOut) {
+  CloseEmbedder close;
+  library_.reset();
+  library_ = *Library::Open({.directory = directory_}, {&embedder_, &close}, extractor_);
+  const std::string far = MakeStore();
+  const std::string near = library_->CreateStore({.owner = kOwner, .name = "near", .model = "close"})->id;
+  for (int i = 0; i < 12; ++i) {
+    AddAndWait(far, absl::StrCat("far", i, ".txt"), absl::StrCat("Beans", i, " and row", i, " of beans"));
+    AddAndWait(near, absl::StrCat("near", i, ".txt"), absl::StrCat("Clouds", i, " and sky", i, " of nothing"));
+  }
+  // Only the one store knows of beans, but the other's cosines are all higher.
+  const std::vector<Hit> hits = Search({near, far}, "beans", {}, {.text_weight = 0});
+  ASSERT_THAT(hits, SizeIs(10));
+  const auto of_far = std::count_if(hits.begin(), hits.end(), [&](const Hit& hit) { return hit.store_id == far; });
+  EXPECT_EQ(of_far, 5);
+  EXPECT_GT(hits.back().score, 0.9);  // the fifth of its list
+  const std::vector<Hit> both = Search({near, far}, "beans");
+  ASSERT_THAT(both, SizeIs(10));
+  EXPECT_EQ(both[0].store_id, far);
+  EXPECT_EQ(both[0].score, 1);
+  library_.reset();
 }
 
 TEST_F(LibraryTest, OneProcessAtATime) {

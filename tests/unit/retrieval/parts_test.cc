@@ -77,6 +77,18 @@ TEST(FusionTest, ALegOfNoWeightIsLeftOut) {
   EXPECT_THAT(Fuse({}, 60), IsEmpty());
 }
 
+TEST(FusionTest, ListsOfWhichOneHoldsAnItemShareTheirBest) {
+  const std::vector<FusedItem> fused = Fuse({{.weight = 0.6, .ids = {1, 2}},
+                                             {.weight = 0.6, .ids = {3, 4}, .instead_of_previous = true},
+                                             {.weight = 0.4, .ids = {3, 1}}},
+                                            60);
+  ASSERT_THAT(fused, SizeIs(4));
+  EXPECT_EQ(fused[0].id, 3);
+  EXPECT_DOUBLE_EQ(fused[0].score, 1);
+  EXPECT_EQ(fused[1].id, 1);
+  EXPECT_DOUBLE_EQ(fused[2].score, fused[3].score);
+}
+
 Filter Compare(std::string key, Comparison::Operator op, std::vector<AttributeValue> values) {
   return {.kind = Comparison{.key = std::move(key), .op = op, .values = std::move(values)}};
 }

@@ -134,6 +134,42 @@ TEST_F(QueueTest, AFullQueueIsToldAndEmptiesItself) {
   EXPECT_EQ(AddAndWait("s", "d", "one too many")->status, DocumentStatus::kCompleted);
 }
 
+TEST_F(QueueTest, WhatWaitsSaysWhy) {
+  std::mutex mutex;
+  std::vector<std::string> told;
+  const LibraryOptions options{.postponed = [&](const std::string& reason) {
+    const std::lock_guard lock(mutex);
+    told.push_back(reason);
+  }};
+  embedder_.FailNext(1'000'000, absl::UnavailableError("nobody answers at that address"));
+  Open(options);
+  ASSERT_TRUE(MakeStore("s").ok());
+  ASSERT_TRUE(Add("s", "a", "tomatoes need sun").ok());
+  ASSERT_TRUE(Add("s", "b", "beans climb on poles").ok());
+  for (const char* id : {"a", "b"}) {
+    while (Get("s", id)->message.empty()) absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_EQ(Get("s", id)->status, DocumentStatus::kInProgress);
+    EXPECT_EQ(Get("s", id)->message, "It waits to be tried again: nobody answers at that address");
+  }
+  const LibraryStatistics waiting = library_->Statistics().value();
+  EXPECT_EQ(waiting.queue_length, 2u);
+  EXPECT_EQ(waiting.postponed, 2u);
+  EXPECT_EQ(waiting.stores, 1u);
+  // It is not forgotten over a restart; who waits a thousand times is told of once.
+  Open(options);
+  EXPECT_THAT(Get("s", "a")->message, HasSubstr("nobody answers"));
+  embedder_.FailNext(0);
+  for (const char* id : {"a", "b"}) {
+    EXPECT_EQ(Wait("s", id)->status, DocumentStatus::kCompleted);
+    EXPECT_EQ(Get("s", id)->message, "");
+  }
+  const LibraryStatistics done = library_->Statistics().value();
+  EXPECT_EQ(done.queue_length + done.postponed, 0u);
+  const std::lock_guard lock(mutex);
+  EXPECT_LE(told.size(), 2u);  // by either process at most
+  EXPECT_EQ(told.at(0), "nobody answers at that address");
+}
+
 TEST_F(QueueTest, EndingInTheMidstIsNoAttempt) {
   OpenWithBombs();
   ASSERT_TRUE(Add("s", "bomb", "bomb").ok());

@@ -66,6 +66,17 @@ TEST(Conclude, PagesWithoutTextAreNamed) {
             "blank, or a picture of text, which needs character recognition.");
 }
 
+TEST(Conclude, PagesInAnUnknownFilterAreNotCalledBlank) {
+  RawDocument raw = Raw(6, 6);
+  for (const size_t page : {2, 4, 5}) raw.pages[page - 1].words.clear();
+  for (const size_t page : {4, 5}) raw.pages[page - 1].unread = true;
+  const Extraction read = Conclude(With(raw, {.verdict = ExtractVerdict::kRead}), kFine, kLimits);
+  EXPECT_EQ(read.verdict, Verdict::kRead);
+  EXPECT_EQ(read.message,
+            "Page 2 has no text: blank, or a picture of text, which needs character recognition. Pages 4 and 5 are "
+            "compressed in a way that is not read.");
+}
+
 TEST(PageList, NamesPagesAsPeopleDo) {
   const auto list = [](std::vector<uint32_t> pages) { return PageList(pages); };
   EXPECT_EQ(list({3}), "page 3");

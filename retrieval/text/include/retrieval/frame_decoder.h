@@ -33,6 +33,7 @@ struct RawPage {
   std::string label;
   std::u32string chars;
   std::vector<RawWord> words;
+  bool unread = false;      // it has no words because it is compressed in a way that is not known
   bool recognised = false;  // not the extractor's: character recognition put the words there
 };
 

@@ -13,6 +13,8 @@
 //   PAGE      u32 page number (rising); f32 width, height (points, as displayed); str16 label; u32 words; the words:
 //             str16 text; f32 x_min, y_min, x_max, y_max; f32 font size; u8 rotation (quarter turns, 0..3); u8
 //             WordFlags
+//   UNREAD    after the PAGE of a page without words whose contents are compressed in a way that is not known: u32 page
+//             number
 //   OUTLINE   0..n, in the outline's order: u8 level (1 is the top); str16 title. After the pages, so that a broken
 //             outline costs no text.
 //   TEXT      of a text file: str32 text, in order, each frame whole code points
@@ -51,6 +53,7 @@ enum class FrameType : uint8_t {
   kPage = 4,
   kText = 5,
   kVerdict = 6,
+  kUnread = 7,
   kPart = 16,
   kBlocks = 17,
   kImage = 32,

@@ -38,7 +38,8 @@ class Ingester {
   void Loop();
   // One look at everything in progress; returns when the next one is due.
   absl::Time LookAtAll();
-  void LookAt(const VectorStoreFile& file, Progress& progress);
+  // Whether that settled it.
+  bool LookAt(const VectorStoreFile& file, Progress& progress);
   absl::StatusOr<StoreFileState> HandOver(const VectorStoreFile& file);
   // What became unwanted while it was handed over must not stay over there.
   void TakeBackUnwanted();

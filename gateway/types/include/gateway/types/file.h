@@ -137,6 +137,7 @@ struct FileProgress {
   uint32_t pages = 0;  // 0: not known yet
   uint32_t embedded = 0;
   uint32_t to_embed = 0;
+  std::string message;  // why it waits to be tried again; "": it does not
 };
 
 struct VectorStoreFile {
