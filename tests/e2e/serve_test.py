@@ -127,7 +127,7 @@ class Running(unittest.TestCase):
 
 class KillNine(unittest.TestCase):
     def test_kill_9_of_each_process_and_recovery(self):
-        with Serve(BIN) as serve:
+        with Serve(BIN, CARREL_SERVE_RESTART_MS_MAX="400") as serve:
             note = serve.work / "note.txt"
             note.write_text("The spare key hangs behind the blue door.\n")
             serve.run("store", "add", "notes", str(note), check=0)
@@ -153,7 +153,7 @@ class KillNine(unittest.TestCase):
 
     def test_kill_9_inside_the_jail_leaves_the_service_working(self):
         """The nursery, the zygote, a session's init: whatever of them goes, the next call is served."""
-        with Serve(BIN) as serve:
+        with Serve(BIN, CARREL_SERVE_RESTART_MS_MAX="400") as serve:
             serve.run("run", "--session", "s", "-c", "x = 1", check=0)
             jailer = self.jailer_of(serve, "interpreter")
             inside = [pid for pid, (name, _) in descendants(jailer).items() if not name.startswith("carrel-interpr")]
@@ -168,7 +168,7 @@ class KillNine(unittest.TestCase):
             self.assertEqual(serve.stop(), 0)
 
     def test_kill_9_of_serve_leaves_nothing_and_a_new_one_takes_over(self):
-        with Serve(BIN) as serve:
+        with Serve(BIN, CARREL_SERVE_RESTART_MS_MAX="400") as serve:
             note = serve.work / "note.txt"
             note.write_text("The spare key hangs behind the blue door.\n")
             serve.run("store", "add", "notes", str(note), check=0)
@@ -326,7 +326,7 @@ class Hangs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         # No pool: each call needs the zygote.
-        cls.serve = Serve(BIN, CARREL_SERVE_HUNG_MS_MAX="2000", CARREL_SERVE_RESTART_MS_MAX="400",
+        cls.serve = Serve(BIN, CARREL_SERVE_HUNG_MS_MAX="4000", CARREL_SERVE_RESTART_MS_MAX="400",
                           CARREL_INTERPRETER_POOL_SIZE="0")
         cls.addClassCleanup(cls.serve.__exit__)
         cls.serve.start()

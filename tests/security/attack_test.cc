@@ -1,6 +1,5 @@
 // Every victim of attacks/ and twins/ in a session of the real thing: jailer, server, zygote, jail.
 #include <algorithm>
-#include <memory>
 #include <set>
 #include <sstream>
 #include <string>
@@ -8,9 +7,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "session.h"
+#include "shared_server.h"
 #include "support/jailed_server.h"
 #include "support/missing_layer.h"
 #include "victim.h"
@@ -124,63 +123,18 @@ void ExpectNextCall(const Interpreter& interpreter, const std::string& session, 
 // So that sessions with the default limits come from the pool, and those with others from the zygote.
 constexpr size_t kPoolSize = 1;
 
-// The server that the cases share. Started when it is first needed, again for another tier and after a case that
-// failed.
-class SharedServer final : public ::testing::Environment {
- public:
-  absl::StatusOr<JailedServer*> For(Tier tier) {
-    if (server_ != nullptr && tier == tier_ && !spoilt_) return server_.get();
-    TearDown();
-    absl::StatusOr<std::unique_ptr<JailedServer>> server =
-        JailedServer::Start({.tier = tier,
-                             .server_arguments = {"--set", absl::StrCat("interpreter.pool_size=", kPoolSize),
-                                                  // Many attacks end by it; nothing is proven by waiting longer.
-                                                  "--set", "interpreter.interrupt_grace_ms=1000"}});
-    if (!server.ok()) return server.status();
-    server_ = *std::move(server);
-    tier_ = tier;
-    spoilt_ = false;
-    return server_.get();
-  }
-  void Spoil() { spoilt_ = true; }
-  void TearDown() override {
-    const std::unique_ptr<JailedServer> server = std::move(server_);
-    if (server == nullptr) return;
-    EXPECT_EQ(server->Stop(), "") << "left behind";
-  }
-
- private:
-  std::unique_ptr<JailedServer> server_;
-  Tier tier_ = Tier::kFull;
-  bool spoilt_ = false;
-};
-
 SharedServer& Shared() {
-  static auto* const shared = static_cast<SharedServer*>(::testing::AddGlobalTestEnvironment(new SharedServer));
+  static auto* const shared = static_cast<SharedServer*>(::testing::AddGlobalTestEnvironment(
+      new SharedServer({"--set", absl::StrCat("interpreter.pool_size=", kPoolSize),
+                        // Many attacks end by it; nothing is proven by waiting longer.
+                        "--set", "interpreter.interrupt_grace_ms=1000"})));
   return *shared;
 }
 [[maybe_unused]] const SharedServer& kRegistered = Shared();
 
-// What is there when no session is: the jailer's server, its nursery and one zygote; two spare inits; and of the pool
-// an init and its program for Python, and for bash an init, its program and the shell.
-constexpr size_t kProcessesAtRest = 3 + 2 + kPoolSize * (2 + 3);
-// Where there is one session at a time nothing is kept ready.
-constexpr size_t kProcessesAtRestConfined = 3;
-// So long it must stay at rest: spares are made a moment after they are used.
-constexpr absl::Duration kStaysAtRest = absl::Milliseconds(60);
-
-// The number of the jailer's processes once it has been at most `most` for `stays`, or patience ends.
-size_t WaitForProcesses(const JailedServer& server, size_t most, absl::Duration stays) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(5);
-  absl::Time since = absl::Now();
-  size_t now = server.Processes().size();
-  while ((now > most || absl::Now() - since < stays) && absl::Now() < deadline) {
-    absl::SleepFor(absl::Milliseconds(10));
-    now = server.Processes().size();
-    if (now > most) since = absl::Now();
-  }
-  return now;
-}
+// With no session: beside what there is without a pool, of the pool an init and its program for Python, and for bash an
+// init, its program and the shell. Where there is one session at a time nothing is kept ready.
+size_t AtRest(Tier tier) { return ProcessesAtRest(tier) + (tier == Tier::kConfined ? 0 : kPoolSize * (2 + 3)); }
 
 class VictimTest : public ::testing::TestWithParam<std::tuple<Victim, Tier>> {
  protected:
@@ -202,10 +156,7 @@ class VictimTest : public ::testing::TestWithParam<std::tuple<Victim, Tier>> {
     if (tier != Tier::kConfined) ExpectCleanSession(interpreter, tier);
     interpreter.Delete(session);
     ExpectCleanSession(interpreter, tier);
-    const bool spares = tier != Tier::kConfined;
-    const size_t at_rest = spares ? kProcessesAtRest : kProcessesAtRestConfined;
-    EXPECT_LE(WaitForProcesses(**server, at_rest, spares ? kStaysAtRest : absl::ZeroDuration()), at_rest)
-        << "a process of the session is left";
+    EXPECT_LE(WaitForProcesses(**server, tier, AtRest(tier)), AtRest(tier)) << "a process of the session is left";
     if (HasFailure()) {
       Shared().Spoil();
       std::cerr << "outcome: " << reply.outcome.ShortDebugString() << "\nstdout: " << reply.out.substr(0, 2000)

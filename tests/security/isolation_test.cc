@@ -9,27 +9,38 @@
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "session.h"
+#include "shared_server.h"
 #include "support/jailed_server.h"
 #include "support/missing_layer.h"
 
 namespace carrel::testing {
 namespace {
 
+SharedServer& Shared() {
+  static auto* const shared = static_cast<SharedServer*>(::testing::AddGlobalTestEnvironment(new SharedServer));
+  return *shared;
+}
+[[maybe_unused]] const SharedServer& kRegistered = Shared();
+
 class Isolation : public ::testing::TestWithParam<Tier> {
  protected:
   void SetUp() override {
-    server_ = JailedServer::Start({.tier = GetParam()});
-    CARREL_NEED("ROOT", server_.status().code() != absl::StatusCode::kFailedPrecondition, server_.status());
-    ASSERT_TRUE(server_.ok()) << server_.status();
-    interpreter_ = std::make_unique<Interpreter>((*server_)->channel());
+    const absl::StatusOr<JailedServer*> server = Shared().For(GetParam());
+    CARREL_NEED("ROOT", server.status().code() != absl::StatusCode::kFailedPrecondition, server.status());
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *server;
+    interpreter_ = std::make_unique<Interpreter>(server_->channel());
     ExpectCleanSession(*interpreter_, GetParam());
   }
   void TearDown() override {
-    if (!server_.ok()) return;
-    EXPECT_EQ((*server_)->Stop(), "") << "left behind";
+    if (server_ == nullptr) return;
+    ExpectCleanSession(*interpreter_, GetParam());
+    const size_t at_rest = ProcessesAtRest(GetParam());
+    EXPECT_LE(WaitForProcesses(*server_, GetParam(), at_rest), at_rest) << "a process of a session is left";
+    if (HasFailure()) Shared().Spoil();
   }
 
-  absl::StatusOr<std::unique_ptr<JailedServer>> server_ = absl::UnknownError("not started");
+  JailedServer* server_ = nullptr;
   std::unique_ptr<Interpreter> interpreter_;
 };
 
@@ -159,22 +170,26 @@ for _ in range(8):
             time.sleep(0.01)
 )");
   EXPECT_EQ(reply.outcome.kind(), interpreter::v1::COMPLETED) << reply.outcome.ShortDebugString();
-  EXPECT_GE((*server_)->Processes().size(), 8U);
-  const std::string left = (*server_)->Kill();
+  EXPECT_GE(server_->Processes().size(), 8U);
+  const std::string left = server_->Kill();
   EXPECT_EQ(left.find("process "), std::string::npos) << left;
   EXPECT_EQ(left.find("mount "), std::string::npos) << left;
   // Its control groups stay until the next jailer starts, which removes them.
-  const pid_t dead = (*server_)->jailer();
-  absl::StatusOr<std::unique_ptr<JailedServer>> next = JailedServer::Start({.tier = GetParam()});
+  const pid_t dead = server_->jailer();
+  server_ = nullptr;
+  Shared().Spoil();
+  const absl::StatusOr<JailedServer*> next = Shared().For(GetParam());
   ASSERT_TRUE(next.ok()) << next.status();
   LeftoverWatch watch;
   EXPECT_EQ(watch.Find(dead, absl::Seconds(2)), "");
   ExpectCleanSession(Interpreter((*next)->channel()), GetParam());
-  EXPECT_EQ((*next)->Stop(), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiers, Isolation, ::testing::Values(Tier::kFull, Tier::kUserns, Tier::kConfined),
-                         [](const auto& tier) { return NameOf(tier.param); });
+std::string NameOfCase(const ::testing::TestParamInfo<Tier>& info) { return NameOf(info.param); }
+// One after the other, so that each tier has one server.
+INSTANTIATE_TEST_SUITE_P(Full, Isolation, ::testing::Values(Tier::kFull), NameOfCase);
+INSTANTIATE_TEST_SUITE_P(Userns, Isolation, ::testing::Values(Tier::kUserns), NameOfCase);
+INSTANTIATE_TEST_SUITE_P(Confined, Isolation, ::testing::Values(Tier::kConfined), NameOfCase);
 
 }  // namespace
 }  // namespace carrel::testing

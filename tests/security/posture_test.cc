@@ -21,6 +21,7 @@
 #include "gtest/gtest.h"
 #include "process_view.h"
 #include "session.h"
+#include "shared_server.h"
 #include "support/jailed_server.h"
 #include "support/missing_layer.h"
 
@@ -54,13 +55,21 @@ std::map<std::string, Mount> MountsOf(const Process& process) {
   return mounts;
 }
 
+SharedServer& Shared() {
+  static auto* const shared = static_cast<SharedServer*>(::testing::AddGlobalTestEnvironment(new SharedServer));
+  return *shared;
+}
+[[maybe_unused]] const SharedServer& kRegistered = Shared();
+
+// A server for all cases of a tier, a session for each.
 class Posture : public ::testing::TestWithParam<Tier> {
  protected:
   void SetUp() override {
     CARREL_NEED("ROOT", geteuid() == 0, "what is read here of other users' processes takes root");
-    server_ = JailedServer::Start({.tier = GetParam()});
-    ASSERT_TRUE(server_.ok()) << server_.status();
-    interpreter_ = std::make_unique<Interpreter>((*server_)->channel());
+    const absl::StatusOr<JailedServer*> server = Shared().For(GetParam());
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *server;
+    interpreter_ = std::make_unique<Interpreter>(server_->channel());
     session_ = interpreter_->Create(ParseLimits("memory_bytes=268435456 processes=48 workspace_bytes=8388608"));
     // The namespace's name is what outside and inside see alike.
     const Reply reply = interpreter_->Run(session_, "import os\nprint(os.readlink('/proc/self/ns/pid'), os.getpid())");
@@ -68,7 +77,7 @@ class Posture : public ::testing::TestWithParam<Tier> {
     std::string space;
     std::string inner;
     words >> space >> inner;
-    for (const pid_t pid : (*server_)->Processes()) {
+    for (const pid_t pid : server_->Processes()) {
       const Process process(pid);
       if (process.ns("pid") != space) continue;
       (process.InnerPid() == inner ? jailed_ : init_) = pid;
@@ -77,12 +86,15 @@ class Posture : public ::testing::TestWithParam<Tier> {
     ASSERT_NE(init_, 0);
   }
   void TearDown() override {
-    if (!server_.ok()) return;
-    EXPECT_EQ((*server_)->Stop(), "") << "left behind";
+    if (server_ == nullptr) return;
+    interpreter_->Delete(session_);
+    const size_t at_rest = ProcessesAtRest(GetParam());
+    EXPECT_LE(WaitForProcesses(*server_, GetParam(), at_rest), at_rest) << "a process of a session is left";
+    if (HasFailure()) Shared().Spoil();
   }
   [[nodiscard]] bool Full() const { return GetParam() == Tier::kFull; }
 
-  absl::StatusOr<std::unique_ptr<JailedServer>> server_ = absl::UnknownError("not started");
+  JailedServer* server_ = nullptr;
   std::unique_ptr<Interpreter> interpreter_;
   std::string session_;
   pid_t jailed_ = 0;
@@ -124,13 +136,14 @@ TEST_P(Posture, ItIsInNamespacesOfItsOwn) {
     EXPECT_NE(jailed.ns(name), here.ns(name)) << name << " is the host's";
   }
   // Neither shared with any other process of the service, but for its own init and the user namespace.
-  for (const pid_t pid : (*server_)->Processes()) {
+  for (const pid_t pid : server_->Processes()) {
     if (pid == jailed_ || pid == init_) continue;
     const Process other(pid);
     for (const std::string name : {"mnt", "pid", "net", "ipc", "uts"}) {
       EXPECT_NE(jailed.ns(name), other.ns(name)) << name << " is shared with " << other.status("Name");
     }
   }
+  interpreter_->Delete(other_session);
 }
 
 TEST_P(Posture, ItHoldsFourDescriptors) {
@@ -232,7 +245,7 @@ TEST_P(Posture, ItsInitHasFiveCapabilitiesAndNothingElse) {
 
 TEST_P(Posture, TheServerIsNobody) {
   const pid_t server = [this] {
-    for (const pid_t pid : (*server_)->Processes()) {
+    for (const pid_t pid : server_->Processes()) {
       if (Process(pid).status("Name") == "carrel-interpre") return pid;
     }
     return pid_t{0};
@@ -245,7 +258,7 @@ TEST_P(Posture, TheServerIsNobody) {
 }
 
 TEST_P(Posture, CapabilitiesTellWhatIsInForce) {
-  const auto stub = interpreter::v1::CodeInterpreter::NewStub((*server_)->channel());
+  const auto stub = interpreter::v1::CodeInterpreter::NewStub(server_->channel());
   grpc::ClientContext context;
   interpreter::v1::Capabilities capabilities;
   ASSERT_TRUE(stub->GetCapabilities(&context, {}, &capabilities).ok());
@@ -261,8 +274,10 @@ TEST_P(Posture, CapabilitiesTellWhatIsInForce) {
   EXPECT_EQ(layers.at("cgroup"), Full());
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiers, Posture, ::testing::Values(Tier::kFull, Tier::kUserns),
-                         [](const auto& tier) { return tier.param == Tier::kFull ? "Full" : "Userns"; });
+std::string NameOfCase(const ::testing::TestParamInfo<Tier>& info) { return NameOf(info.param); }
+// One after the other, so that each tier has one server.
+INSTANTIATE_TEST_SUITE_P(Full, Posture, ::testing::Values(Tier::kFull), NameOfCase);
+INSTANTIATE_TEST_SUITE_P(Userns, Posture, ::testing::Values(Tier::kUserns), NameOfCase);
 
 // A kernel without Landlock is no reason not to run in a tier that has namespaces; that it is less is said.
 TEST(WeakerPosture, WithoutLandlockTheCapabilitiesAndEveryOutcomeSaySo) {

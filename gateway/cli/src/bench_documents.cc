@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "cli/seeded_random.h"
 #include "strings.h"
 
 namespace carrel::cli {
@@ -40,25 +41,8 @@ constexpr const char* kWords[] = {
     "platform", "tunnel",    "driver",    "timetable"};
 constexpr size_t kWordCount = std::size(kWords);
 
-// splitmix64: the standard library's distributions differ between its versions.
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 1) {}
-  uint64_t Next() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-  uint64_t Below(uint64_t n) { return Next() % n; }
-  double Unit() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
-
- private:
-  uint64_t state_;
-};
-
 // Syllables, so that a tokenizer has with them what it has with names.
-std::string RareWord(Random& random) {
+std::string RareWord(SeededRandom& random) {
   static constexpr const char* kSyllables[] = {"ba", "ren", "lo", "mi",  "ska", "tor", "ve", "dun",
                                                "ka", "li",  "no", "pet", "ro",  "sun", "ta", "wil"};
   auto number = static_cast<uint64_t>(std::pow(kRareWords, random.Unit()));
@@ -70,7 +54,7 @@ std::string RareWord(Random& random) {
   return word + "er";
 }
 
-std::string Word(Random& random, uint64_t topic) {
+std::string Word(SeededRandom& random, uint64_t topic) {
   if (random.Below(12) == 0) return RareWord(random);
   // Half of the words that say something are of the paragraph's topic: eight neighbours in the list.
   if (random.Below(3) == 0) return kWords[16 + (topic * 8 + random.Below(8)) % (kWordCount - 16)];
@@ -174,7 +158,7 @@ constexpr std::pair<std::string_view, std::string (*)(const std::vector<std::str
 }  // namespace
 
 std::string BenchParagraph(uint64_t number) {
-  Random random(number);
+  SeededRandom random(number);
   const uint64_t topic = random.Below(kWordCount / 8);
   std::string out;
   uint64_t rest = 0;  // words until the sentence ends
@@ -192,7 +176,7 @@ std::string BenchParagraph(uint64_t number) {
 }
 
 std::string BenchQuestion(uint64_t number) {
-  Random random(number ^ 0x5bd1e995);
+  SeededRandom random(number ^ 0x5bd1e995);
   std::string out = "What about the";
   const uint64_t topic = random.Below(kWordCount / 8);
   for (int i = 0; i < 6; ++i) StrAppend(&out, " ", Word(random, topic));

@@ -2,12 +2,15 @@
 
 #include <cmath>
 #include <fstream>
-#include <random>
 #include <sstream>
 #include <unordered_map>
 
+#include "cli/seeded_random.h"
+
 namespace carrel::bench {
 namespace {
+
+using cli::SeededRandom;
 
 constexpr uint32_t kLatent = 48;
 constexpr uint32_t kClusters = 500;
@@ -15,27 +18,6 @@ constexpr float kSpread = 0.8F;  // of a cluster, in units of the distance betwe
 constexpr float kNoise = 0.05F;
 constexpr uint32_t kWords = 70;
 constexpr double kRareWords = 100'000;
-
-// splitmix64: the standard library's distributions differ between its versions.
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 1) {}
-  uint64_t Next() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-  uint64_t Below(uint64_t n) { return Next() % n; }
-  double Unit() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
-  float Normal() {
-    const double u = 1 - Unit(), v = Unit();
-    return static_cast<float>(std::sqrt(-2 * std::log(u)) * std::cos(2 * M_PI * v));
-  }
-
- private:
-  uint64_t state_;
-};
 
 std::vector<std::string> Elements(const std::string& path, const std::string& tag) {
   std::ifstream in(path, std::ios::binary);
@@ -74,7 +56,7 @@ Corpus::Corpus(const std::string& testdata) : questions_(Elements(testdata + "/c
 }
 
 std::string Corpus::Paragraph(uint64_t number) const {
-  Random random(number);
+  SeededRandom random(number);
   std::string out;
   auto word = static_cast<uint32_t>(random.Below(words_.size()));
   for (uint32_t i = 0; i < kWords; ++i) {
@@ -91,13 +73,13 @@ std::string Corpus::Paragraph(uint64_t number) const {
 }
 
 Vectors::Vectors() {
-  Random random(1);
+  SeededRandom random(1);
   for (uint32_t i = 0; i < kLatent * kDimensions; ++i) basis_.push_back(random.Normal());
   for (uint32_t i = 0; i < kClusters * kLatent; ++i) centres_.push_back(random.Normal());
 }
 
 std::vector<float> Vectors::Of(uint64_t number) const {
-  Random random(number ^ 0x5bd1e995);
+  SeededRandom random(number ^ 0x5bd1e995);
   const float* const centre = centres_.data() + random.Below(kClusters) * kLatent;
   std::vector<float> out(kDimensions);
   for (float& v : out) v = kNoise * static_cast<float>(random.Below(2001)) / 500.0F - 2 * kNoise;

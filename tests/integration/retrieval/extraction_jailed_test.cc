@@ -4,48 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "jailed_extraction.h"
 #include "pdf/pdf_writer.h"
 #include "png_pixels.h"
 #include "retrieval/page_painter.h"
 #include "retrieval/recognition.h"
+#include "scan.h"
 
 namespace carrel::retrieval {
 namespace {
 
 using ::testing::HasSubstr;
-
-UniqueFd FileOf(const std::string& bytes) {
-  std::FILE* file = std::tmpfile();
-  EXPECT_EQ(std::fwrite(bytes.data(), 1, bytes.size(), file), bytes.size());
-  std::rewind(file);
-  UniqueFd copy(::fcntl(::fileno(file), F_DUPFD_CLOEXEC, 0));
-  std::fclose(file);
-  return copy;
-}
-
-// A PDF of one page that is a picture of a line of text.
-UniqueFd ScanOf(const std::string& text, PagePainter& painter) {
-  const auto picture = painter.Paint({.bytes = FileOf(testing::PdfOfPages({testing::ShowText(text)})),
-                                      .page_width = 600,
-                                      .page_height = 800,
-                                      .dpi = 200});
-  EXPECT_TRUE(picture.ok()) << picture.status();
-  const auto pixels = testing::ReadPng(picture->png);
-  EXPECT_TRUE(pixels.ok());
-  std::string grey;
-  for (const testing::Pixel& pixel : pixels->pixels) grey.push_back(static_cast<char>(pixel.green));
-  testing::PdfWriter writer;
-  const int image =
-      writer.AddStream(grey, absl::StrCat("/Type /XObject /Subtype /Image /Width ", pixels->width, " /Height ",
-                                          pixels->height, " /BitsPerComponent 8 /ColorSpace /DeviceGray"));
-  return FileOf(testing::PdfOfPages({"q 600 0 0 800 0 0 cm /X Do Q"}, writer, absl::StrCat("/X ", image, " 0 R")));
-}
 
 TEST_F(JailedExtraction, ReadsAPdfAndTheNextOne) {
   for (int i = 0; i < 3; ++i) {
@@ -93,9 +65,10 @@ TEST_F(JailedExtraction, DrawsPages) {
 TEST_F(JailedExtraction, RecognisesCharacters) {
   ASSERT_TRUE(RecognitionIsInstalled()) << "apt-get install tesseract-ocr (./dev setup)";
   const auto painter = MakeJailedPainter(jailer_->maker());
-  const auto read =
-      MakeJailedExtractor(jailer_->maker(), "extract", {.enabled = true})
-          ->Extract({.bytes = ScanOf("The lighthouse stands on a cliff.", *painter), .type = DocumentType::kPdf});
+  const std::string page = testing::PdfOfPages({testing::ShowText("The lighthouse stands on a cliff.")});
+  const std::string scan = testing::ScanOf(testing::FileOf(page), *painter);
+  const auto read = MakeJailedExtractor(jailer_->maker(), "extract", {.enabled = true})
+                        ->Extract({.bytes = testing::FileOf(scan), .type = DocumentType::kPdf});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->verdict, Verdict::kRead) << read->message;
   EXPECT_THAT(read->message, HasSubstr("Page 1 was read by character recognition"));

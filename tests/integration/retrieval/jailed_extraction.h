@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +11,7 @@
 
 #include "jail_fixture.h"
 #include "retrieval/extraction.h"
+#include "scan.h"
 
 namespace carrel::retrieval {
 
@@ -35,12 +35,7 @@ class JailedExtraction : public ::testing::Test {
   // `name` decides the type.
   Extraction ExtractBytes(const std::string& bytes, const std::string& name = "document.pdf",
                           const ExtractionLimits& limits = {}) {
-    std::FILE* file = std::tmpfile();
-    EXPECT_EQ(std::fwrite(bytes.data(), 1, bytes.size(), file), bytes.size());
-    std::rewind(file);
-    UniqueFd copy(::fcntl(::fileno(file), F_DUPFD_CLOEXEC, 0));
-    std::fclose(file);
-    return Extract(std::move(copy), *DocumentTypeOf(name), limits);
+    return Extract(testing::FileOf(bytes), *DocumentTypeOf(name), limits);
   }
   Extraction ExtractTestFile(const std::string& name) {
     const std::string path = std::string(CARREL_TESTDATA "/") + name;

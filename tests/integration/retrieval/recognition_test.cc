@@ -14,13 +14,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "citation_properties.h"
 #include "extract_file.h"
 #include "pdf/pdf_writer.h"
-#include "png_pixels.h"
 #include "process_jail_maker.h"
 #include "retrieval/page_painter.h"
+#include "scan.h"
 
 namespace carrel::retrieval {
 namespace {
@@ -37,25 +36,11 @@ class Recognition : public ::testing::Test {
   }
 };
 
-// A page's picture, as an image in a page of the same size.
-std::string Scan(const std::string& path, uint32_t page, float width, float height, bool with_text_page = false) {
+// A page of that document, by the painter as a plain process.
+std::string ScanOfPlain(const testing::ScanOptions& options = {.width = 595, .height = 842}) {
   const auto jails = testing::MakeProcessJailMaker("extract", {CARREL_BIN "/carrel-extract"});
-  PictureRequest request{.page = page, .page_width = width, .page_height = height, .dpi = 200};
-  request.bytes = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  const auto picture = MakeJailedPainter(*jails)->Paint(std::move(request));
-  EXPECT_TRUE(picture.ok()) << picture.status();
-  const auto pixels = testing::ReadPng(picture->png);
-  EXPECT_TRUE(pixels.ok());
-  std::string grey;
-  for (const testing::Pixel& pixel : pixels->pixels) grey.push_back(static_cast<char>(pixel.green));
-  testing::PdfWriter writer;
-  const int image =
-      writer.AddStream(grey, absl::StrCat("/Type /XObject /Subtype /Image /Width ", pixels->width, " /Height ",
-                                          pixels->height, " /BitsPerComponent 8 /ColorSpace /DeviceGray"));
-  std::vector<std::string> pages;
-  if (with_text_page) pages.push_back(testing::ShowText("This page has text of its own."));
-  pages.push_back(absl::StrCat("q ", width, " 0 0 ", height, " 0 ", 800 - height, " cm /X Do Q"));
-  return testing::PdfOfPages(pages, writer, absl::StrCat("/X ", image, " 0 R"));
+  UniqueFd pdf(::open(kPlain.c_str(), O_RDONLY | O_CLOEXEC));
+  return testing::ScanOf(std::move(pdf), *MakeJailedPainter(*jails), options);
 }
 
 size_t EditDistance(const std::u32string& a, const std::u32string& b) {
@@ -83,7 +68,7 @@ TEST_F(Recognition, AScanIsReadAndItsWordsStandWhereTheyStood) {
   ASSERT_TRUE(original.ok());
   const Page& page = original->document.pages[0];
   // 800 points high: the lower margin is cut off, the scan's origin is that of the page.
-  const std::string scan = Scan(kPlain, 1, page.width, page.height);
+  const std::string scan = ScanOfPlain({.width = page.width, .height = page.height});
   const auto read = testing::ExtractBytes(scan, "scan.pdf", {}, {.enabled = true});
   ASSERT_TRUE(read.ok()) << read.status();
   ASSERT_EQ(read->verdict, Verdict::kRead) << read->message;
@@ -120,13 +105,14 @@ TEST_F(Recognition, AScanIsReadAndItsWordsStandWhereTheyStood) {
 }
 
 TEST_F(Recognition, IsOffUnlessAskedFor) {
-  const auto read = testing::ExtractBytes(Scan(kPlain, 1, 595, 842), "scan.pdf");
+  const auto read = testing::ExtractBytes(ScanOfPlain(), "scan.pdf");
   ASSERT_TRUE(read.ok());
   EXPECT_EQ(read->verdict, Verdict::kNoText);
 }
 
 TEST_F(Recognition, PagesWithTextOfTheirOwnKeepIt) {
-  const auto read = testing::ExtractBytes(Scan(kPlain, 1, 595, 842, true), "mixed.pdf", {}, {.enabled = true});
+  const auto read = testing::ExtractBytes(ScanOfPlain({.width = 595, .height = 842, .with_text_page = true}),
+                                          "mixed.pdf", {}, {.enabled = true});
   ASSERT_TRUE(read.ok());
   ASSERT_EQ(read->verdict, Verdict::kRead);
   EXPECT_FALSE(read->document.pages[0].recognised);
@@ -144,7 +130,7 @@ TEST_F(Recognition, BlankPagesStayBlank) {
 }
 
 TEST_F(Recognition, ItsLimitsAreTold) {
-  const std::string scan = Scan(kPlain, 1, 595, 842);
+  const std::string scan = ScanOfPlain();
   const auto slow = testing::ExtractBytes(scan, "scan.pdf", {}, {.enabled = true, .wall_max = absl::Milliseconds(50)});
   ASSERT_TRUE(slow.ok());
   EXPECT_EQ(slow->verdict, Verdict::kNoText);

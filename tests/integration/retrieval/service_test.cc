@@ -1,29 +1,15 @@
-// The service as a client sees it: a real gRPC server on a unix socket, the real model, the real extractor (as a plain
-// process; the jail has its own tests).
-#include <grpcpp/grpcpp.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+// The service's calls: documents in, verdicts, searches and lists out, and what is refused.
 #include <set>
-#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "pdf/pdf_writer.h"
-#include "process_jail_maker.h"
-#include "retrieval/document_text.h"
-#include "retrieval/extraction.h"
-#include "retrieval/model_path.h"
-#include "retrieval/page_painter.h"
-#include "retrieval/png_check.h"
-#include "retrieval/service/retrieval_service.h"
-#include "rpc/client.h"
-#include "rpc/server.h"
-#include "rpc/status.h"
+#include "service_fixture.h"
 
 namespace carrel::retrieval {
 namespace {
@@ -31,214 +17,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-using ::testing::SizeIs;
-
-constexpr char kOwner[] = "project-a";
-constexpr uint32_t kPagesMax = 100;
-
-std::string ReadFile(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
-class ServiceTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string path = ::testing::TempDir() + "/svc-XXXXXX";
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    directory_ = path;
-    jails_ = carrel::testing::MakeProcessJailMaker("extract", {CARREL_BIN "/carrel-extract"});
-    extractor_ = MakeJailedExtractor(*jails_);
-    OpenLibrary({});
-  }
-  void OpenLibrary(LibraryOptions options) {
-    TearDownServer();
-    options.directory = directory_ + "/data";
-    options.extraction.pages_max = kPagesMax;
-    absl::StatusOr<std::unique_ptr<Library>> library =
-        Library::Open(std::move(options), {&SharedEmbedder()}, *extractor_);
-    ASSERT_TRUE(library.ok()) << library.status();
-    library_ = *std::move(library);
-    painter_ = MakeJailedPainter(*jails_);
-    service_ = MakeRetrievalService({.version = "test", .document_bytes_max = 16u << 20, .painter = painter_.get()},
-                                    *library_, {&SharedEmbedder()}, jails_.get());
-    const absl::StatusOr<rpc::Address> address = rpc::ParseAddress(absl::StrCat("unix:", directory_, "/s"));
-    ASSERT_TRUE(address.ok());
-    absl::StatusOr<std::unique_ptr<rpc::Server>> server =
-        rpc::Server::Start({.listen = *address}, {{service_.get(), std::string(v1::Retrieval::service_full_name())}});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    server_->SetServing(true);
-    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = rpc::MakeChannel({.address = *address});
-    ASSERT_TRUE(channel.ok());
-    stub_ = v1::Retrieval::NewStub(*channel);
-  }
-  void TearDownServer() {
-    if (server_ != nullptr) server_->Shutdown();
-    server_.reset();
-    library_.reset();
-  }
-  void TearDown() override {
-    TearDownServer();
-    std::filesystem::remove_all(directory_);
-  }
-
-  static void Deadline(grpc::ClientContext& context) {
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
-  }
-
-  // One unary call; `status` takes the error, else it must be fine.
-  template <typename Reply, typename Request>
-  Reply Call(grpc::Status (v1::Retrieval::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
-             const Request& request, absl::Status* status = nullptr) {
-    grpc::ClientContext context;
-    Deadline(context);
-    Reply reply;
-    const grpc::Status done = (stub_.get()->*method)(&context, request, &reply);
-    if (status != nullptr) {
-      *status = rpc::FromGrpc(done, context);
-    } else {
-      EXPECT_TRUE(done.ok()) << done.error_message();
-    }
-    return reply;
-  }
-
-  std::string MakeStore(uint32_t tokens = 0) {
-    v1::CreateStoreRequest request;
-    request.set_owner(kOwner);
-    request.set_name("manuals");
-    request.mutable_chunking()->set_max_chunk_size_tokens(tokens);
-    return Call(&v1::Retrieval::Stub::CreateStore, request).store_id();
-  }
-
-  v1::Document Add(const std::string& store, const std::string& name, const std::string& bytes, bool wait = true,
-                   absl::Status* status = nullptr) {
-    grpc::ClientContext context;
-    Deadline(context);
-    v1::Document reply;
-    const auto writer = stub_->AddDocument(&context, &reply);
-    v1::AddDocumentRequest part;
-    part.mutable_header()->set_owner(kOwner);
-    part.mutable_header()->set_store_id(store);
-    part.mutable_header()->set_file_name(name);
-    part.mutable_header()->set_wait(wait);
-    bool open = writer->Write(part);
-    for (size_t begin = 0; open && begin < bytes.size(); begin += 1u << 20) {
-      part.set_data(bytes.substr(begin, 1u << 20));
-      open = writer->Write(part);
-    }
-    writer->WritesDone();
-    const grpc::Status done = writer->Finish();
-    if (status != nullptr) {
-      *status = rpc::FromGrpc(done, context);
-    } else {
-      EXPECT_TRUE(done.ok()) << done.error_message();
-    }
-    return reply;
-  }
-
-  v1::SearchResponse Search(const std::string& store, const std::string& query, uint32_t results = 5) {
-    v1::SearchRequest request;
-    request.set_owner(kOwner);
-    request.add_store_ids(store);
-    request.add_queries(query);
-    request.set_max_results(results);
-    return Call(&v1::Retrieval::Stub::Search, request);
-  }
-
-  std::string Content(const std::string& store, const std::string& document, const v1::Span* span = nullptr) {
-    grpc::ClientContext context;
-    Deadline(context);
-    v1::GetContentRequest request;
-    request.set_owner(kOwner);
-    request.set_store_id(store);
-    request.set_document_id(document);
-    if (span != nullptr) *request.mutable_span() = *span;
-    const auto reader = stub_->GetContent(&context, request);
-    std::string text;
-    for (v1::GetContentResponse piece; reader->Read(&piece);) {
-      EXPECT_LE(piece.text().size(), 64u << 10);
-      text += piece.text();
-    }
-    const grpc::Status done = reader->Finish();
-    EXPECT_TRUE(done.ok()) << done.error_message();
-    return text;
-  }
-
-  v1::Citation Cite(const std::string& store, const std::string& document, uint64_t begin, uint64_t end,
-                    absl::Status* status = nullptr) {
-    v1::CiteRequest request;
-    request.set_owner(kOwner);
-    request.set_store_id(store);
-    request.set_document_id(document);
-    request.mutable_span()->set_begin(begin);
-    request.mutable_span()->set_end(end);
-    return Call(&v1::Retrieval::Stub::Cite, request, status);
-  }
-
-  struct Drawn {
-    v1::PageHeader header;
-    std::string png;
-  };
-  Drawn Draw(v1::RenderPageRequest request, absl::Status* status = nullptr) {
-    grpc::ClientContext context;
-    Deadline(context);
-    if (request.owner().empty()) request.set_owner(kOwner);
-    const auto reader = stub_->RenderPage(&context, request);
-    Drawn drawn;
-    for (v1::RenderPageResponse part; reader->Read(&part);) {
-      EXPECT_EQ(part.has_header(), drawn.header.size_bytes() == 0);
-      if (part.has_header()) drawn.header = part.header();
-      EXPECT_LE(part.data().size(), 256u << 10);
-      drawn.png += part.data();
-    }
-    const grpc::Status done = reader->Finish();
-    if (status != nullptr) {
-      *status = rpc::FromGrpc(done, context);
-    } else {
-      EXPECT_TRUE(done.ok()) << done.error_message();
-    }
-    return drawn;
-  }
-
-  // Every quote is the characters of its span, within the passage, on its pages, in boxes on them.
-  void CheckCitations(const std::string& store, const v1::Hit& hit, bool layout) {
-    ASSERT_GT(hit.citations_size(), 0);
-    EXPECT_EQ(hit.passage(), Content(store, hit.document_id(), &hit.passage_span()));
-    EXPECT_GT(hit.score(), 0);
-    EXPECT_LE(hit.score(), 1);
-    for (const v1::Citation& citation : hit.citations()) {
-      EXPECT_EQ(citation.quote(), Content(store, hit.document_id(), &citation.span()));
-      EXPECT_THAT(hit.passage(), HasSubstr(citation.quote()));
-      EXPECT_GE(citation.first_page(), 1u);
-      EXPECT_LE(citation.first_page(), citation.last_page());
-      EXPECT_THAT(citation.first_page_label(), Not(IsEmpty()));
-      EXPECT_EQ(layout, citation.boxes_size() > 0);
-      for (const v1::Box& box : citation.boxes()) {
-        EXPECT_GE(box.page(), citation.first_page());
-        EXPECT_LE(box.page(), citation.last_page());
-        EXPECT_LT(box.x_min(), box.x_max());
-        EXPECT_LT(box.y_min(), box.y_max());
-      }
-    }
-  }
-
-  std::string directory_;
-  std::unique_ptr<sandbox::JailMaker> jails_;
-  std::unique_ptr<Extractor> extractor_;
-  std::unique_ptr<PagePainter> painter_;
-  std::unique_ptr<Library> library_;
-  std::unique_ptr<v1::Retrieval::Service> service_;
-  std::unique_ptr<rpc::Server> server_;
-  std::unique_ptr<v1::Retrieval::Stub> stub_;
-};
-
-constexpr char kManual[] =
-    "# Coffee machine\n\nFill the tank with cold water before the first use.\n\n## Descaling\n\n"
-    "Descale the machine every three months. Dissolve one sachet in a litre of water and run the program twice.\n\n"
-    "## Guarantee\n\nThe guarantee covers two years from the day of purchase. Keep the receipt.\n";
 
 TEST_F(ServiceTest, AMarkdownFileIsReadSearchedAndCited) {
   const std::string store = MakeStore();
@@ -300,55 +78,6 @@ TEST_F(ServiceTest, EveryFateHasASentenceOfItsOwn) {
   }
 }
 
-TEST_F(ServiceTest, QuotesOfPdfsStandWhereTheySay) {
-  const std::string store = MakeStore(200);
-  int read = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(CARREL_TESTDATA "/pdf")) {
-    if (entry.path().extension() != ".pdf") continue;
-    const v1::Document document = Add(store, entry.path().filename().string(), ReadFile(entry.path()));
-    EXPECT_NE(document.status(), v1::IN_PROGRESS);
-    EXPECT_NE(document.verdict(), v1::INTERNAL) << document.message();
-    if (document.status() != v1::COMPLETED) continue;
-    ++read;
-    const std::string text = Content(store, document.document_id());
-    const absl::StatusOr<std::u32string> points = FromUtf8(text);
-    ASSERT_TRUE(points.ok());
-    EXPECT_EQ(points->size(), document.characters());
-  }
-  ASSERT_GT(read, 5);
-  for (const char* query : {"the quiet river", "which letter crosses the bridge", "library catalogue", "series one two",
-                            "temperature measurement in the laboratory", "東京", "expedition near the station"}) {
-    const v1::SearchResponse answer = Search(store, query, 20);
-    EXPECT_GT(answer.hits_size(), 0) << query;
-    double last = 1;
-    for (const v1::Hit& hit : answer.hits()) {
-      EXPECT_LE(hit.score(), last);
-      last = hit.score();
-      CheckCitations(store, hit, true);
-    }
-  }
-}
-
-TEST_F(ServiceTest, SlidesAndSheetsAreCitedByTheirLabel) {
-  const std::string store = MakeStore();
-  for (const char* name : {"report.docx", "talk.pptx", "budget.xlsx"}) {
-    const v1::Document document = Add(store, name, ReadFile(std::string(CARREL_TESTDATA "/office/") + name));
-    ASSERT_EQ(document.status(), v1::COMPLETED) << name << ": " << document.message();
-  }
-  const std::pair<const char*, const char*> cases[] = {
-      {"when does the library open on Monday", "sheet Opening hours"},
-      {"joints are cheap to mend", "slide 3"},
-      {"when was the old bridge built", "1"},
-  };
-  for (const auto& [query, label] : cases) {
-    const v1::SearchResponse answer = Search(store, query, 1);
-    ASSERT_EQ(answer.hits_size(), 1);
-    EXPECT_EQ(answer.hits(0).citations(0).first_page_label(), label) << answer.hits(0).citations(0).quote();
-    CheckCitations(store, answer.hits(0), false);
-  }
-  EXPECT_EQ(Add(store, "old.doc", "x").message(), "Files of the type \".doc\" are not read; save it as .docx.");
-}
-
 TEST_F(ServiceTest, RefusalsNameFieldValueAndWhatIsExpected) {
   const std::string store = MakeStore();
   absl::Status status;
@@ -385,84 +114,6 @@ TEST_F(ServiceTest, RefusalsNameFieldValueAndWhatIsExpected) {
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(ServiceTest, ASpanIsCitedAndDrawn) {
-  const std::string store = MakeStore();
-  const v1::Document document = Add(store, "two.pdf", ReadFile(CARREL_TESTDATA "/pdf/prose/two_columns.pdf"));
-  ASSERT_EQ(document.status(), v1::COMPLETED) << document.message();
-  const v1::SearchResponse answer = Search(store, "the quiet river", 1);
-  ASSERT_EQ(answer.hits_size(), 1);
-  const v1::Citation& wanted = answer.hits(0).citations(0);
-  const v1::Citation cited = Cite(store, document.document_id(), wanted.span().begin(), wanted.span().end());
-  EXPECT_EQ(cited.SerializeAsString(), wanted.SerializeAsString());
-
-  v1::RenderPageRequest request;
-  request.set_store_id(store);
-  request.set_document_id(document.document_id());
-  *request.mutable_span() = wanted.span();
-  const Drawn drawn = Draw(request);
-  EXPECT_EQ(drawn.header.page(), wanted.first_page());
-  EXPECT_EQ(drawn.header.page_label(), wanted.first_page_label());
-  EXPECT_EQ(drawn.header.pages(), document.pages());
-  EXPECT_EQ(drawn.header.dpi(), 144u);
-  EXPECT_EQ(drawn.header.size_bytes(), drawn.png.size());
-  EXPECT_EQ(drawn.header.citation().quote(), wanted.quote());
-  const auto size = CheckPng(drawn.png);
-  ASSERT_TRUE(size.ok()) << size.status();
-  EXPECT_EQ(size->width, drawn.header.width());
-  EXPECT_EQ(size->height, drawn.header.height());
-
-  // Boxes of one's own, on another page, at another resolution.
-  request.clear_span();
-  request.set_page(2);
-  request.set_dpi(36);
-  *request.add_boxes() = wanted.boxes(0);
-  const Drawn other = Draw(request);
-  EXPECT_EQ(other.header.page(), 2u);
-  EXPECT_FALSE(other.header.has_citation());
-  EXPECT_LT(other.header.width(), drawn.header.width());
-}
-
-TEST_F(ServiceTest, WhatCannotBeCitedOrDrawnIsNamed) {
-  const std::string store = MakeStore();
-  const v1::Document text = Add(store, "manual.md", kManual);
-  const v1::Document pdf = Add(store, "plain.pdf", ReadFile(CARREL_TESTDATA "/pdf/prose/plain.pdf"));
-  absl::Status status;
-  const auto field = [&] { return rpc::DetailOf(status).has_value() ? rpc::DetailOf(status)->field() : "none"; };
-  for (const auto& [begin, end] : {std::pair(5, 5), std::pair(9, 5), std::pair(0, 30'000), std::pair(1'000, 1'100)}) {
-    Cite(store, text.document_id(), static_cast<uint64_t>(begin), static_cast<uint64_t>(end), &status);
-    EXPECT_EQ(field(), "span") << begin << ":" << end << " " << status;
-  }
-  Cite(store, "file-none", 0, 5, &status);
-  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-
-  v1::RenderPageRequest request;
-  request.set_store_id(store);
-  request.set_document_id(pdf.document_id());
-  Draw(request, &status);
-  EXPECT_EQ(field(), "page") << status;
-  request.set_page(999);
-  Draw(request, &status);
-  EXPECT_EQ(field(), "page") << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat(pdf.pages(), " pages")));
-  request.mutable_span()->set_end(10);
-  request.set_page(2);
-  Draw(request, &status);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("where the span stands"));
-  request.set_page(1);
-  request.set_dpi(5);
-  Draw(request, &status);
-  EXPECT_EQ(field(), "dpi");
-  request.set_dpi(0);
-  request.set_owner("project-b");
-  Draw(request, &status);
-  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  request.set_owner(kOwner);
-  request.set_document_id(text.document_id());
-  Draw(request, &status);
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("manual.md has no layout"));
-}
-
 TEST_F(ServiceTest, PagesWithoutTextAreToldAndTheOthersFound) {
   const std::string store = MakeStore();
   const v1::Document document =
@@ -476,24 +127,6 @@ TEST_F(ServiceTest, PagesWithoutTextAreToldAndTheOthersFound) {
   const v1::SearchResponse answer = Search(store, "Who kept the lighthouse?");
   ASSERT_GT(answer.hits_size(), 0);
   CheckCitations(store, answer.hits(0), true);
-}
-
-TEST_F(ServiceTest, MarkersBecomeCitations) {
-  const std::string store = MakeStore();
-  Add(store, "manual.md", kManual);
-  const v1::SearchResponse answer = Search(store, "How long is the guarantee?");
-  ASSERT_GT(answer.hits_size(), 0);
-  v1::AnnotateRequest request;
-  request.set_text("Größe: two years 【4:0†manual.md】, says 【4:99†nobody】.");
-  *request.mutable_hits() = answer.hits();
-  const v1::AnnotateResponse reply = Call(&v1::Retrieval::Stub::Annotate, request);
-  ASSERT_EQ(reply.annotations_size(), 2);
-  EXPECT_EQ(reply.annotations(0).marker(), "【4:0†manual.md】");
-  EXPECT_EQ(reply.annotations(0).marker_span().begin(), 17u);
-  EXPECT_EQ(reply.annotations(0).marker_span().end(), 32u);
-  EXPECT_EQ(reply.annotations(0).document_id(), answer.hits(0).document_id());
-  EXPECT_EQ(reply.annotations(0).citation().quote(), answer.hits(0).citations(0).quote());
-  EXPECT_FALSE(reply.annotations(1).has_hit());
 }
 
 TEST_F(ServiceTest, EmbedGivesUnitVectors) {
