@@ -59,6 +59,7 @@ class Driver:
         self._generators = reseed.find_generators()
         reseed.reseed(self._generators)  # what it sets up on its first use, it should set up here
         self._snapshot = repair.Snapshot()
+        self._streams = shell_module.open_streams(self.settle)
 
     def reseed(self):
         """Once in each child, before it serves."""
@@ -70,7 +71,6 @@ class Driver:
         self._pid = _getpid()
         self.reseed()
         self._channel = frames.Channel(os.pipe()[1])  # nobody hears it, and a result waits for no answer
-        self._streams = shell_module.open_streams(self.settle)
         self._run(1, 1 << 20, 0, shell_module.FIRST_CELL)
 
     def serve(self, prepare=lambda: None):
@@ -79,7 +79,6 @@ class Driver:
         self._pid = _getpid()
         self._channel = frames.Channel(CONTROL_FD)
         _signal(signal.SIGINT, self._on_interrupt)
-        self._streams = shell_module.open_streams(self.settle)
         try:
             os.chdir(shell_module.WORKSPACE)
         except FileNotFoundError:

@@ -16,14 +16,15 @@ namespace {
 
 // From the kernel's Documentation/admin-guide/mm/pagemap.rst.
 constexpr uint64_t kPresent = uint64_t{1} << 63;
+constexpr uint64_t kOfFile = uint64_t{1} << 61;
 constexpr uint64_t kExclusive = uint64_t{1} << 56;
 constexpr size_t kPageBytes = 4096;
 // Two runs with so few pages between them are one: a call costs as much as a page.
 constexpr size_t kGapPages = 0;
 
-// Calls `found` for every page of a private writable mapping in which all bits of `wanted` are set, in order. false:
+// Calls `found` for every page of a private writable mapping whose bits under `mask` are `wanted`, in order. false:
 // /proc cannot be read.
-bool ForEachPage(uint64_t wanted, const std::function<void(uintptr_t)>& found) {
+bool ForEachPage(uint64_t mask, uint64_t wanted, const std::function<void(uintptr_t)>& found) {
   std::FILE* maps = std::fopen("/proc/self/maps", "re");
   const int pagemap = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   bool readable = maps != nullptr && pagemap >= 0;
@@ -44,7 +45,7 @@ bool ForEachPage(uint64_t wanted, const std::function<void(uintptr_t)>& found) {
         break;
       }
       for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(uint64_t); ++i) {
-        if ((entries[i] & wanted) == wanted) found(start + i * kPageBytes);
+        if ((entries[i] & mask) == wanted) found(start + i * kPageBytes);
       }
       start += static_cast<size_t>(got) / sizeof(uint64_t) * kPageBytes;
     }
@@ -58,7 +59,8 @@ bool ForEachPage(uint64_t wanted, const std::function<void(uintptr_t)>& found) {
 
 bool WriteOwnPages(int fd) {
   std::vector<uintptr_t> own;
-  if (!ForEachPage(kPresent | kExclusive, [&own](uintptr_t page) { own.push_back(page); })) return false;
+  const auto keep = [&own](uintptr_t page) { own.push_back(page); };
+  if (!ForEachPage(kPresent | kExclusive | kOfFile, kPresent | kExclusive, keep)) return false;
   const char* at = reinterpret_cast<const char*>(own.data());
   for (size_t left = own.size() * sizeof(uintptr_t); left > 0;) {
     const ssize_t written = ::write(fd, at, left);
@@ -87,7 +89,7 @@ std::vector<PageRange> ReadPages(int fd) {
   // Both are in the order of the addresses.
   std::vector<PageRange> ranges;
   size_t at = 0;
-  const bool readable = ForEachPage(kPresent, [&](uintptr_t page) {
+  const bool readable = ForEachPage(0, 0, [&](uintptr_t page) {
     while (at < copied.size() && copied[at] < page) ++at;
     if (at == copied.size() || copied[at] != page) return;
     if (!ranges.empty() && page - (ranges.back().start + ranges.back().bytes) <= kGapPages * kPageBytes) {

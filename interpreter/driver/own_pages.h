@@ -16,7 +16,7 @@ struct PageRange {
 // In a forked child: writes the ranges of pages that are its own and were writable in its parent to `fd`. false: /proc
 // does not tell.
 [[nodiscard]] bool WriteOwnPages(int fd);
-// In the parent: reads them to the end of the file, and leaves out what it does not have itself.
+// In the parent: reads them to the end of the file, and leaves out what it has not mapped itself.
 [[nodiscard]] std::vector<PageRange> ReadPages(int fd);
 // In another child: copies them. What cannot be copied at once (before Linux 5.14) is copied when it is written to.
 void CopyPages(std::span<const PageRange> pages);

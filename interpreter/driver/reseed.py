@@ -4,13 +4,21 @@
 nothing; the hash seed is shared by all children of one zygote and cannot be changed (THREAT_MODEL.md).
 """
 
+import ctypes
 import os
 import random
+import struct
 import sys
+
+# numpy's mt19937_state: u32 key[624], int pos.
+MT19937_WORDS = 624
+MT19937_BYTES = 4 * MT19937_WORDS
+MT19937_POSITION = struct.pack("i", MT19937_WORDS)  # the key is used up: the next draw makes a new one of it
 
 
 def find_generators():
-    """Every generator that a loaded module, or a class or object in its namespace, holds."""
+    """Every generator that a loaded module, or a class or object in its namespace, holds: for each a function that
+    gives it fresh entropy."""
     numpy_random = sys.modules.get("numpy.random")
     numpy_kinds = (numpy_random.RandomState, numpy_random.Generator) if numpy_random else ()
     found = {}
@@ -18,20 +26,23 @@ def find_generators():
         for value in list(getattr(module, "__dict__", {}).values()):
             if isinstance(value, (random.Random,) + numpy_kinds) and not isinstance(value, random.SystemRandom):
                 found[id(value)] = value
-    return list(found.values())
+    return [reseeder(generator) for generator in found.values()]
+
+
+def reseeder(generator):
+    """Returns a function that seeds `generator` from the kernel."""
+    if isinstance(generator, random.Random):
+        return generator.seed
+    if isinstance(generator, sys.modules["numpy.random"].RandomState):
+        return legacy_reseeder(generator)
+    bits = generator.bit_generator
+    return lambda: setattr(bits, "state", type(bits)().state)
 
 
 def reseed(generators):
-    """Gives each of `generators`, OpenSSL and the modules with private state fresh entropy."""
-    numpy_random = sys.modules.get("numpy.random")
-    for generator in generators:
-        if isinstance(generator, random.Random):
-            generator.seed()
-        elif isinstance(generator, numpy_random.RandomState):
-            reseed_legacy(generator)
-        else:
-            bits = generator.bit_generator
-            bits.state = type(bits)().state
+    """Calls each of `generators`, and gives OpenSSL and the modules with private state fresh entropy."""
+    for give_entropy in generators:
+        give_entropy()
     ssl = sys.modules.get("ssl")
     if ssl:
         ssl.RAND_add(os.urandom(32), 32.0)
@@ -45,12 +56,20 @@ def reseed(generators):
         uuid._node = None
 
 
-def reseed_legacy(generator):
-    """Draws the whole state of a Mersenne twister from the kernel: seed(None) costs 2 ms in a forked child, this 0.3."""
-    import numpy
+def legacy_reseeder(generator):
+    """Draws the whole state of a Mersenne twister from the kernel, into where numpy keeps it: in a forked child
+    seed(None) costs 2 ms, set_state 0.3, this nothing."""
     state = generator.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
-        generator.seed(None)
-        return
-    key = numpy.frombuffer(os.urandom(4 * 624), dtype=numpy.uint32)
-    generator.set_state({**state, "state": {"key": key, "pos": 624}, "has_gauss": 0, "gauss": 0.0})
+        return lambda: generator.seed(None)
+    generator.set_state({**state, "has_gauss": 0, "gauss": 0.0})
+    address = generator._bit_generator.ctypes.state_address
+    memory = memoryview((ctypes.c_char * (MT19937_BYTES + len(MT19937_POSITION))).from_address(address)).cast("B")
+    if bytes(memory) != state["state"]["key"].tobytes() + struct.pack("i", state["state"]["pos"]):
+        return lambda: generator.seed(None)  # another numpy, which lays it out in another way
+
+    def draw():
+        assert generator is not None  # whose memory it is
+        memory[:] = os.urandom(MT19937_BYTES) + MT19937_POSITION
+
+    return draw

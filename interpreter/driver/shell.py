@@ -13,13 +13,13 @@ import threading
 import traceback
 import warnings
 
-from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets.config import Config
 
 import magics
+import shortcuts
 
 # What the functions of this file call is bound before any code of a user's runs, whatever that replaces later.
 __builtins__ = dict(vars(builtins))
@@ -100,7 +100,7 @@ def open_streams(before_write):
     return streams
 
 
-class _Results(DisplayHook):
+class _Results(shortcuts.Results):
     """The value of the last expression."""
 
     def write_output_prompt(self):
@@ -136,14 +136,18 @@ class CarrelShell(InteractiveShell):
         # A profile nowhere on disk: there is nothing to read from it, and nothing may be written.
         self.profile_dir = ProfileDir(parent=self)
 
+    def init_display_formatter(self):
+        self.display_formatter = shortcuts.Formatter(parent=self)
+        self.configurables.append(self.display_formatter)
+
     async def run_ast_nodes(self, *args, **kwargs):
         # Before here IPython's own steps run, some of which swallow an interrupt.
         self.sink.begin()
         return await super().run_ast_nodes(*args, **kwargs)
 
     def init_history(self):
-        super().init_history()
-        self.history_manager.enabled = False
+        self.history_manager = shortcuts.History(shell=self, parent=self)
+        self.configurables.append(self.history_manager)
 
     def _format_exception_for_storage(self, exception, filename=None, running_compiled_code=False):
         return {}  # IPython would call the user's __str__ outside of any guard, and keep all tracebacks
@@ -190,7 +194,8 @@ def create_shell(sink):
     config.InteractiveShell.ast_node_interactivity = "last_expr"
     config.InteractiveShell.xmode = "Plain"
     shell = CarrelShell.instance(config=config, ipython_dir="/tmp/.ipython",
-                                 displayhook_class=_Results, display_pub_class=_Displays)
+                                 displayhook_class=_Results, display_pub_class=_Displays,
+                                 input_transformer_manager=shortcuts.Transformer())
     shell.sink = sink
     shell.compile.get_code_name = lambda raw, transformed, number: f"Cell In[{number}]"
     warnings.filterwarnings("ignore", message="To exit: use 'exit'")

@@ -26,12 +26,15 @@
 #include <utility>
 #include <vector>
 
+#include "fewer_mappings.h"
 #include "own_pages.h"
 #include "sandbox/zygote.h"
 
 namespace {
 
+using carrel::interpreter::CollapseHeap;
 using carrel::interpreter::CopyPages;
+using carrel::interpreter::JoinLibraryMappings;
 using carrel::interpreter::PageRange;
 using carrel::interpreter::ReadPages;
 using carrel::interpreter::WriteOwnPages;
@@ -69,11 +72,10 @@ void CopyPagesUntil(int gate) {
 }
 
 // In the child.
-PyObject* BecomeSession(ForkOrder* order) {
+void EnterSession(ForkOrder* order) {
   PyOS_AfterFork_Child();
   CopyPagesUntil(order->fds[carrel::sandbox::kForkGate].get());
   zygote->EnterChild(*order);
-  Py_RETURN_TRUE;
 }
 
 PyObject* OwnPages(PyObject* /*module*/, PyObject* /*none*/) {
@@ -114,7 +116,6 @@ void FillHoles() {
 std::vector<PageRange> Rehearse(PyObject* rehearse) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return {};
-  PyOS_BeforeFork();
   const pid_t child = ::fork();
   if (child == 0) {
     PyOS_AfterFork_Child();
@@ -125,7 +126,6 @@ std::vector<PageRange> Rehearse(PyObject* rehearse) {
     }
     ::_exit(WriteOwnPages(ends[1]) ? 0 : 1);
   }
-  PyOS_AfterFork_Parent();
   ::close(ends[1]);
   std::vector<PageRange> pages = child < 0 ? std::vector<PageRange>() : ReadPages(ends[0]);
   ::close(ends[0]);
@@ -137,22 +137,36 @@ std::vector<PageRange> Rehearse(PyObject* rehearse) {
   return pages;
 }
 
-PyObject* Serve(PyObject* /*module*/, PyObject* rehearse) {
-  if (zygote == nullptr) return Raise(absl::FailedPreconditionError("connect() first"));
-  FillHoles();
-  rehearsed = Rehearse(rehearse);
-  if (absl::Status ready = zygote->Ready(); !ready.ok()) return Raise(ready);
-  while (true) {
-    std::optional<ForkOrder> order = zygote->Next();
-    if (!order) Py_RETURN_FALSE;
+// true: in a session's process, entered. false: the jailer is gone.
+bool ForkSessions() {
+  while (std::optional<ForkOrder> order = zygote->Next()) {
     // Kept for good in the child, see above.
     auto* kept = new ForkOrder(*std::move(order));
     SettleHeap();
-    PyOS_BeforeFork();
-    if (zygote->Fork(*kept) == 0) return BecomeSession(kept);
-    PyOS_AfterFork_Parent();
+    if (zygote->Fork(*kept) == 0) {
+      EnterSession(kept);
+      return true;
+    }
     delete kept;
   }
+  return false;
+}
+
+PyObject* Serve(PyObject* /*module*/, PyObject* rehearse) {
+  if (zygote == nullptr) return Raise(absl::FailedPreconditionError("connect() first"));
+  JoinLibraryMappings();
+  FillHoles();
+  CollapseHeap();
+  // Once for all forks: in between no Python runs here. What it would write to (locks, and the reference counts of all
+  // that takes them) lies on pages that the children share, and a huge page that is shared is broken up for good when
+  // it is written to.
+  PyOS_BeforeFork();
+  rehearsed = Rehearse(rehearse);
+  const absl::Status ready = zygote->Ready();
+  if (ready.ok() && ForkSessions()) Py_RETURN_TRUE;
+  PyOS_AfterFork_Parent();
+  if (!ready.ok()) return Raise(ready);
+  Py_RETURN_FALSE;
 }
 
 PyMethodDef methods[] = {

@@ -272,12 +272,23 @@ absl::Status Cgroup::KillAll(int rounds) {
   return KillGroup(places_.pids.directory, rounds);
 }
 
+bool Cgroup::RemoveEmpty() const {
+  bool removed = true;
+  for (const std::string& directory : Directories()) removed &= rmdir(directory.c_str()) == 0 || errno == ENOENT;
+  return removed;
+}
+
 absl::Status Cgroup::Remove() {
   if (places_.pids.directory.empty()) return absl::OkStatus();
+  directory_.reset();
+  // Mostly all has ended, and nobody need be looked for.
+  if (kernel_ && RemoveEmpty()) {
+    places_ = {};
+    return absl::OkStatus();
+  }
   if (kernel_) {
     if (absl::Status status = KillAll(kCleanupRounds); !status.ok()) return status;
   }
-  directory_.reset();
   for (const std::string& directory : Directories()) {
     if (absl::Status status = RemoveGroup(directory, kernel_); !status.ok()) return status;
   }

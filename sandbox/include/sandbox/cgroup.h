@@ -104,6 +104,8 @@ class [[nodiscard]] Cgroup final {
   Cgroup() = default;
   [[nodiscard]] std::vector<std::string> Directories() const;
   [[nodiscard]] std::vector<std::string> Directories(bool unified) const;
+  // false: something runs in it, or its end is not over.
+  [[nodiscard]] bool RemoveEmpty() const;
 
   CgroupPlaces places_;
   bool kernel_ = true;
