@@ -10,7 +10,11 @@ import sys
 
 
 def find_generators():
-    """Every generator that a loaded module, or a class or object in its namespace, holds."""
+    """Every generator that is an attribute of a loaded module.
+
+    One that only a class, an object or a container holds is not found. (scipy's distributions hold numpy's global one,
+    which is.)
+    """
     numpy_random = sys.modules.get("numpy.random")
     numpy_kinds = (numpy_random.RandomState, numpy_random.Generator) if numpy_random else ()
     found = {}
