@@ -121,9 +121,11 @@ class Driver:
         signal.signal(signal.SIGINT, self._on_interrupt)
         signal.signal(signal.SIGALRM, self._interrupt_again)
         kind, body = self._channel.receive()
-        version, _ = frames.parse_hello(body)
+        version, cpus = frames.parse_hello(body)
         if kind != frames.HELLO or version != frames.VERSION:
             sys.exit(70)
+        for variable in frames.CPU_VARIABLES:
+            os.environ[variable] = str(cpus)
         self._shell = Shell()
         self._channel.send_ready()
         while True:

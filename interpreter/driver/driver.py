@@ -307,7 +307,7 @@ def summarise(error):
 def use_cpus(cpus):
     """Lets libraries see the CPUs that the session may use, instead of the machine's."""
     os.cpu_count = lambda: cpus
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS"):
+    for variable in frames.CPU_VARIABLES:
         os.environ[variable] = str(cpus)
     if cpus > 1:
         for library in loaded_openblas():

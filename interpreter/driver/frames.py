@@ -42,6 +42,8 @@ NAME_BYTES_MAX = 256
 VALUE_BYTES_MAX = 16 << 10
 TRACEBACK_BYTES_MAX = 64 << 10
 BUNDLE_ENTRIES_MAX = 64
+# In the environment of what the code starts: how many threads libraries and `nproc` take for granted.
+CPU_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 READ_BYTES_MIN = 4096  # asked for at once: most frames are shorter
 
 

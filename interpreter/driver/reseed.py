@@ -17,8 +17,11 @@ MT19937_POSITION = struct.pack("i", MT19937_WORDS)  # the key is used up: the ne
 
 
 def find_generators():
-    """Every generator that a loaded module, or a class or object in its namespace, holds: for each a function that
-    gives it fresh entropy."""
+    """Every generator that is an attribute of a loaded module: for each a function that gives it fresh entropy.
+
+    One that only a class, an object or a container holds is not found. (scipy's distributions hold numpy's global one,
+    which is.)
+    """
     numpy_random = sys.modules.get("numpy.random")
     numpy_kinds = (numpy_random.RandomState, numpy_random.Generator) if numpy_random else ()
     found = {}

@@ -26,6 +26,17 @@ class TextReader final : public BlobReader {
   size_t at_ = 0;
 };
 
+absl::StatusOr<std::string> ReadAll(BlobReader& source) {
+  std::string bytes;
+  std::string piece(1000, '\0');
+  while (true) {
+    auto got = source.Read(piece);
+    if (!got.ok()) return got.status();
+    if (*got == 0) return bytes;
+    bytes.append(piece, 0, *got);
+  }
+}
+
 ContainerFile FileOf(const std::string& path, const std::string& bytes) {
   return {.path = path, .size_bytes = bytes.size(), .modified_at = absl::FromUnixSeconds(7)};
 }
@@ -179,14 +190,8 @@ absl::StatusOr<bool> PlainContainerHost::Interrupt(const ProjectId& project, con
 
 absl::StatusOr<ContainerFile> PlainContainerHost::Upload(const ProjectId& project, const ContainerId& id,
                                                          const std::string& path, bool replace, BlobReader& source) {
-  std::string bytes;
-  std::string piece(1000, '\0');
-  while (true) {
-    auto got = source.Read(piece);
-    if (!got.ok()) return got.status();
-    if (*got == 0) break;
-    bytes.append(piece, 0, *got);
-  }
+  const auto bytes = ReadAll(source);
+  if (!bytes.ok()) return bytes.status();
   const std::lock_guard lock(mutex_);
   auto held = Find(project, id);
   if (!held.ok()) return held.status();
@@ -194,8 +199,43 @@ absl::StatusOr<ContainerFile> PlainContainerHost::Upload(const ProjectId& projec
     return absl::InvalidArgumentError("path is " + path + ": expected one below /mnt/data");
   }
   if (!replace && (*held)->files.contains(path)) return absl::AlreadyExistsError(path + " is there already");
-  (*held)->files[path] = bytes;
-  return FileOf(path, bytes);
+  (*held)->files[path] = *bytes;
+  return FileOf(path, *bytes);
+}
+
+absl::StatusOr<WorkspaceSummary> PlainContainerHost::Export(const ProjectId& project, const ContainerId& id,
+                                                            const ArchiveSink& sink) {
+  const std::lock_guard lock(mutex_);
+  auto held = Find(project, id);
+  if (!held.ok()) return held.status();
+  WorkspaceSummary summary{.skipped = {{"link", "symlink"}}};
+  for (const auto& [path, bytes] : (*held)->files) {
+    if (absl::Status taken = sink(path + "=" + bytes + "\n"); !taken.ok()) return taken;
+    ++summary.files;
+    summary.bytes += bytes.size();
+  }
+  return summary;
+}
+
+absl::StatusOr<WorkspaceSummary> PlainContainerHost::Import(const ProjectId& project, const ContainerId& id,
+                                                            bool replace, BlobReader& source) {
+  const auto archive = ReadAll(source);
+  if (!archive.ok()) return archive.status();
+  const std::lock_guard lock(mutex_);
+  auto held = Find(project, id);
+  if (!held.ok()) return held.status();
+  WorkspaceSummary summary;
+  std::istringstream lines(*archive);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t equals = line.find('=');
+    if (equals == std::string::npos) return absl::InvalidArgumentError("not an archive");
+    const std::string path = line.substr(0, equals);
+    if (!replace && (*held)->files.contains(path)) return absl::AlreadyExistsError(path + " is there already");
+    (*held)->files[path] = line.substr(equals + 1);
+    ++summary.files;
+    summary.bytes += line.size() - equals - 1;
+  }
+  return summary;
 }
 
 absl::StatusOr<ContainerFiles> PlainContainerHost::ListFiles(const ProjectId& project, const ContainerId& id) {

@@ -29,6 +29,11 @@ class PlainContainerHost final : public ContainerHost {
                                        bool replace, BlobReader& source) override;
   absl::StatusOr<ContainerFiles> ListFiles(const ProjectId& project, const ContainerId& id) override;
   absl::StatusOr<OpenFile> Download(const ProjectId& project, const ContainerId& id, const std::string& path) override;
+  // Archives of its own kind: lines of "PATH=BYTES".
+  absl::StatusOr<WorkspaceSummary> Export(const ProjectId& project, const ContainerId& id,
+                                          const ArchiveSink& sink) override;
+  absl::StatusOr<WorkspaceSummary> Import(const ProjectId& project, const ContainerId& id, bool replace,
+                                          BlobReader& source) override;
   absl::StatusOr<bool> DeleteFile(const ProjectId& project, const ContainerId& id, const std::string& path) override;
 
   // As if they had been idle for too long.

@@ -238,20 +238,7 @@ class InterpreterContainerHost final : public ContainerHost {
     header.set_path(path);
     header.set_size_bytes(source.size_bytes());
     header.set_replace(replace);
-    bool open = writer->Write(message);
-    std::string piece(kPieceBytes, '\0');
-    while (open) {
-      const auto got = source.Read(piece);
-      if (!got.ok()) {
-        call.context.TryCancel();
-        (void)writer->Finish();  // cancelled; the source's error is the cause
-        return got.status();
-      }
-      if (*got == 0) break;
-      message.set_data(piece.data(), *got);
-      open = writer->Write(message);
-    }
-    writer->WritesDone();
+    GATEWAY_RETURN_IF_ERROR(SendAll(call, *writer, message, source));
     GATEWAY_RETURN_IF_ERROR(call.Result(writer->Finish()));
     return FromProto(reply);
   }
@@ -276,6 +263,44 @@ class InterpreterContainerHost final : public ContainerHost {
     return OpenFile{.file = std::move(file), .reader = std::move(reader)};
   }
 
+  absl::StatusOr<WorkspaceSummary> Export(const ProjectId& project, const ContainerId& id,
+                                          const ArchiveSink& sink) override {
+    Rpc call(options_.long_call_max);
+    pb::ExportWorkspaceRequest request;
+    request.set_owner(project.value);
+    request.set_session_id(id.value);
+    const auto reader = stub_.ExportWorkspace(&call.context, request);
+    std::optional<WorkspaceSummary> summary;
+    pb::ExportWorkspaceResponse part;
+    while (reader->Read(&part)) {
+      if (part.has_summary()) summary = FromProto(part.summary());
+      if (!part.has_data()) continue;
+      if (absl::Status taken = sink(part.data()); !taken.ok()) {
+        call.context.TryCancel();
+        (void)reader->Finish();  // cancelled; the sink's error is the cause
+        return taken;
+      }
+    }
+    GATEWAY_RETURN_IF_ERROR(call.Result(reader->Finish()));
+    if (!summary.has_value()) return absl::InternalError("the interpreter ended the archive without its summary");
+    return *std::move(summary);
+  }
+
+  absl::StatusOr<WorkspaceSummary> Import(const ProjectId& project, const ContainerId& id, bool replace,
+                                          BlobReader& source) override {
+    Rpc call(options_.long_call_max);
+    pb::ImportWorkspaceResponse reply;
+    const auto writer = stub_.ImportWorkspace(&call.context, &reply);
+    pb::ImportWorkspaceRequest message;
+    pb::ImportWorkspaceHeader& header = *message.mutable_header();
+    header.set_owner(project.value);
+    header.set_session_id(id.value);
+    header.set_replace(replace);
+    GATEWAY_RETURN_IF_ERROR(SendAll(call, *writer, message, source));
+    GATEWAY_RETURN_IF_ERROR(call.Result(writer->Finish()));
+    return FromProto(reply.summary());
+  }
+
   absl::StatusOr<bool> DeleteFile(const ProjectId& project, const ContainerId& id, const std::string& path) override {
     Rpc call(options_.call_max);
     pb::DeleteFileRequest request;
@@ -288,6 +313,26 @@ class InterpreterContainerHost final : public ContainerHost {
   }
 
  private:
+  // The header that `message` holds, then what `source` has. Whoever does not want it says why at Finish.
+  template <typename Message>
+  static absl::Status SendAll(Rpc& call, grpc::ClientWriter<Message>& writer, Message& message, BlobReader& source) {
+    bool open = writer.Write(message);
+    std::string piece(kPieceBytes, '\0');
+    while (open) {
+      const auto got = source.Read(piece);
+      if (!got.ok()) {
+        call.context.TryCancel();
+        (void)writer.Finish();  // cancelled; the source's error is the cause
+        return got.status();
+      }
+      if (*got == 0) break;
+      message.set_data(piece.data(), *got);
+      open = writer.Write(message);
+    }
+    writer.WritesDone();
+    return absl::OkStatus();
+  }
+
   pb::CodeInterpreter::Stub stub_;
   const ContainerHostOptions options_;
 };

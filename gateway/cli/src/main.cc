@@ -57,6 +57,10 @@ CLI::App* AddRun(CLI::App& app, Options& options) {
   command->add_option("source", options.run.source, "A file with the code, or - for stdin")->excludes(code);
   command->add_option("--file", options.run.files, "A file to put into /mnt/data first; may be repeated")
       ->allow_extra_args(false);
+  command->add_option("--import", options.run.import_file,
+                      "A tar archive to unpack into /mnt/data first; files that are there are replaced");
+  command->add_option("--export", options.run.export_file,
+                      "Save all of /mnt/data into this tar archive when the code has run");
   command->add_option("--session", options.run.session,
                       "A session that keeps its variables and files; made when it is not there");
   command->add_option("--out", options.run.out_dir,

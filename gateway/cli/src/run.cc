@@ -154,11 +154,12 @@ class Runner final {
 
   absl::StatusOr<ExitCode> Run(const std::string& code, const v1::Limits& limits) {
     if (auto status = OpenContainer(limits); !status.ok()) return status;
+    if (auto status = Import(); !status.ok()) return status;
     for (const std::string& file : options_.files) {
       if (auto status = Upload(file); !status.ok()) return status;
     }
     if (auto status = Execute(code, limits); !status.ok()) return status;
-    const ExitCode saved = SaveAll();
+    const ExitCode saved = std::max(SaveAll(), ReportExport(Export()));
     console_.PrintJson(finished_);
     if (!console_.json()) ShowOutcome(finished_.finished());
     const ExitCode ran = ExitCodeOf(finished_.finished());
@@ -179,7 +180,8 @@ class Runner final {
 
  private:
   absl::Status OpenContainer(const v1::Limits& limits) {
-    if (options_.session.empty() && options_.files.empty()) return absl::OkStatus();
+    const bool has_files = !options_.files.empty() || !options_.import_file.empty() || !options_.export_file.empty();
+    if (options_.session.empty() && !has_files) return absl::OkStatus();
     grpc::ClientContext context;
     Prepare(context, channel_, kCallMax);
     gateway::CreateContainerRequest request;
@@ -196,12 +198,48 @@ class Runner final {
     return absl::OkStatus();
   }
 
-  absl::Status Upload(const std::string& path) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  // A file of ours, opened to be sent; `flag` names it in an error.
+  struct Source {
+    UniqueFd fd;
+    uint64_t size_bytes = 0;
+  };
+  static absl::StatusOr<Source> OpenSource(std::string_view flag, const std::string& path) {
+    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
     struct stat info {};
     if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-      return absl::InvalidArgumentError(StrCat("--file ", path, " cannot be read, or is no file"));
+      return absl::InvalidArgumentError(StrCat(flag, " ", path, " cannot be read, or is no file"));
     }
+    return Source{.fd = std::move(fd), .size_bytes = static_cast<uint64_t>(info.st_size)};
+  }
+
+  // The header that `request` holds, then the file. Whoever does not want it says why at Finish.
+  template <typename Request>
+  absl::Status Send(const std::string& path, const Source& source, grpc::ClientContext& context,
+                    grpc::ClientWriter<Request>& writer, Request& request) {
+    bool open = writer.Write(request);
+    std::string buffer(kUploadChunkBytes, '\0');
+    uint64_t sent = 0;
+    while (open) {
+      const ssize_t size = ::read(source.fd.get(), buffer.data(), buffer.size());
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0) {
+        context.TryCancel();
+        static_cast<void>(writer.Finish());
+        return absl::InvalidArgumentError(StrCat("reading ", path, " failed"));
+      }
+      if (size == 0) break;
+      request.set_data(buffer.data(), static_cast<size_t>(size));
+      open = writer.Write(request);
+      sent += static_cast<uint64_t>(size);
+      console_.Progress(StrCat("uploading ", path, ": ", HumanBytes(sent), " of ", HumanBytes(source.size_bytes)));
+    }
+    writer.WritesDone();
+    return absl::OkStatus();
+  }
+
+  absl::Status Upload(const std::string& path) {
+    auto source = OpenSource("--file", path);
+    if (!source.ok()) return source.status();
     grpc::ClientContext context;
     Prepare(context, channel_, kTransferMax);
     v1::File file;
@@ -210,28 +248,75 @@ class Runner final {
     auto* header = request.mutable_header();
     header->set_container_id(container_id_);
     header->set_path(std::filesystem::path(path).filename().string());
-    header->set_size_bytes(static_cast<uint64_t>(info.st_size));
+    header->set_size_bytes(source->size_bytes);
     header->set_replace(true);
-    bool open = writer->Write(request);
-    std::string buffer(kUploadChunkBytes, '\0');
-    uint64_t sent = 0;
-    while (open) {
-      const ssize_t size = ::read(fd.get(), buffer.data(), buffer.size());
-      if (size < 0 && errno == EINTR) continue;
-      if (size < 0) {
-        context.TryCancel();
-        static_cast<void>(writer->Finish());
-        return absl::InvalidArgumentError(StrCat("reading ", path, " failed"));
-      }
-      if (size == 0) break;
-      request.set_data(buffer.data(), static_cast<size_t>(size));
-      open = writer->Write(request);
-      sent += static_cast<uint64_t>(size);
-      console_.Progress(
-          StrCat("uploading ", path, ": ", HumanBytes(sent), " of ", HumanBytes(static_cast<uint64_t>(info.st_size))));
-    }
-    writer->WritesDone();
+    if (auto status = Send(path, *source, context, *writer, request); !status.ok()) return status;
     return rpc::FromGrpc(writer->Finish(), context);
+  }
+
+  absl::Status Import() {
+    if (options_.import_file.empty()) return absl::OkStatus();
+    auto source = OpenSource("--import", options_.import_file);
+    if (!source.ok()) return source.status();
+    grpc::ClientContext context;
+    Prepare(context, channel_, kTransferMax);
+    v1::ImportWorkspaceResponse response;
+    const auto writer = stub_.ImportContainerFiles(&context, &response);
+    gateway::ImportContainerFilesRequest request;
+    request.mutable_header()->set_container_id(container_id_);
+    request.mutable_header()->set_replace(true);
+    if (auto status = Send(options_.import_file, *source, context, *writer, request); !status.ok()) return status;
+    if (const grpc::Status status = writer->Finish(); !status.ok()) return rpc::FromGrpc(status, context);
+    console_.Say(StrCat("imported ", options_.import_file, ": ", Describe(response.summary())));
+    return absl::OkStatus();
+  }
+
+  // The archive stands under its name when all of it has come.
+  absl::StatusOr<v1::WorkspaceSummary> Export() {
+    if (options_.export_file.empty()) return v1::WorkspaceSummary();
+    const std::filesystem::path path(options_.export_file);
+    const auto directory = OutDir::Open(path.has_parent_path() ? path.parent_path().string() : ".");
+    if (!directory.ok()) return directory.status();
+    auto file = directory->Create(path.filename().string());
+    if (!file.ok()) return file.status();
+    grpc::ClientContext context;
+    Prepare(context, channel_, kTransferMax);
+    gateway::ExportContainerFilesRequest request;
+    request.set_container_id(container_id_);
+    const auto reader = stub_.ExportContainerFiles(&context, request);
+    v1::ExportWorkspaceResponse response;
+    while (reader->Read(&response)) {
+      if (auto status = file->Write(response.data()); !status.ok()) {
+        context.TryCancel();
+        static_cast<void>(reader->Finish());
+        return status;
+      }
+    }
+    if (const grpc::Status status = reader->Finish(); !status.ok()) return rpc::FromGrpc(status, context);
+    if (!response.has_summary()) return absl::InternalError("the archive came without its end");
+    if (auto status = file->Commit(); !status.ok()) return status;
+    return response.summary();
+  }
+
+  ExitCode ReportExport(const absl::StatusOr<v1::WorkspaceSummary>& summary) {
+    if (options_.export_file.empty()) return ExitCode::kOk;
+    if (!summary.ok()) {
+      const absl::Status& status = summary.status();
+      console_.Say(StrCat("not exported: ", std::string(status.message().data(), status.message().size())));
+      return ExitCodeOf(status);
+    }
+    console_.PrintJsonText(StrCat("{\"exported\":{\"file\":", rpc::JsonQuote(options_.export_file),
+                                  ",\"files\":", summary->files(), ",\"bytes\":", summary->bytes(), "}}"));
+    console_.Say(StrCat("exported ", options_.export_file, ": ", Describe(*summary)));
+    for (const v1::SkippedFile& skipped : summary->skipped()) {
+      console_.Say(StrCat("not in the archive: ", SafeText(skipped.path(), false), " (",
+                          SafeText(skipped.reason(), false), ")"));
+    }
+    return ExitCode::kOk;
+  }
+
+  static std::string Describe(const v1::WorkspaceSummary& summary) {
+    return StrCat(summary.files(), summary.files() == 1 ? " file, " : " files, ", HumanBytes(summary.bytes()));
   }
 
   absl::Status Execute(const std::string& code, const v1::Limits& limits) {

@@ -245,6 +245,18 @@ absl::StatusOr<ContainerHost::OpenFile> Containers::Download(const ProjectId& pr
   return host_.Download(project, id, path);
 }
 
+absl::StatusOr<WorkspaceSummary> Containers::Export(const ProjectId& project, const ContainerId& id,
+                                                    const ContainerHost::ArchiveSink& sink) {
+  GATEWAY_RETURN_IF_ERROR(Use(project, id));
+  return host_.Export(project, id, sink);
+}
+
+absl::StatusOr<WorkspaceSummary> Containers::Import(const ProjectId& project, const ContainerId& id, bool replace,
+                                                    BlobReader& source) {
+  GATEWAY_RETURN_IF_ERROR(Use(project, id));
+  return host_.Import(project, id, replace, source);
+}
+
 absl::StatusOr<bool> Containers::DeleteFile(const ProjectId& project, const ContainerId& id, const std::string& path) {
   GATEWAY_RETURN_IF_ERROR(Use(project, id));
   return host_.DeleteFile(project, id, path);

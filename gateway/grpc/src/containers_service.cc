@@ -1,4 +1,5 @@
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -58,17 +59,17 @@ absl::StatusOr<ReturnFiles> FromProto(code::ReturnFiles return_files) {
   }
 }
 
-// An upload's data as they come in, after its header.
-class UploadReader final : public BlobReader {
+// Data as they come in, after the header of an upload or an import.
+template <typename Request>
+class DataReader final : public BlobReader {
  public:
-  UploadReader(grpc::ServerContext& context, grpc::ServerReader<v1::UploadContainerFileRequest>& reader,
-               uint64_t size_bytes)
+  DataReader(grpc::ServerContext& context, grpc::ServerReader<Request>& reader, uint64_t size_bytes)
       : context_(context), reader_(reader), size_bytes_(size_bytes) {}
 
   uint64_t size_bytes() const override { return size_bytes_; }
   absl::StatusOr<size_t> Read(std::span<char> buffer) override {
     while (at_ == piece_.size()) {
-      v1::UploadContainerFileRequest part;
+      Request part;
       if (!reader_.Read(&part)) {
         // A client that went away in the middle has not finished its file.
         if (context_.IsCancelled()) return CallerGone();
@@ -89,7 +90,7 @@ class UploadReader final : public BlobReader {
 
  private:
   grpc::ServerContext& context_;
-  grpc::ServerReader<v1::UploadContainerFileRequest>& reader_;
+  grpc::ServerReader<Request>& reader_;
   const uint64_t size_bytes_;
   std::string piece_;
   size_t at_ = 0;
@@ -169,7 +170,7 @@ class ContainersService final : public v1::Containers::Service {
         return rpc::InvalidField("part", "missing", "a header as the first message");
       }
       const v1::UploadContainerFileHeader& header = first.header();
-      UploadReader source(*context, *reader, header.size_bytes());
+      DataReader source(*context, *reader, header.size_bytes());
       GATEWAY_ASSIGN_OR_RETURN(const ContainerFile file, containers_.Upload(project, ContainerId(header.container_id()),
                                                                             header.path(), header.replace(), source));
       *response = gateway::ToProto(file);
@@ -190,6 +191,39 @@ class ContainersService final : public v1::Containers::Service {
   grpc::Status DownloadContainerFile(grpc::ServerContext* context, const v1::DownloadContainerFileRequest* request,
                                      grpc::ServerWriter<code::DownloadFileResponse>* writer) override {
     return Serve(keys_, *context, [&](const ProjectId& project) { return Download(project, *request, *writer); });
+  }
+
+  grpc::Status ExportContainerFiles(grpc::ServerContext* context, const v1::ExportContainerFilesRequest* request,
+                                    grpc::ServerWriter<code::ExportWorkspaceResponse>* writer) override {
+    return Serve(keys_, *context, [&](const ProjectId& project) -> absl::Status {
+      code::ExportWorkspaceResponse message;
+      const auto send = [&](std::string_view piece) {
+        message.set_data(piece.data(), piece.size());
+        return writer->Write(message) ? absl::OkStatus() : CallerGone();
+      };
+      GATEWAY_ASSIGN_OR_RETURN(const WorkspaceSummary summary,
+                               containers_.Export(project, ContainerId(request->container_id()), send));
+      *message.mutable_summary() = gateway::ToProto(summary);
+      return writer->Write(message) ? absl::OkStatus() : CallerGone();
+    });
+  }
+
+  grpc::Status ImportContainerFiles(grpc::ServerContext* context,
+                                    grpc::ServerReader<v1::ImportContainerFilesRequest>* reader,
+                                    code::ImportWorkspaceResponse* response) override {
+    return Serve(keys_, *context, [&](const ProjectId& project) -> absl::Status {
+      v1::ImportContainerFilesRequest first;
+      if (!reader->Read(&first) || !first.has_header()) {
+        return rpc::InvalidField("part", "missing", "a header as the first message");
+      }
+      const v1::ImportContainerFilesHeader& header = first.header();
+      DataReader source(*context, *reader, 0);
+      GATEWAY_ASSIGN_OR_RETURN(
+          const WorkspaceSummary summary,
+          containers_.Import(project, ContainerId(header.container_id()), header.replace(), source));
+      *response->mutable_summary() = gateway::ToProto(summary);
+      return absl::OkStatus();
+    });
   }
 
   grpc::Status DeleteContainerFile(grpc::ServerContext* context, const v1::DeleteContainerFileRequest* request,

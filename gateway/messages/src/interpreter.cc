@@ -116,6 +116,12 @@ ContainerFiles FromProto(const pb::ListFilesResponse& from) {
   return files;
 }
 
+WorkspaceSummary FromProto(const pb::WorkspaceSummary& from) {
+  WorkspaceSummary summary{.files = from.files(), .directories = from.directories(), .bytes = from.bytes()};
+  for (const pb::SkippedFile& file : from.skipped()) summary.skipped.push_back({file.path(), file.reason()});
+  return summary;
+}
+
 std::optional<CodeEvent> FromProto(pb::ExecuteEvent event) {
   switch (event.event_case()) {
     case pb::ExecuteEvent::kStarted:
@@ -254,6 +260,19 @@ struct EventWriter {
 };
 
 }  // namespace
+
+pb::WorkspaceSummary ToProto(const WorkspaceSummary& from) {
+  pb::WorkspaceSummary summary;
+  summary.set_files(from.files);
+  summary.set_directories(from.directories);
+  summary.set_bytes(from.bytes);
+  for (const SkippedFile& file : from.skipped) {
+    pb::SkippedFile& skipped = *summary.add_skipped();
+    skipped.set_path(file.path);
+    skipped.set_reason(file.reason);
+  }
+  return summary;
+}
 
 pb::ExecuteEvent ToProto(CodeEvent event) {
   pb::ExecuteEvent out;

@@ -143,6 +143,16 @@ TEST_F(BashTest, LimitsHoldAsInPython) {
   EXPECT_TRUE(client_->Delete(other));
 }
 
+TEST_F(BashTest, ProgramsTakeTheSessionsCpusForGranted) {
+  EXPECT_EQ(Run("nproc").out, "1\n");
+  v1::Limits limits;
+  limits.set_cpu_millis(1500);
+  const std::string shell = NewShell(limits);
+  EXPECT_EQ(client_->Run(shell, "nproc; exit 0").out, "2\n");
+  EXPECT_EQ(client_->Run(shell, "nproc").out, "2\n") << "also of the shell that followed";
+  EXPECT_TRUE(client_->Delete(shell));
+}
+
 TEST_F(BashTest, TheJailIsTheSame) {
   EXPECT_NE(Run("cat /etc/shadow").outcome.exit_code(), 0);
   EXPECT_NE(Run("exec 5<>/dev/tcp/127.0.0.1/80").outcome.exit_code(), 0);

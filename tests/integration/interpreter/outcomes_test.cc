@@ -183,6 +183,7 @@ TEST_F(OutcomesTest, EverySessionDrawsItsOwnNumbers) {
 TEST_F(OutcomesTest, TheSessionSeesItsLimitsAndNothingElse) {
   EXPECT_EQ(Run("import os\nos.cpu_count(), os.getcwd(), sorted(os.listdir('/proc/self/fd'))[:4]").result(),
             "(1, '/mnt/data', ['0', '1', '2', '3'])");
+  EXPECT_EQ(Run("import subprocess\nsubprocess.run('nproc', capture_output=True).stdout").result(), "b'1\\n'");
   EXPECT_EQ(Run("import threading, os\nthreading.active_count(), len(os.listdir('/proc/self/task'))").result(),
             "(1, 1)");
   ExpectKept();

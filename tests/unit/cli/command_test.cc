@@ -80,6 +80,32 @@ class FakeContainers final : public gv1::Containers::Service {
     writer->Write(response);
     return grpc::Status::OK;
   }
+  grpc::Status ExportContainerFiles(grpc::ServerContext* context, const gv1::ExportContainerFilesRequest* request,
+                                    grpc::ServerWriter<iv1::ExportWorkspaceResponse>* writer) override {
+    Check(*context);
+    iv1::ExportWorkspaceResponse part;
+    part.set_data("archive of " + request->container_id());
+    writer->Write(part);
+    if (request->container_id() == "cntr_torn") return {grpc::StatusCode::ABORTED, "torn"};
+    part.mutable_summary()->set_files(1);
+    writer->Write(part);
+    return grpc::Status::OK;
+  }
+  grpc::Status ImportContainerFiles(grpc::ServerContext* context,
+                                    grpc::ServerReader<gv1::ImportContainerFilesRequest>* reader,
+                                    iv1::ImportWorkspaceResponse*) override {
+    Check(*context);
+    gv1::ImportContainerFilesRequest part;
+    std::string container, bytes;
+    while (reader->Read(&part)) {
+      if (part.has_header()) container = part.header().container_id();
+      bytes += part.data();
+    }
+    if (bytes == "junk") return {grpc::StatusCode::INVALID_ARGUMENT, "not an archive"};
+    const std::lock_guard lock(mutex_);
+    containers_[container]["imported"] = bytes;
+    return grpc::Status::OK;
+  }
   grpc::Status Interrupt(grpc::ServerContext* context, const gv1::InterruptRequest*,
                          iv1::InterruptResponse* response) override {
     Check(*context);
@@ -272,6 +298,24 @@ TEST_F(CommandTest, ATruncatedDownloadIsNotSaved) {
   const std::string out = temp_.path() + "/o";
   EXPECT_EQ(Carrel({"run", "--out", out, "-c", "artifact short"}).exit_code, 6);
   EXPECT_TRUE(fs::is_empty(out));
+}
+
+TEST_F(CommandTest, AWorkspaceIsImportedFirstAndExportedLast) {
+  const std::string archive = WriteFile("in.tar", "an archive");
+  const std::string out = temp_.path() + "/new/out.tar";
+  const Result result = Carrel({"run", "--session", "s", "--import", archive, "--export", out, "-c", "read"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("imported=an archive"));
+  EXPECT_EQ(ReadFile(out), "archive of cntr_s");
+  EXPECT_THAT(result.err, HasSubstr("exported"));
+}
+
+TEST_F(CommandTest, AnArchiveThatIsNoneOrHasNoEnd) {
+  EXPECT_EQ(Carrel({"run", "--import", WriteFile("in.tar", "junk"), "-c", "print"}).exit_code, 2);
+  EXPECT_EQ(Carrel({"run", "--import", temp_.path() + "/none.tar", "-c", "print"}).exit_code, 2);
+  const std::string out = temp_.path() + "/out.tar";
+  EXPECT_NE(Carrel({"run", "--session", "torn", "--export", out, "-c", "print"}).exit_code, 0);
+  EXPECT_FALSE(fs::exists(out));
 }
 
 TEST_F(CommandTest, CtrlCInterruptsTheCode) {

@@ -118,6 +118,39 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
     }
     return request->path() == "torn" ? grpc::Status(grpc::StatusCode::ABORTED, "torn") : grpc::Status::OK;
   }
+  grpc::Status ExportWorkspace(grpc::ServerContext*, const pb::ExportWorkspaceRequest* request,
+                               grpc::ServerWriter<pb::ExportWorkspaceResponse>* writer) override {
+    pb::ExportWorkspaceResponse part;
+    for (size_t at = 0; at < bytes.size(); at += 1000) {
+      part.set_data(bytes.substr(at, 1000));
+      writer->Write(part);
+    }
+    if (request->session_id() == "torn") return {grpc::StatusCode::ABORTED, "torn"};
+    if (request->session_id() == "cut") return grpc::Status::OK;
+    *part.mutable_summary() = Summary();
+    writer->Write(part);
+    return grpc::Status::OK;
+  }
+  grpc::Status ImportWorkspace(grpc::ServerContext*, grpc::ServerReader<pb::ImportWorkspaceRequest>* reader,
+                               pb::ImportWorkspaceResponse* reply) override {
+    pb::ImportWorkspaceRequest message;
+    bytes.clear();
+    while (reader->Read(&message)) {
+      if (message.has_header()) imported = message.header();
+      bytes += message.data();
+    }
+    *reply->mutable_summary() = Summary();
+    return grpc::Status::OK;
+  }
+  static pb::WorkspaceSummary Summary() {
+    pb::WorkspaceSummary summary;
+    summary.set_files(2);
+    summary.set_directories(1);
+    summary.set_bytes(7);
+    summary.add_skipped()->set_path("link");
+    summary.mutable_skipped(0)->set_reason("symlink");
+    return summary;
+  }
   grpc::Status Execute(grpc::ServerContext* context, const pb::ExecuteRequest* request,
                        grpc::ServerWriter<pb::ExecuteEvent>* writer) override {
     executed = *request;
@@ -136,6 +169,7 @@ class FakeInterpreter final : public pb::CodeInterpreter::Service {
   pb::CreateSessionRequest created;
   pb::ExecuteRequest executed;
   pb::UploadFileHeader header;
+  pb::ImportWorkspaceHeader imported;
   std::string bytes;
   absl::Notification cancelled;
 };
@@ -266,6 +300,37 @@ TEST_F(InterpreterContainerHostTest, FilesGoInAndOut) {
   EXPECT_TRUE(absl::IsAborted(read(*torn->reader).status())) << "half a file is no file";
   // Not read to its end: the rest is not waited for.
   EXPECT_TRUE(host_->Download(project_, id_, "d/a.bin").ok());
+}
+
+TEST_F(InterpreterContainerHostTest, AWorkspaceGoesInAndOutAsAnArchive) {
+  const std::string archive(700'001, 't');
+  const Blob blob = server_.Keep(archive);
+  const auto source = server_.files->Open(blob.sha256);
+  const auto imported = host_->Import(project_, id_, true, **source);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_EQ(imported->files, 2U);
+  EXPECT_EQ(interpreter_.imported.owner(), "p");
+  EXPECT_EQ(interpreter_.imported.session_id(), "cntr_1");
+  EXPECT_TRUE(interpreter_.imported.replace());
+  EXPECT_EQ(interpreter_.bytes, archive);
+
+  std::string got;
+  const auto sink = [&](std::string_view piece) {
+    got += piece;
+    return absl::OkStatus();
+  };
+  const auto exported = host_->Export(project_, id_, sink);
+  ASSERT_TRUE(exported.ok()) << exported.status();
+  EXPECT_EQ(got, archive);
+  EXPECT_EQ(exported->directories, 1U);
+  EXPECT_EQ(exported->bytes, 7U);
+  ASSERT_EQ(exported->skipped.size(), 1U);
+  EXPECT_EQ(exported->skipped[0].reason, "symlink");
+  EXPECT_TRUE(absl::IsAborted(host_->Export(project_, ContainerId("torn"), sink).status()));
+  EXPECT_TRUE(absl::IsInternal(host_->Export(project_, ContainerId("cut"), sink).status()))
+      << "without its end it is no archive";
+  EXPECT_TRUE(absl::IsCancelled(
+      host_->Export(project_, id_, [](std::string_view) { return absl::CancelledError("enough"); }).status()));
 }
 
 }  // namespace

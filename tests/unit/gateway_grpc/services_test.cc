@@ -298,6 +298,51 @@ TEST_F(ServicesTest, HowCodeEndedIsToldWhole) {
   EXPECT_EQ(Open("work").state(), code::SESSION_STATE_DEAD);
 }
 
+TEST_F(ServicesTest, AContainersFilesGoIntoAnArchiveAndAnotherContainer) {
+  const auto archive_of = [&](const std::string& container, std::string& archive,
+                              std::optional<std::string> key = std::nullopt) {
+    v1::ExportContainerFilesRequest request;
+    request.set_container_id(container);
+    const auto context = Context(std::move(key));
+    const auto reader = containers_stub_.ExportContainerFiles(context.get(), request);
+    code::ExportWorkspaceResponse part;
+    while (reader->Read(&part)) archive += part.data();
+    const grpc::Status status = reader->Finish();
+    EXPECT_TRUE(!status.ok() || part.has_summary()) << "the summary is last";
+    return status;
+  };
+  const auto import = [&](const std::string& container, const std::string& archive, bool replace,
+                          code::ImportWorkspaceResponse& response, std::optional<std::string> key = std::nullopt) {
+    const auto context = Context(std::move(key));
+    const auto writer = containers_stub_.ImportContainerFiles(context.get(), &response);
+    v1::ImportContainerFilesRequest part;
+    part.mutable_header()->set_container_id(container);
+    part.mutable_header()->set_replace(replace);
+    writer->Write(part);
+    for (size_t at = 0; at < archive.size(); at += 3) {
+      part.set_data(archive.substr(at, 3));
+      writer->Write(part);
+    }
+    writer->WritesDone();
+    return writer->Finish();
+  };
+  const std::string from = Open("from").container_id(), to = Open("to").container_id();
+  ASSERT_TRUE(PutFile(from, "a.csv", "1,2").ok());
+  ASSERT_TRUE(PutFile(from, "b.csv", "3").ok());
+  std::string archive;
+  ASSERT_TRUE(archive_of(from, archive).ok());
+  EXPECT_EQ(archive, "a.csv=1,2\nb.csv=3\n");
+  code::ImportWorkspaceResponse imported;
+  ASSERT_TRUE(import(to, archive, false, imported).ok());
+  EXPECT_EQ(imported.summary().files(), 2U);
+  EXPECT_EQ(imported.summary().bytes(), 4U);
+  EXPECT_EQ(import(to, archive, false, imported).error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_TRUE(import(to, archive, true, imported).ok());
+  EXPECT_EQ(import(to, "no archive\n", true, imported).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(archive_of(from, archive, other_).error_code(), grpc::StatusCode::NOT_FOUND) << "another's project";
+  EXPECT_EQ(import(to, archive, true, imported, other_).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_F(ServicesTest, ACallWithoutAContainerLeavesItsFilesForAWhile) {
   std::vector<code::ExecuteEvent> events;
   ASSERT_TRUE(Execute("", "write a.csv", &events).ok());

@@ -21,6 +21,8 @@ struct RunOptions {
   std::string out_dir;              // --out; "": artifacts are only named
   std::string runtime;              // --runtime; "": the server's default
   std::vector<std::string> limits;  // --limit name=value
+  std::string import_file;          // --import: a tar archive that becomes /mnt/data, before --file
+  std::string export_file;          // --export: /mnt/data as a tar archive, when the code has run
 };
 [[nodiscard]] ExitCode Run(const CommonOptions& common, const RunOptions& options, rpc::ShutdownSignals& signals,
                            Console& console);

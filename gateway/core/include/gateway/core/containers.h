@@ -46,6 +46,10 @@ class Containers {
   absl::StatusOr<ContainerFiles> ListFiles(const ProjectId& project, const ContainerId& id);
   absl::StatusOr<ContainerHost::OpenFile> Download(const ProjectId& project, const ContainerId& id,
                                                    const std::string& path);
+  absl::StatusOr<WorkspaceSummary> Export(const ProjectId& project, const ContainerId& id,
+                                          const ContainerHost::ArchiveSink& sink);
+  absl::StatusOr<WorkspaceSummary> Import(const ProjectId& project, const ContainerId& id, bool replace,
+                                          BlobReader& source);
   absl::StatusOr<bool> DeleteFile(const ProjectId& project, const ContainerId& id, const std::string& path);
 
   // Rows of containers that expired long ago.

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -52,6 +54,14 @@ struct ContainerFile {
 struct ContainerFiles {
   std::vector<ContainerFile> files;
   std::vector<SkippedFile> skipped;
+};
+
+// What an archive of a workspace has.
+struct WorkspaceSummary {
+  uint64_t files = 0;
+  uint64_t directories = 0;
+  uint64_t bytes = 0;                // of all files together
+  std::vector<SkippedFile> skipped;  // what an export left out
 };
 
 // What happens in a call, in this order: started, then what the code says and shows, then artifacts, then the outcome.
@@ -126,6 +136,13 @@ class ContainerHost {
   };
   virtual absl::StatusOr<OpenFile> Download(const ProjectId& project, const ContainerId& id,
                                             const std::string& path) = 0;
+  // All files, as a tar archive in pieces. An error of `sink` ends it. ABORTED: a file was changed while it was read.
+  using ArchiveSink = std::function<absl::Status(std::string_view piece)>;
+  virtual absl::StatusOr<WorkspaceSummary> Export(const ProjectId& project, const ContainerId& id,
+                                                  const ArchiveSink& sink) = 0;
+  // Reads such an archive from `source` to its end. Nothing of a bad one is written.
+  virtual absl::StatusOr<WorkspaceSummary> Import(const ProjectId& project, const ContainerId& id, bool replace,
+                                                  BlobReader& source) = 0;
   // Whether it was there.
   virtual absl::StatusOr<bool> DeleteFile(const ProjectId& project, const ContainerId& id, const std::string& path) = 0;
 };
