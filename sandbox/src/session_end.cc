@@ -17,6 +17,7 @@ namespace carrel::sandbox {
 void SessionKeeper::OnMainExited(Session* session, int status) {
   // Gate and zygote are two sockets: what the child said at the gate came first.
   if (session->state == Session::State::kStarting && session->let_go) OnGate(session->id);
+  HearInit(session);
   if (session->state == Session::State::kStarting) {
     return Fail(session, absl::UnavailableError("the session's process died while it was made"));
   }

@@ -76,6 +76,7 @@ class SessionKeeper final {
   // From a session's init, its gate and its zygote.
   void OnInit(uint64_t id);
   void OnReady(Session* session, std::vector<UniqueFd> fds);
+  void HearInit(Session* session);
   void OnZygote(const ZygoteMessage& message, UniqueFd pidfd);
   void OnZygoteLost(uint32_t policy, uint64_t zygote, bool given_up);
   void OnGate(uint64_t id);

@@ -43,6 +43,7 @@ void SessionKeeper::OnNursery() {
   auto received = ReceiveMessage(nursery_, WritableBytesOf(message));
   if (!received.ok() || received->size != sizeof message) return stop_("the nursery closed its socket");
   nursery_owes_ = false;  // whatever it says
+  if (message.policy >= family_.policies.size()) return stop_("the nursery broke the protocol");
   switch (message.kind) {
     case NurseryMessageKind::kInitStarted:
     case NurseryMessageKind::kZygoteStarted:
@@ -90,7 +91,8 @@ void SessionKeeper::OnInitStarted(uint64_t id, UniqueFd pidfd) {
   }
   if (session->state == Session::State::kDying) return SendSignal(session->init_pidfd, SIGKILL);
   auto pid = PidOfPidfd(session->init_pidfd.get());
-  if (!pid.ok()) return;  // it is dead already, and its pidfd readable
+  if (absl::IsNotFound(pid.status())) return;  // it is dead already, and its pidfd readable
+  if (!pid.ok()) return Fail(session, absl::UnavailableError(pid.status().message()));
   session->init_pid = *pid;
   JoinIfPossible(session);
 }

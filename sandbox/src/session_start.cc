@@ -116,7 +116,8 @@ void SessionKeeper::OnInit(uint64_t id) {
     case InitMessageKind::kReady:
       return OnReady(session, std::move(received->fds));
     case InitMessageKind::kMainStarted:
-      if (received->fds.size() != 1) return Fail(session, absl::InternalError("init broke the protocol"));
+      if (received->fds.size() != 1 || !session->ready)
+        return Fail(session, absl::InternalError("init broke the protocol"));
       session->main_pidfd = std::move(received->fds[0]);
       session->main_pid = PidOfPidfd(session->main_pidfd.get()).value_or(-1);
       return Created(session);
@@ -132,6 +133,11 @@ void SessionKeeper::OnInit(uint64_t id) {
       break;
   }
   Fail(session, absl::InternalError("init broke the protocol"));
+}
+
+// An init that fails takes the child along, and has said why.
+void SessionKeeper::HearInit(Session* session) {
+  while (session->state == Session::State::kStarting && IsReadable(session->init_socket.get())) OnInit(session->id);
 }
 
 void SessionKeeper::OnReady(Session* session, std::vector<UniqueFd> fds) {
@@ -186,7 +192,12 @@ void SessionKeeper::OnZygote(const ZygoteMessage& message, UniqueFd pidfd) {
   session->times.forked_us = MicrosSince(session->created);
   session->main_pid_in_nursery = message.pid;
   auto pid = PidOfPidfd(session->main_pidfd.get());
-  if (!pid.ok()) return Fail(session, absl::UnavailableError("the session's process died while it was made"));
+  if (!pid.ok()) {
+    HearInit(session);
+    return Fail(session,
+                absl::UnavailableError(absl::IsNotFound(pid.status()) ? "the session's process died while it was made"
+                                                                      : pid.status().message()));
+  }
   session->main_pid = *pid;
   if (session->cgroup) {
     if (absl::Status s = session->cgroup->AddToUnified(*pid); !s.ok()) {
@@ -205,6 +216,7 @@ void SessionKeeper::LetGoIfPossible(Session* session) {
   std::vector<int> fds = Numbers(session->namespaces);
   for (const UniqueFd& entrance : session->entrances) fds.push_back(entrance.get());
   if (absl::Status s = SendMessage(session->gate.get(), std::span(&go, 1), fds); !s.ok()) {
+    HearInit(session);
     return Fail(session, absl::UnavailableError("the session's process died while it was made"));
   }
   session->let_go = true;

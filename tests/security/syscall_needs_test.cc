@@ -1,12 +1,12 @@
 // Every rule of a session's system call policy is needed by something: a tracer looks on while the twins run, and a
 // rule that none of them meets must go, or get a twin that shows what it is for. Bash has Python's policy; the rules
 // that a weaker tier puts in the place of some are held against the same calls.
+#include "support/syscall_needs.h"
+
 #include <unistd.h>
 
-#include <algorithm>
 #include <fstream>
 #include <memory>
-#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -26,36 +26,7 @@
 namespace carrel::testing {
 namespace {
 
-using sandbox::SyscallAction;
-using sandbox::SyscallCondition;
 using sandbox::SyscallPolicy;
-using sandbox::SyscallRule;
-
-bool Holds(const SyscallCondition& condition, const std::array<uint64_t, 6>& arguments) {
-  const uint64_t masked = arguments[condition.argument] & condition.mask;
-  return condition.equal == (masked == condition.value);
-}
-
-// Which rules were met, by their place in the policy.
-class Met final {
- public:
-  explicit Met(const SyscallPolicy& policy) : policy_(policy) {}
-  void Call(int number, const std::array<uint64_t, 6>& arguments) {
-    for (size_t i = 0; i < policy_.rules.size(); ++i) {
-      const SyscallRule& rule = policy_.rules[i];
-      if (rule.number != number) continue;
-      const auto holds = [&](const SyscallCondition& condition) { return Holds(condition, arguments); };
-      if (!std::all_of(rule.conditions.begin(), rule.conditions.end(), holds)) continue;
-      met_.insert(i);
-      return;  // the first that holds decides
-    }
-  }
-  [[nodiscard]] bool Has(size_t rule) const { return met_.contains(rule); }
-
- private:
-  const SyscallPolicy& policy_;
-  std::set<size_t> met_;
-};
 
 // The zygote: it has no filter, and is the only Python below the jailer while no session runs.
 pid_t ZygoteOf(const JailedServer& server) {
@@ -68,25 +39,7 @@ pid_t ZygoteOf(const JailedServer& server) {
   return 0;
 }
 
-bool IsIn(const SyscallPolicy& policy, const SyscallRule& rule) {
-  return std::any_of(policy.rules.begin(), policy.rules.end(), [&rule](const SyscallRule& other) {
-    return other.name == rule.name && other.reason == rule.reason;
-  });
-}
-
-// The allowances that nobody has met and that `known` does not have itself.
-std::vector<std::string> Unneeded(const SyscallPolicy& policy, const Met& met, const SyscallPolicy& known) {
-  std::vector<std::string> found;
-  for (size_t i = 0; i < policy.rules.size(); ++i) {
-    const SyscallRule& rule = policy.rules[i];
-    if (rule.action.kind != SyscallAction::Kind::kAllow || rule.number < 0 || met.Has(i) || IsIn(known, rule)) continue;
-    found.push_back(absl::StrCat("line ", rule.line, ": no twin needs \"allow ", rule.name,
-                                 rule.conditions.empty() ? "" : " if ...", "\" (", rule.reason, ")"));
-  }
-  return found;
-}
-
-TEST(SyscallNeeds, EveryRuleThatAllowsIsNeededByATwin) {
+TEST(SyscallNeedsTest, EveryRuleThatAllowsIsNeededByATwin) {
   CARREL_NEED("ROOT", geteuid() == 0, "tracing what other users run takes root");
   const std::string path = std::string(CARREL_SHARE) + "/runtimes/python/python.syscalls";
   std::stringstream text;
@@ -100,18 +53,18 @@ TEST(SyscallNeeds, EveryRuleThatAllowsIsNeededByATwin) {
   const Interpreter interpreter((*server)->channel());
   ExpectCleanSession(interpreter, Tier::kFull);  // the zygote is up
 
-  Met met(*policy);
+  SyscallNeeds needs(*policy);
   const absl::StatusOr<SyscallPolicy> watched = sandbox::RefuseUncountedMemory(*policy);
   ASSERT_TRUE(watched.ok()) << watched.status();
   const absl::StatusOr<SyscallPolicy> confined = sandbox::RefuseSharedKernel(*watched);
   ASSERT_TRUE(confined.ok()) << confined.status();
-  Met met_confined(*confined);
+  SyscallNeeds confined_needs(*confined);
   {
     const pid_t zygote = ZygoteOf(**server);
     ASSERT_NE(zygote, 0);
     SyscallWatch watch(zygote, [&](int number, const auto& arguments) {
-      met.Call(number, arguments);
-      met_confined.Call(number, arguments);
+      needs.Call(number, arguments);
+      confined_needs.Call(number, arguments);
     });
     const absl::Status attached = watch.WaitUntilAttached();
     ASSERT_TRUE(attached.ok()) << attached;
@@ -125,8 +78,8 @@ TEST(SyscallNeeds, EveryRuleThatAllowsIsNeededByATwin) {
       interpreter.Delete(session);
     }
   }
-  EXPECT_THAT(Unneeded(*policy, met, {}), ::testing::IsEmpty()) << "of " << path;
-  EXPECT_THAT(Unneeded(*confined, met_confined, *policy), ::testing::IsEmpty()) << "of the weaker tiers";
+  EXPECT_THAT(needs.Unneeded(), ::testing::IsEmpty()) << "of " << path;
+  EXPECT_THAT(confined_needs.Unneeded(*policy), ::testing::IsEmpty()) << "of the weaker tiers";
   EXPECT_EQ((*server)->Stop(), "");
 }
 

@@ -1,5 +1,6 @@
 #include "event_stream.h"
 
+#include <system_error>
 #include <utility>
 
 #include "mapping.h"
@@ -42,7 +43,12 @@ void EventStream::Push(v1::ExecuteEvent event) {
 void EventStream::OnHandedOver() { writer_.SendInitialMetadata(); }
 
 void EventStream::OnLasting() {
-  if (!thread_.joinable()) thread_ = std::thread([this] { WriteLoop(); });
+  if (thread_.joinable()) return;
+  try {
+    thread_ = std::thread([this] { WriteLoop(); });
+  } catch (const std::system_error&) {
+    // There is no room for a thread. What waits is sent by the one that a later event gets, or at the end.
+  }
 }
 
 void EventStream::OnStarted(const std::string& session_id, absl::Duration queued, absl::Duration linger) {
@@ -75,8 +81,9 @@ void EventStream::OnDisplay(Display display) {
 void EventStream::OnArtifact(Artifact artifact) {
   v1::ExecuteEvent event;
   *event.mutable_artifact() = ToProto(std::move(artifact));
+  // Over the room a writer is there, if there was room for its thread.
+  if (!thread_.joinable() && queue_bytes_ >= kArtifactRoomBytes) SendWaiting();
   {
-    // Over the room a writer is there.
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return broken_ || queue_bytes_ < kArtifactRoomBytes; });
   }
@@ -90,10 +97,18 @@ void EventStream::Finish(Outcome outcome) {
   *event.mutable_finished() = ToProto(std::move(outcome));
   Push(std::move(event));
   if (thread_.joinable()) return Join();
+  SendWaiting();
+}
+
+void EventStream::SendWaiting() {
   while (!queue_.empty()) {
-    if (!Write(queue_.front(), queue_.size() > 1)) return;
+    if (!Write(queue_.front(), queue_.size() > 1)) {
+      broken_ = true;
+      return;
+    }
     queue_.pop_front();
   }
+  queue_bytes_ = 0;
 }
 
 bool EventStream::Write(const v1::ExecuteEvent& event, bool more_follow) {

@@ -41,6 +41,8 @@ class EventStream final : public EventSink {
  private:
   void Push(v1::ExecuteEvent event);
   void WriteLoop();
+  // Where there is no writer: by the call's own thread.
+  void SendWaiting();
   // Blocks while the client does not read. false: it is gone.
   [[nodiscard]] bool Write(const v1::ExecuteEvent& event, bool more_follow);
   void Join();

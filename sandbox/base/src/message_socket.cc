@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "sandbox/base/error.h"
 
@@ -76,9 +77,11 @@ absl::StatusOr<ReceivedMessage> ReceiveMessage(int socket, std::span<std::byte> 
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   ssize_t received;
+  bool reset = false;
   do {
     received = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (received < 0 && errno == EINTR);
+    // That a peer died with unread messages in its queue is told once, before what it had said itself.
+  } while (received < 0 && (errno == EINTR || (errno == ECONNRESET && !std::exchange(reset, true))));
   if (received < 0) {
     // A peer that died with unread messages in its queue is gone, not an error.
     if (errno == ECONNRESET) return ReceivedMessage{};

@@ -52,11 +52,8 @@ TEST_F(DeathTest, OfTheServer) {
 }
 
 TEST_F(DeathTest, OfTheNursery) {
-  // The jailer's other child.
-  pid_t nursery = -1;
-  for (const pid_t pid : family_) {
-    if (pid != jailer_->server_pid() && (nursery < 0 || pid < nursery)) nursery = pid;
-  }
+  const pid_t nursery = jailer_->nursery_pid();
+  ASSERT_GT(nursery, 0);
   ASSERT_EQ(::kill(nursery, SIGKILL), 0);
   EXPECT_TRUE(AllDead());
   EXPECT_TRUE(jailer_->process().Wait(absl::Seconds(20)).has_value());

@@ -128,7 +128,8 @@ std::string RunningJail::Finish(const std::string& input_text) {
   return ReadToEnd(output.get());
 }
 
-absl::StatusOr<RunningJail> StartJail(JailMaker& maker, const std::string& policy, const JailLimits& limits) {
+absl::StatusOr<RunningJail> StartJail(JailMaker& maker, const std::string& policy, const JailLimits& limits,
+                                      absl::Duration patience) {
   auto input = MakePipe();
   if (!input.ok()) return input.status();
   auto output = MakePipe();
@@ -137,7 +138,7 @@ absl::StatusOr<RunningJail> StartJail(JailMaker& maker, const std::string& polic
   request.standard_error.reset(::dup(output->write.get()));
   request.standard_input = std::move(input->read);
   request.standard_output = std::move(output->write);
-  auto jail = maker.Create(std::move(request), absl::Now() + absl::Seconds(20));
+  auto jail = maker.Create(std::move(request), absl::Now() + patience);
   if (!jail.ok()) return jail.status();
   return RunningJail{*std::move(jail), std::move(input->write), std::move(output->read)};
 }
@@ -157,20 +158,32 @@ bool Eventually(const std::function<bool()>& condition) {
   return condition();
 }
 
-std::vector<pid_t> Descendants(pid_t pid) {
+std::vector<pid_t> Children(pid_t pid) {
   std::vector<pid_t> found;
   std::error_code ended;
   for (const auto& task : std::filesystem::directory_iterator(absl::StrCat("/proc/", pid, "/task"), ended)) {
     auto children = ReadSmallFile(task.path().string() + "/children");
     if (!children.ok()) continue;
     std::istringstream numbers(*children);
-    pid_t child = 0;
-    while (numbers >> child) {
-      found.push_back(child);
-      for (const pid_t below : Descendants(child)) found.push_back(below);
-    }
+    for (pid_t child = 0; numbers >> child;) found.push_back(child);
   }
   return found;
+}
+
+std::vector<pid_t> Descendants(pid_t pid) {
+  std::vector<pid_t> found;
+  for (const pid_t child : Children(pid)) {
+    found.push_back(child);
+    for (const pid_t below : Descendants(child)) found.push_back(below);
+  }
+  return found;
+}
+
+pid_t JailerUnderTest::nursery_pid() const {
+  for (const pid_t pid : Children(process_->pid())) {
+    if (pid != server_pid_) return pid;
+  }
+  return -1;
 }
 
 bool IsAlive(pid_t pid) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "sandbox/base/child_process.h"
 #include "sandbox/base/message_socket.h"
 #include "sandbox/base/temp_dir.h"
@@ -42,6 +43,8 @@ class JailerUnderTest final {
   [[nodiscard]] ChildProcess& process() { return *process_; }
   [[nodiscard]] UniqueFd& socket() { return socket_; }
   [[nodiscard]] pid_t server_pid() const { return server_pid_; }
+  // The jailer's child that is not the server (it was started as one, whatever its number in its own namespace).
+  [[nodiscard]] pid_t nursery_pid() const;
 
  private:
   explicit JailerUnderTest(TempDir directory) : directory_(std::move(directory)) {}
@@ -64,7 +67,8 @@ struct RunningJail {
   // Gives the program its input, to the end, and everything it writes until it has ended.
   std::string Finish(const std::string& input_text);
 };
-absl::StatusOr<RunningJail> StartJail(JailMaker& maker, const std::string& policy, const JailLimits& limits = {});
+absl::StatusOr<RunningJail> StartJail(JailMaker& maker, const std::string& policy, const JailLimits& limits = {},
+                                      absl::Duration patience = absl::Seconds(20));
 
 // What a shell script prints (stdout and stderr) in a fresh jail.
 std::string RunScript(JailMaker& maker, const std::string& script, const JailLimits& limits = {});
@@ -74,6 +78,8 @@ std::string ReadToEnd(int fd);
 std::string ReadFile(int fd);
 // Waits until the condition holds, for at most ten seconds.
 bool Eventually(const std::function<bool()>& condition);
+// Those whose parent is `pid`.
+std::vector<pid_t> Children(pid_t pid);
 // Processes that have `pid` as an ancestor.
 std::vector<pid_t> Descendants(pid_t pid);
 bool IsAlive(pid_t pid);

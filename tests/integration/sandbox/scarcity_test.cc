@@ -1,69 +1,18 @@
 // What runs out, and who does not answer: the jailer refuses with a sentence, replaces who hangs, and lives on.
-#include <dirent.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
-#include <filesystem>
 
 #include "absl/time/clock.h"
-#include "jail_fixture.h"
+#include "scarcity_fixture.h"
 
 namespace carrel::sandbox {
 namespace {
 
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
-
-class ScarcityTest : public JailTest {
- protected:
-  [[nodiscard]] pid_t jailer() { return jailer_->process().pid(); }
-
-  // Numbers below this one are taken; a limit of it leaves none.
-  [[nodiscard]] rlim_t DescriptorsOf(pid_t pid) const {
-    rlim_t most = 0;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
-      most = std::max<rlim_t>(most, std::stoul(entry.path().filename().string()) + 1);
-    }
-    return most;
-  }
-  void LimitDescriptors(rlim_t limit) {
-    rlimit now{};
-    ASSERT_EQ(::prlimit(jailer(), RLIMIT_NOFILE, nullptr, &now), 0);
-    now.rlim_cur = limit;
-    ASSERT_EQ(::prlimit(jailer(), RLIMIT_NOFILE, &now, nullptr), 0);
-  }
-  [[nodiscard]] rlim_t MostDescriptors() {
-    rlimit now{};
-    EXPECT_EQ(::prlimit(jailer(), RLIMIT_NOFILE, nullptr, &now), 0);
-    return now.rlim_max;
-  }
-  [[nodiscard]] pid_t Zygote() {
-    pid_t zygote = -1;
-    for (const pid_t pid : Descendants(jailer())) {
-      char program[256] = {};
-      const ssize_t length = ::readlink(("/proc/" + std::to_string(pid) + "/exe").c_str(), program, sizeof program - 1);
-      if (length > 0 && std::string(program).ends_with("test_zygote") && (zygote < 0 || pid < zygote)) zygote = pid;
-    }
-    return zygote;
-  }
-  // In its namespace it has number 1, but it is the jailer's child: the one that is not the server.
-  [[nodiscard]] pid_t Nursery() {
-    pid_t nursery = -1;
-    for (const pid_t pid : Descendants(jailer())) {
-      if (pid != jailer_->server_pid() && (nursery < 0 || pid < nursery)) nursery = pid;
-    }
-    return nursery;
-  }
-  void ExpectAllIsWell() {
-    EXPECT_TRUE(Eventually([&] { return RunScript(maker(), "echo fine") == "fine\n"; }));
-    EXPECT_TRUE(Eventually([&] { return StartJail(maker(), "forks").ok(); }));
-    EXPECT_FALSE(jailer_->process().Wait(absl::ZeroDuration()).has_value());
-  }
-};
 
 TEST_F(ScarcityTest, AJailerWithoutDescriptorsRefusesAndLivesOn) {
   auto before = StartJail(maker(), "shell");
@@ -72,7 +21,7 @@ TEST_F(ScarcityTest, AJailerWithoutDescriptorsRefusesAndLivesOn) {
   int refused = 0;
   // Each limit lets another step be the one that fails.
   for (rlim_t more = 0; more < 40; ++more) {
-    LimitDescriptors(DescriptorsOf(jailer()) + more);
+    LimitDescriptors(jailer(), DescriptorsOf(jailer()) + more);
     for (const char* policy : {"shell", "forks"}) {
       const absl::Time begin = absl::Now();
       const auto jail = StartJail(maker(), policy);
@@ -85,18 +34,18 @@ TEST_F(ScarcityTest, AJailerWithoutDescriptorsRefusesAndLivesOn) {
     ASSERT_FALSE(jailer_->process().Wait(absl::ZeroDuration()).has_value()) << "with " << more;
   }
   EXPECT_GT(refused, 0);
-  LimitDescriptors(MostDescriptors());
+  LimitDescriptors(jailer(), MostDescriptors(jailer()));
   ExpectAllIsWell();
   EXPECT_EQ(before->Finish("echo untouched"), "untouched\n");
 }
 
 TEST_F(ScarcityTest, AZygoteThatCannotBeStartedNowIsStartedLater) {
   ASSERT_TRUE(StartJail(maker(), "forks").ok());
-  LimitDescriptors(DescriptorsOf(jailer()));
+  LimitDescriptors(jailer(), DescriptorsOf(jailer()));
   ASSERT_EQ(::kill(Zygote(), SIGKILL), 0);
   absl::SleepFor(absl::Milliseconds(600));
   ASSERT_FALSE(jailer_->process().Wait(absl::ZeroDuration()).has_value());
-  LimitDescriptors(MostDescriptors());
+  LimitDescriptors(jailer(), MostDescriptors(jailer()));
   ExpectAllIsWell();
 }
 

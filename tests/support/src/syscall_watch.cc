@@ -1,15 +1,18 @@
 #include "support/syscall_watch.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 
 #include <chrono>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -30,10 +33,29 @@ bool HasFilter(pid_t thread) {
 }  // namespace
 
 SyscallWatch::SyscallWatch(pid_t root, OnCall on_call)
-    : root_(root), on_call_(std::move(on_call)), thread_([this] { Follow(); }) {}
+    : SyscallWatch(root, Whom::kJailed, [on_call = std::move(on_call)](int number, const auto& arguments) {
+        on_call(number, arguments);
+        return 0;
+      }) {}
+
+SyscallWatch::SyscallWatch(pid_t root, Whom whom, Decide decide)
+    : root_(root), whom_(whom), decide_(std::move(decide)) {
+  struct sigaction nothing {};
+  nothing.sa_handler = [](int) {};
+  ::sigaction(SIGURG, &nothing, nullptr);  // without SA_RESTART
+  thread_ = std::thread([this] {
+    Follow();
+    done_ = true;
+  });
+}
 
 SyscallWatch::~SyscallWatch() {
   stop_ = true;
+  // It waits for those that it follows; a signal that does nothing wakes it, unless it came a moment too early.
+  while (!done_) {
+    ::pthread_kill(thread_.native_handle(), SIGURG);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   thread_.join();  // the kernel lets go of what a thread traces when that ends
 }
 
@@ -50,37 +72,52 @@ void SyscallWatch::Follow() {
   while (!stop_) {
     int status = 0;
     // Of this thread's own tracees only: the children of the test are not ours to reap.
-    const pid_t thread = ::waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG);
-    if (thread > 0) {
-      Handle(thread, status);
-      attached_ = 1;
-      continue;
-    }
+    const pid_t thread = ::waitpid(-1, &status, __WALL | __WNOTHREAD);
     if (thread < 0 && errno != EINTR) return;
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    if (thread < 0) continue;
+    Handle(thread, status);
+    attached_ = 1;
   }
+}
+
+void SyscallWatch::OnEntry(pid_t thread, Thread* known, int number, const std::array<uint64_t, 6>& arguments) {
+  known->error = decide_(number, arguments);
+  if (known->error == 0) return;
+  user_regs_struct registers{};
+  if (::ptrace(PTRACE_GETREGS, thread, nullptr, &registers) != 0) return;
+  registers.orig_rax = ~0ULL;  // no such call: nothing happens
+  (void)::ptrace(PTRACE_SETREGS, thread, nullptr, &registers);
 }
 
 void SyscallWatch::Handle(pid_t thread, int status) {
   if (!WIFSTOPPED(status)) {
-    filtered_.erase(thread);
+    threads_.erase(thread);
     return;
   }
-  const auto [known, is_new] = filtered_.try_emplace(thread, false);
-  if (is_new) known->second = HasFilter(thread);
+  const auto [entry, is_new] = threads_.try_emplace(thread);
+  Thread& known = entry->second;
+  if (is_new) known.filtered = HasFilter(thread);
   const int signal = WSTOPSIG(status);
   const int event = status >> 16;
   long deliver = 0;
   if (signal == (SIGTRAP | 0x80)) {
     __ptrace_syscall_info info{};
-    if (::ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info) > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY) {
-      if (known->second) {
+    const bool read = ::ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info) > 0;
+    if (read && info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+      if (known.filtered || whom_ == Whom::kAll) {
         std::array<uint64_t, 6> arguments{};
         for (size_t i = 0; i < arguments.size(); ++i) arguments[i] = info.entry.args[i];
-        on_call_(static_cast<int>(info.entry.nr), arguments);
+        OnEntry(thread, &known, static_cast<int>(info.entry.nr), arguments);
       }
-    } else if (!known->second) {
-      known->second = HasFilter(thread);
+    } else if (known.error != 0) {
+      user_regs_struct registers{};
+      if (::ptrace(PTRACE_GETREGS, thread, nullptr, &registers) == 0) {
+        registers.rax = static_cast<uint64_t>(-static_cast<int64_t>(known.error));
+        (void)::ptrace(PTRACE_SETREGS, thread, nullptr, &registers);
+      }
+      known.error = 0;
+    } else if (!known.filtered) {
+      known.filtered = HasFilter(thread);
     }
   } else if (event == PTRACE_EVENT_STOP && (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN)) {
     (void)::ptrace(PTRACE_LISTEN, thread, nullptr, 0);

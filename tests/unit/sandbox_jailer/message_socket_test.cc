@@ -84,6 +84,25 @@ TEST(MessageSocket, AFullNonBlockingSocketSaysSo) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
 }
 
+// The kernel tells first that it died with unread messages.
+TEST(MessageSocket, WhatAPeerSaidBeforeItsEndIsHeard) {
+  auto pair = MakeSocketPair();
+  ASSERT_TRUE(pair.ok());
+  const uint64_t never_read = 1;
+  const uint64_t last_words = 42;
+  ASSERT_TRUE(SendMessage(pair->first.get(), BytesOf(never_read)).ok());
+  ASSERT_TRUE(SendMessage(pair->second.get(), BytesOf(last_words)).ok());
+  pair->second.reset();
+  uint64_t heard = 0;
+  const auto received = ReceiveMessage(pair->first.get(), WritableBytesOf(heard));
+  ASSERT_TRUE(received.ok()) << received.status();
+  EXPECT_EQ(received->size, sizeof heard);
+  EXPECT_EQ(heard, last_words);
+  const auto end = ReceiveMessage(pair->first.get(), WritableBytesOf(heard));
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_EQ(end->size, 0);
+}
+
 TEST(TempDir, GoesAwayWithWhatIsInIt) {
   std::string path;
   {
