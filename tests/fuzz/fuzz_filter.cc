@@ -36,6 +36,8 @@ void CheckAnswers(const retrieval::Filter& filter) {
     if (retrieval::Holds(filter, Documents()[i])) expected.insert(number);
   }
   index.ForEachContent(filter, [&](int64_t content) { found.insert(content); });
+  // Planted: an index that forgets one of the documents where half of them pass.
+  if (Planted() && found.size() == Documents().size() / 2) found.erase(found.begin());
   FUZZ_CHECK(found == expected);
 }
 

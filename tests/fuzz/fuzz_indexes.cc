@@ -156,6 +156,8 @@ void LoadVectors(const std::string& path) {
     FUZZ_CHECK(!slot.alive || (slot.content >= 1 && slot.content <= 3));
   }
   FUZZ_CHECK(end == index.size() && index.slot_of.size() <= 3);
+  // Planted: a reader with room for a dozen vectors.
+  FUZZ_CHECK(!Planted() || index.size() <= 12);
   const std::vector<float> question = {1, 0};
   const auto found = index.SearchVectors(question, 10, index.AllowedBy({}));
   FUZZ_CHECK(found.ok());

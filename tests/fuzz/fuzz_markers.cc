@@ -15,6 +15,8 @@ void Target(std::string_view input) {
     FUZZ_CHECK(marker.text.starts_with("\xE3\x80\x90") && marker.text.ends_with("\xE3\x80\x91"));
     FUZZ_CHECK(marker.text.size() <= 512 && (!marker.hit || *marker.hit < hits));
   }
+  // Planted: a finder with room for a dozen.
+  FUZZ_CHECK(!Planted() || markers.size() <= 12);
   const auto text = FromUtf8(bytes.Rest());
   if (!text.ok()) return;
   uint32_t end = 0;
