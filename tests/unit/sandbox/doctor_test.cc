@@ -121,7 +121,8 @@ TEST(Doctor, PrintsForPeople) {
 TEST(Doctor, PrintsForPrograms) {
   EXPECT_EQ(
       DoctorJson(Sample()),
-      "{\"tier\":\"userns\",\"complete\":false,\"as_allowed\":false,\"layers\":[{\"name\":\"cgroup\",\"active\":false,\"detail\":\"a "
+      "{\"tier\":\"userns\",\"complete\":false,\"as_allowed\":false,\"layers\":[{\"name\":\"cgroup\",\"active\":false,"
+      "\"detail\":\"a "
       "\\\"v1\\\" one\\u000a\",\"mend\":\"run as root\"},{\"name\":\"seccomp\",\"active\":true,\"detail\":\"fine\","
       "\"mend\":\"\"}],\"advice\":[{\"name\":\"huge pages\",\"active\":false,\"detail\":\"off\",\"mend\":\"\"}]}\n");
 }
