@@ -62,8 +62,9 @@ class ServiceTest : public ::testing::Test {
     ASSERT_TRUE(library.ok()) << library.status();
     library_ = *std::move(library);
     painter_ = MakeJailedPainter(*jails_);
-    service_ = MakeRetrievalService({.version = "test", .document_bytes_max = 16u << 20, .painter = painter_.get()},
-                                    *library_, {&SharedEmbedder()}, jails_.get());
+    service_ = MakeRetrievalService(
+        {.version = "test", .reading = {.pages_max = 1234}, .document_bytes_max = 16u << 20, .painter = painter_.get()},
+        *library_, {&SharedEmbedder()}, jails_.get());
     const absl::StatusOr<rpc::Address> address = rpc::ParseAddress(absl::StrCat("unix:", directory_, "/s"));
     ASSERT_TRUE(address.ok());
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =
@@ -515,6 +516,10 @@ TEST_F(ServiceTest, CapabilitiesTellModelsAndTypes) {
   EXPECT_EQ(reply.models(0).window_tokens(), 512u);
   EXPECT_THAT(reply.vector_instructions(), ::testing::AnyOf("AVX2", "SSE"));
   EXPECT_THAT(reply.extensions(), ::testing::IsSupersetOf({".pdf", ".txt", ".md"}));
+  EXPECT_EQ(reply.reading_limits().pages_max(), 1234u);
+  EXPECT_EQ(reply.reading_limits().cpu_seconds_max(), 300u);
+  EXPECT_EQ(reply.reading_limits().memory_bytes_max(), 1u << 30);
+  EXPECT_EQ(reply.reading_limits().wall_ms_max(), 600'000u);
 }
 
 TEST_F(ServiceTest, ListsGoOnAfterADocument) {
