@@ -1,7 +1,5 @@
 #include "retrieval/openvino_embedder.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
 #include <exception>
@@ -16,6 +14,7 @@
 #include "int8_weights.h"
 #include "openvino/openvino.hpp"
 #include "retrieval/wordpiece.h"
+#include "sandbox/usable_resources.h"
 #include "views.h"
 
 namespace carrel::retrieval {
@@ -38,12 +37,6 @@ struct Tokens {
   std::vector<int32_t> ids;
   bool truncated = false;
 };
-
-uint32_t UsableCpus() {
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return static_cast<uint32_t>(CPU_COUNT(&set));
-}
 
 // What the numbers of an inference are.
 enum class Precision { kF32, kBf16, kInt8 };
@@ -103,7 +96,7 @@ class OpenVinoEmbedder final : public Embedder {
 
   // f32 is what must work. Of the coarser precisions errors and exceptions are no errors: they are not taken.
   absl::Status ChoosePrecisions(const std::shared_ptr<ov::Model>& model) {
-    const uint32_t threads = options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, UsableCpus());
+    const uint32_t threads = options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, sandbox::UsableCpus());
     for (const auto& [role, most] :
          {std::pair(TextRole::kPassage, threads), std::pair(TextRole::kQuery, std::min(threads, kQueryThreadsMax))}) {
       std::unique_ptr<Lane>& chosen = LaneOf(role);

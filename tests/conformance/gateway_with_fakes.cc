@@ -154,21 +154,21 @@ class FakeSearchTool final : public SearchTool {
   absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
     return MakeError(ErrorKind::kInvalidRequest, "", {"text has no layout that could be drawn"});
   }
-  absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
+  absl::StatusOr<SearchAnswer> Search(const SearchRequest& request) override {
     std::lock_guard lock(mutex_);
-    std::vector<SearchResult> results;
+    SearchAnswer answer;
     for (const StoreId& store : request.stores) {
       for (const auto& [id, document] : documents_[store.value]) {
         if (!Mentions(document.text, request.queries)) continue;
-        results.push_back({.file_id = FileId(id),
-                           .file_name = document.name,
-                           .score = 0.9,
-                           .attributes = document.attributes,
-                           .passage = document.text,
-                           .citations = {{.quote = document.text}}});
+        answer.results.push_back({.file_id = FileId(id),
+                                  .file_name = document.name,
+                                  .score = 0.9,
+                                  .attributes = document.attributes,
+                                  .passage = document.text,
+                                  .citations = {{.quote = document.text}}});
       }
     }
-    return results;
+    return answer;
   }
 
  private:

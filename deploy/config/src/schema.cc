@@ -59,6 +59,12 @@ const std::vector<Key>& Table() {
       {"retrieval", "models_dir", TextKey{AT(retrieval, models_dir), {}}},
       {"retrieval", "document_bytes_max", NumberKey{AT(retrieval, document_bytes_max), kKiB, 16 * kGiB}},
       {"retrieval", "ingest_workers", NumberKey{AT(retrieval, ingest_workers), 1, 256}},
+      {"retrieval", "document_pages_max", NumberKey{AT(retrieval, document_pages_max), 1, 1'000'000}},
+      // No more than the jail gives: the caps in sandbox/policies/extract/manifest.
+      {"retrieval", "extract_cpu_seconds_max", NumberKey{AT(retrieval, extract_cpu_seconds_max), 1, 3'600}},
+      {"retrieval", "extract_memory_bytes_max",
+       NumberKey{AT(retrieval, extract_memory_bytes_max), 64 * kKiB * kKiB, 4 * kGiB}},
+      {"retrieval", "extract_wall_ms_max", NumberKey{AT(retrieval, extract_wall_ms_max), 1'000, kDayMs}},
       {"retrieval", "ocr", TextKey{AT(retrieval, ocr), {"off", "auto"}}},
       {"retrieval", "ocr_languages", TextKey{AT(retrieval, ocr_languages), {}}},
       {"retrieval", "ocr_pages_max", NumberKey{AT(retrieval, ocr_pages_max), 1, 100'000}},

@@ -350,7 +350,12 @@ void RunDriver::Do(const std::shared_ptr<RunTask>& task, RunSearch effect) {
     }
     SearchEnded ended{.op = op, .call = call, .results = std::vector<SearchResult>()};
     if (!request.stores.empty()) {
-      ended.results = self->ports_.backing.search.Search(request);
+      absl::StatusOr<SearchAnswer> answer = self->ports_.backing.search.Search(request);
+      if (answer.ok()) {
+        ended.results = std::move(answer->results);
+      } else {
+        ended.results = answer.status();
+      }
       for (const StoreId& store : request.stores) {
         // Counts as use. A store that was deleted meanwhile has nothing to count.
         if (const auto touched = self->ports_.stores.Touch(request.project, store); !touched.ok()) continue;

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
 #include "filter_message.h"
+#include "gateway/messages/retrieval.h"
 #include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
 #include "rpc/status.h"
@@ -19,19 +20,6 @@ namespace pb = carrel::retrieval::v1;
 constexpr std::size_t kPieceBytes = 256 * 1024;
 constexpr int kHandOverFactor = 10;
 constexpr int kPictureFactor = 3;
-
-AttributeValue Read(const pb::AttributeValue& value) {
-  switch (value.value_case()) {
-    case pb::AttributeValue::kNumber:
-      return value.number();
-    case pb::AttributeValue::kFlag:
-      return value.flag();
-    case pb::AttributeValue::kText:
-    case pb::AttributeValue::VALUE_NOT_SET:
-      break;
-  }
-  return value.text();
-}
 
 TextSpan Read(const pb::Span& span) { return {.begin = span.begin(), .end = span.end()}; }
 
@@ -315,7 +303,7 @@ class RetrievalSearchTool final : public SearchTool {
     return picture;
   }
 
-  absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
+  absl::StatusOr<SearchAnswer> Search(const SearchRequest& request) override {
     Rpc call(options_.call_max);
     pb::SearchRequest message;
     message.set_owner(request.project.value);
@@ -331,9 +319,13 @@ class RetrievalSearchTool final : public SearchTool {
     if (request.ranking.text_weight.has_value()) {
       message.mutable_ranking()->set_text_weight(*request.ranking.text_weight);
     }
+    if (request.ranking.rrf_k.has_value()) message.mutable_ranking()->set_rrf_k(*request.ranking.rrf_k);
     pb::SearchResponse reply;
     GATEWAY_RETURN_IF_ERROR(call.Result(stub_->Search(&call.context, message, &reply)));
-    std::vector<SearchResult> results;
+    SearchAnswer answer{.times = {.elapsed_us = reply.elapsed_us(),
+                                  .embed_us = reply.embed_us(),
+                                  .vector_us = reply.vector_us(),
+                                  .text_us = reply.text_us()}};
     for (const pb::Hit& hit : reply.hits()) {
       SearchResult result{.store_id = StoreId(hit.store_id()),
                           .file_id = FileId(hit.document_id()),
@@ -346,11 +338,11 @@ class RetrievalSearchTool final : public SearchTool {
                           .passage = hit.passage(),
                           .passage_span = Read(hit.passage_span()),
                           .heading = hit.heading()};
-      for (const auto& [key, value] : hit.attributes()) result.attributes[key] = Read(value);
+      for (const auto& [key, value] : hit.attributes()) result.attributes[key] = ValueFrom(value);
       for (const pb::Citation& citation : hit.citations()) result.citations.push_back(Read(citation));
-      results.push_back(std::move(result));
+      answer.results.push_back(std::move(result));
     }
-    return results;
+    return answer;
   }
 
  private:

@@ -292,11 +292,11 @@ absl::StatusOr<FileBatch> Stores::CancelBatch(const ProjectId& project, const St
   return batch;
 }
 
-absl::StatusOr<std::vector<SearchResult>> Stores::Search(const SearchRequest& request) {
+absl::StatusOr<SearchAnswer> Stores::Search(const SearchRequest& request) {
   GATEWAY_ASSIGN_OR_RETURN(VectorStore store, Get(request.project, request.stores.front()));
   if (store.expired) return MakeError(ErrorKind::kStoreExpired, "", {store.id.value});
   GATEWAY_RETURN_IF_ERROR(Touch(request.project, store.id));
-  if (store.counts.completed == 0) return std::vector<SearchResult>();
+  if (store.counts.completed == 0) return SearchAnswer();
   return backing_.search.Search(request);
 }
 

@@ -12,6 +12,7 @@
 #include "caller.h"
 #include "carrel/gateway/v1/tools.grpc.pb.h"
 #include "gateway/messages/interpreter.h"
+#include "gateway/messages/retrieval.h"
 #include "gateway/tools/arguments.h"
 #include "gateway/tools/definitions.h"
 #include "gateway/tools/tool_text.h"
@@ -208,18 +209,28 @@ class ToolsService final : public v1::Tools::Service {
         .project = project,
         .queries = *std::move(queries),
         .max_results = static_cast<int>(request.max_results() == 0 ? kResultsDefault : request.max_results())};
+    if (request.has_filter()) {
+      GATEWAY_ASSIGN_OR_RETURN(wanted.filter, FilterFrom(request.filter()));
+    }
+    wanted.ranking = RankingFrom(request.ranking());
     for (const std::string& id : request.vector_store_ids()) {
       GATEWAY_ASSIGN_OR_RETURN(const VectorStore store, ports_.stores.Get(project, StoreId(id)));
       if (store.expired) return MakeError(ErrorKind::kStoreExpired, "", {id});
       GATEWAY_RETURN_IF_ERROR(ports_.stores.Touch(project, store.id));
       wanted.stores.push_back(store.id);
     }
+    v1::Result result;
     std::vector<SearchResult> found;
     if (!wanted.stores.empty()) {
-      GATEWAY_ASSIGN_OR_RETURN(found, ports_.search.Search(wanted));
+      GATEWAY_ASSIGN_OR_RETURN(SearchAnswer answer, ports_.search.Search(wanted));
+      v1::SearchTimes& times = *result.mutable_search_times();
+      times.set_elapsed_us(answer.times.elapsed_us);
+      times.set_embed_us(answer.times.embed_us);
+      times.set_vector_us(answer.times.vector_us);
+      times.set_text_us(answer.times.text_us);
+      found = std::move(answer.results);
     }
     const int number = static_cast<int>(request.search_number());
-    v1::Result result;
     result.set_succeeded(true);
     result.set_text(SearchText(number, found));
     for (std::size_t i = 0; i < found.size(); ++i) {

@@ -90,15 +90,16 @@ Answer DeleteStore(Api& api, Request& request) {
 }
 
 Answer SearchStore(Api& api, Request& request) {
-  GATEWAY_ASSIGN_OR_RETURN(openai::StoreSearchRequest wanted, openai::ParseStoreSearch(request.body));
+  GATEWAY_ASSIGN_OR_RETURN(openai::StoreSearchRequest wanted,
+                           openai::ParseStoreSearch(request.body, request.view.carrel));
   SearchRequest search{.project = request.project,
                        .stores = {StoreId(request.Id("vector_store_id"))},
                        .queries = wanted.queries,
                        .max_results = wanted.max_num_results,
                        .ranking = wanted.ranking};
   if (wanted.filter.has_value()) search.filter = FilterOf(*wanted.filter);
-  GATEWAY_ASSIGN_OR_RETURN(std::vector<SearchResult> results, api.stores.Search(search));
-  return Json(openai::RenderSearchPage(wanted.queries, results, request.view));
+  GATEWAY_ASSIGN_OR_RETURN(const SearchAnswer answer, api.stores.Search(search));
+  return Json(openai::RenderSearchPage(wanted.queries, answer, request.view));
 }
 
 Answer AddStoreFile(Api& api, Request& request) {

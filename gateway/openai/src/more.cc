@@ -55,6 +55,13 @@ Json MoreOf(const VectorStoreFile& file) {
   return json;
 }
 
+Json MoreOf(const SearchTimes& times) {
+  return {{"elapsed_us", times.elapsed_us},
+          {"embed_us", times.embed_us},
+          {"vector_us", times.vector_us},
+          {"text_us", times.text_us}};
+}
+
 Json MoreOf(const StoreModel& model) {
   Json json = {{"model", model.name}, {"reembedding", nullptr}};
   if (model.change.has_value()) {

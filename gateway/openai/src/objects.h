@@ -29,6 +29,7 @@ Json MoreOf(const Annotation& annotation);
 Json MoreOf(const VectorStoreFile& file);
 Json MoreOf(const Outcome& outcome);
 Json MoreOf(const StoreModel& model);
+Json MoreOf(const SearchTimes& times);
 
 // conversations.cc
 Json Of(const Assistant& assistant, const View& view);

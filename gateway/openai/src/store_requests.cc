@@ -175,8 +175,8 @@ absl::StatusOr<Attributes> ParseAttributesChange(std::string_view body) {
   });
 }
 
-absl::StatusOr<StoreSearchRequest> ParseStoreSearch(std::string_view body) {
-  return Parse(body, [](ObjectReader& reader) {
+absl::StatusOr<StoreSearchRequest> ParseStoreSearch(std::string_view body, bool carrel) {
+  return Parse(body, [carrel](ObjectReader& reader) {
     StoreSearchRequest request;
     const Json* query = reader.Find("query");
     if (query == nullptr) {
@@ -196,6 +196,10 @@ absl::StatusOr<StoreSearchRequest> ParseStoreSearch(std::string_view body) {
           ranking->Choice("ranker", {"none", "auto", "default-2024-11-15", "default_2024_08_21"}).value_or("auto");
       request.ranking.score_threshold = ranking->Number("score_threshold", {0, 1}).value_or(0);
       ranking->Finish();
+    }
+    if (auto more = carrel ? reader.Object("x_carrel") : std::nullopt) {
+      if (const auto k = more->Integer("rrf_k", {1, 1000})) request.ranking.rrf_k = static_cast<int>(*k);
+      more->Finish();
     }
     reader.Flag("rewrite_query");
     return request;

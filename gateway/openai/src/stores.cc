@@ -108,10 +108,9 @@ std::string RenderFileText(const std::string& text) {
                        {"next_page", nullptr}});
 }
 
-std::string RenderSearchPage(const std::vector<std::string>& queries, const std::vector<SearchResult>& results,
-                             const View& view) {
+std::string RenderSearchPage(const std::vector<std::string>& queries, const SearchAnswer& answer, const View& view) {
   render::Json data = render::Json::array();
-  for (const SearchResult& result : results) {
+  for (const SearchResult& result : answer.results) {
     render::Json hit = {{"file_id", result.file_id.value},
                         {"filename", result.file_name},
                         {"score", result.score},
@@ -120,11 +119,13 @@ std::string RenderSearchPage(const std::vector<std::string>& queries, const std:
     if (view.carrel) hit["x_carrel"] = render::MoreOf(result);
     data.push_back(std::move(hit));
   }
-  return render::Dump({{"object", "vector_store.search_results.page"},
+  render::Json page = {{"object", "vector_store.search_results.page"},
                        {"search_query", queries},
                        {"data", data},
                        {"has_more", false},
-                       {"next_page", nullptr}});
+                       {"next_page", nullptr}};
+  if (view.carrel) page["x_carrel"] = render::MoreOf(answer.times);
+  return render::Dump(page);
 }
 
 }  // namespace carrel::gateway::openai

@@ -37,7 +37,7 @@ void Fields(V& v, FunctionTool& o) {
 template <typename V>
 void Fields(V& v, RankingOptions& o) {
   v("ranker", o.ranker), v("score_threshold", o.score_threshold), v("embedding_weight", o.embedding_weight);
-  v("text_weight", o.text_weight);
+  v("text_weight", o.text_weight), v("rrf_k", o.rrf_k);
 }
 template <typename V>
 void Fields(V& v, FileSearchTool& o) {

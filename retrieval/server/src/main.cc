@@ -42,6 +42,14 @@ std::string ModelsDirectory(const std::string& configured) {
   return (self.parent_path().parent_path() / "share/carrel/models").string();
 }
 
+ExtractionLimits ReadingLimits(const config::RetrievalConfig& config) {
+  return {.document_bytes_max = config.document_bytes_max,
+          .pages_max = static_cast<uint32_t>(config.document_pages_max),
+          .memory_bytes_max = config.extract_memory_bytes_max,
+          .cpu_seconds_max = config.extract_cpu_seconds_max,
+          .wall_max = absl::Milliseconds(static_cast<int64_t>(config.extract_wall_ms_max))};
+}
+
 // For the page of metrics; what cannot be counted now is left out.
 std::vector<rpc::Sample> Samples(Library& library) {
   const absl::StatusOr<LibraryStatistics> statistics = library.Statistics();
@@ -155,7 +163,7 @@ absl::Status Serve(const config::ServerFlags& flags) {
                          .ingest_workers = static_cast<uint32_t>(config.retrieval.ingest_workers),
                          .queue_length_max = config.retrieval.queue_length_max,
                          .index_bytes_max = config.retrieval.index_bytes_max};
-  options.extraction.document_bytes_max = config.retrieval.document_bytes_max;
+  options.extraction = ReadingLimits(config.retrieval);
   options.postponed = [](const std::string& reason) {
     rpc::Log(rpc::LogLevel::kWarning, "documents wait to be tried again", {{"why", reason}});
   };
@@ -163,6 +171,7 @@ absl::Status Serve(const config::ServerFlags& flags) {
   if (!library.ok()) return library.status();
   const std::unique_ptr<v1::Retrieval::Service> service =
       MakeRetrievalService({.version = CARREL_VERSION,
+                            .reading = ReadingLimits(config.retrieval),
                             .document_bytes_max = config.retrieval.document_bytes_max,
                             .painter = painter.get(),
                             .recognition = config.retrieval.ocr == "off" ? "off"

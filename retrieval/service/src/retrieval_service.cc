@@ -239,6 +239,11 @@ class RetrievalService final : public v1::Retrieval::Service {
     for (const std::string& extension : ReadableExtensions()) reply->add_extensions(extension);
     reply->set_recognition(options_.recognition);
     reply->set_document_bytes_max(options_.document_bytes_max);
+    v1::ReadingLimits& reading = *reply->mutable_reading_limits();
+    reading.set_pages_max(options_.reading.pages_max);
+    reading.set_cpu_seconds_max(options_.reading.cpu_seconds_max);
+    reading.set_memory_bytes_max(options_.reading.memory_bytes_max);
+    reading.set_wall_ms_max(static_cast<uint64_t>(absl::ToInt64Milliseconds(options_.reading.wall_max)));
     if (jails_ != nullptr) {
       const sandbox::JailReport report = jails_->report();
       reply->set_isolation(report.tier);

@@ -57,8 +57,9 @@ class ServiceTest : public ::testing::Test {
     ASSERT_TRUE(library.ok()) << library.status();
     library_ = *std::move(library);
     painter_ = MakeJailedPainter(*jails_);
-    service_ = MakeRetrievalService({.version = "test", .document_bytes_max = 16u << 20, .painter = painter_.get()},
-                                    *library_, {&SharedEmbedder()}, jails_.get());
+    service_ = MakeRetrievalService(
+        {.version = "test", .reading = {.pages_max = 1234}, .document_bytes_max = 16u << 20, .painter = painter_.get()},
+        *library_, {&SharedEmbedder()}, jails_.get());
     const absl::StatusOr<rpc::Address> address = rpc::ParseAddress(absl::StrCat("unix:", directory_, "/s"));
     ASSERT_TRUE(address.ok());
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =

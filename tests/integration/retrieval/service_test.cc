@@ -148,6 +148,10 @@ TEST_F(ServiceTest, CapabilitiesTellModelsAndTypes) {
   EXPECT_EQ(reply.models(0).window_tokens(), 512u);
   EXPECT_THAT(reply.vector_instructions(), ::testing::AnyOf("AVX2", "SSE"));
   EXPECT_THAT(reply.extensions(), ::testing::IsSupersetOf({".pdf", ".txt", ".md"}));
+  EXPECT_EQ(reply.reading_limits().pages_max(), 1234u);
+  EXPECT_EQ(reply.reading_limits().cpu_seconds_max(), 300u);
+  EXPECT_EQ(reply.reading_limits().memory_bytes_max(), 1u << 30);
+  EXPECT_EQ(reply.reading_limits().wall_ms_max(), 600'000u);
 }
 
 TEST_F(ServiceTest, ListsGoOnAfterADocument) {

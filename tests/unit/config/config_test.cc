@@ -106,6 +106,9 @@ TEST_F(ConfigTest, WrongTypesAndRangesAreErrorsWithLine) {
   EXPECT_THAT(ErrorOf("[rpc]\ndrain_ms = -1\n"), HasSubstr("whole number"));
   EXPECT_THAT(ErrorOf("[rpc]\ndrain_ms = 600001\n"),
               StartsWith(file_ + ":2: rpc.drain_ms is 600001: expected 0 to 600000"));
+  EXPECT_THAT(ErrorOf("[retrieval]\nextract_memory_bytes_max = 4294967297\n"),
+              HasSubstr("expected 67108864 to 4294967296"));
+  EXPECT_THAT(ErrorOf("[retrieval]\ndocument_pages_max = 0\n"), HasSubstr("expected 1 to 1000000"));
   EXPECT_THAT(ErrorOf("[rpc]\nreflection = 1\n"), HasSubstr("true or false"));
   EXPECT_THAT(ErrorOf("[rpc]\nallowed_uids = 1000\n"), HasSubstr("list of user numbers"));
   EXPECT_THAT(ErrorOf("[rpc]\nallowed_uids = [4294967295]\n"), HasSubstr("no uid"));

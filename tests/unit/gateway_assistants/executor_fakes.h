@@ -205,12 +205,12 @@ class FakeSearch final : public SearchTool {
   absl::StatusOr<PagePicture> RenderPage(const PictureRequest&) override {
     return absl::UnimplementedError("no pictures");
   }
-  absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
-    return std::vector<SearchResult>{{.file_id = FileId("file-found"),
-                                      .file_name = "found.txt",
-                                      .score = 1,
-                                      .passage = absl::StrCat(request.queries.at(0), " in ", request.stores.size()),
-                                      .citations = {{.quote = "quote"}}}};
+  absl::StatusOr<SearchAnswer> Search(const SearchRequest& request) override {
+    return SearchAnswer{.results = {{.file_id = FileId("file-found"),
+                                     .file_name = "found.txt",
+                                     .score = 1,
+                                     .passage = absl::StrCat(request.queries.at(0), " in ", request.stores.size()),
+                                     .citations = {{.quote = "quote"}}}}};
   }
   std::atomic<bool> slow = false;
 };

@@ -64,6 +64,8 @@ class FakeRetrieval final : public pb::Retrieval::Service {
     hit.mutable_citations(0)->add_boxes()->set_x_max(4.5);
     hit.mutable_passage_span()->set_begin(2);
     hit.set_text_rank(6);
+    reply->set_elapsed_us(1500);
+    reply->set_vector_us(30);
     return grpc::Status::OK;
   }
 
@@ -178,7 +180,7 @@ TEST_F(RetrievalSearchToolTest, CitesAndDrawsPages) {
 
 TEST_F(RetrievalSearchToolTest, SearchesWithFilters) {
   using Op = SearchFilter::Op;
-  const auto results =
+  const auto answer =
       tool_->Search({.project = project_,
                      .stores = {StoreId("vs_1"), StoreId("vs_2")},
                      .queries = {"q", std::string(5000, 'x')},
@@ -186,24 +188,28 @@ TEST_F(RetrievalSearchToolTest, SearchesWithFilters) {
                      .filter = SearchFilter{.op = Op::kOr,
                                             .filters = {{.op = Op::kEq, .key = "k", .values = {std::string("v")}},
                                                         {.op = Op::kIn, .key = "n", .values = {1.0, 2.0}}}},
-                     .ranking = {.score_threshold = 0.25, .text_weight = 0.5}});
-  ASSERT_TRUE(results.ok()) << results.status();
-  ASSERT_THAT(*results, SizeIs(1));
-  EXPECT_EQ(results->at(0).file_id, FileId("file-1"));
-  EXPECT_EQ(results->at(0).BestCitation().quote, "quote");
-  EXPECT_EQ(results->at(0).BestCitation().first_page, 3);
-  EXPECT_EQ(results->at(0).citations.at(0).first_page_label, "iii");
-  EXPECT_EQ(results->at(0).citations.at(0).span, (TextSpan{.begin = 0, .end = 5}));
-  EXPECT_EQ(results->at(0).citations.at(0).boxes.at(0).x_max, 4.5);
-  EXPECT_EQ(results->at(0).passage_span.begin, 2U);
-  EXPECT_EQ(results->at(0).parts.text_rank, 6U);
-  EXPECT_EQ(results->at(0).attributes.at("n"), AttributeValue(2.0));
+                     .ranking = {.score_threshold = 0.25, .text_weight = 0.5, .rrf_k = 10}});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->times.elapsed_us, 1500U);
+  EXPECT_EQ(answer->times.vector_us, 30U);
+  const std::vector<SearchResult>& results = answer->results;
+  ASSERT_THAT(results, SizeIs(1));
+  EXPECT_EQ(results.at(0).file_id, FileId("file-1"));
+  EXPECT_EQ(results.at(0).BestCitation().quote, "quote");
+  EXPECT_EQ(results.at(0).BestCitation().first_page, 3);
+  EXPECT_EQ(results.at(0).citations.at(0).first_page_label, "iii");
+  EXPECT_EQ(results.at(0).citations.at(0).span, (TextSpan{.begin = 0, .end = 5}));
+  EXPECT_EQ(results.at(0).citations.at(0).boxes.at(0).x_max, 4.5);
+  EXPECT_EQ(results.at(0).passage_span.begin, 2U);
+  EXPECT_EQ(results.at(0).parts.text_rank, 6U);
+  EXPECT_EQ(results.at(0).attributes.at("n"), AttributeValue(2.0));
   const pb::SearchRequest& asked = retrieval_.searched;
   EXPECT_EQ(asked.store_ids_size(), 2);
   EXPECT_EQ(asked.queries(1).size(), 4096U);
   EXPECT_EQ(asked.filter().compound().op(), pb::Compound::OR);
   EXPECT_EQ(asked.filter().compound().filters(1).comparison().op(), pb::Comparison::IN);
   EXPECT_EQ(asked.ranking().score_threshold(), 0.25);
+  EXPECT_EQ(asked.ranking().rrf_k(), 10U);
   EXPECT_TRUE(asked.ranking().has_text_weight());
   EXPECT_FALSE(asked.ranking().has_embedding_weight());
 }

@@ -100,9 +100,7 @@ class RememberingSearch final : public SearchTool {
     return absl::OkStatus();
   }
   absl::StatusOr<std::string> FileText(const ProjectId&, const StoreId&, const FileId&) override { return "text"; }
-  absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest&) override {
-    return std::vector<SearchResult>{};
-  }
+  absl::StatusOr<SearchAnswer> Search(const SearchRequest&) override { return SearchAnswer{}; }
 
   bool HasStore(const StoreId& store) {
     const absl::MutexLock lock(&mutex_);

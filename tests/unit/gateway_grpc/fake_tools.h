@@ -104,13 +104,14 @@ class FakeSearch final : public SearchTool {
     drawn = request;
     return PagePicture{.png = picture, .page = request.page == 0 ? 2 : request.page};
   }
-  absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) override {
+  absl::StatusOr<SearchAnswer> Search(const SearchRequest& request) override {
     last = request;
-    return std::vector<SearchResult>{{.file_id = FileId("file-1"),
-                                      .file_name = "a.pdf",
-                                      .score = 0.5,
-                                      .passage = "passage",
-                                      .citations = {{.quote = "quote", .first_page = 2, .last_page = 2}}}};
+    return SearchAnswer{.results = {{.file_id = FileId("file-1"),
+                                     .file_name = "a.pdf",
+                                     .score = 0.5,
+                                     .passage = "passage",
+                                     .citations = {{.quote = "quote", .first_page = 2, .last_page = 2}}}},
+                        .times = {.elapsed_us = 1500, .text_us = 40}};
   }
   SearchRequest last;
   std::vector<FileId> deleted;

@@ -138,6 +138,49 @@ TEST_F(ToolsServiceTest, Searches) {
   EXPECT_EQ(result.passages(0).first_page(), 2U);
   EXPECT_THAT(result.text(), HasSubstr("【4:0†a.pdf】 page 2\npassage"));
   EXPECT_EQ(search_.last.max_results, 20);
+  EXPECT_FALSE(search_.last.filter.has_value());
+  EXPECT_EQ(result.search_times().elapsed_us(), 1500U);
+  EXPECT_EQ(result.search_times().text_us(), 40U);
+}
+
+TEST_F(ToolsServiceTest, SearchesAsItIsAskedTo) {
+  namespace pb = carrel::retrieval::v1;
+  const auto store = stores_->Create(ProjectId("p"), {});
+  ASSERT_TRUE(store.ok());
+  v1::InvokeRequest request;
+  request.set_name("file_search");
+  request.set_arguments(R"({"query": "days of leave"})");
+  request.add_vector_store_ids(store->id.value);
+  request.mutable_ranking()->set_score_threshold(0.45);
+  request.mutable_ranking()->set_text_weight(2);
+  request.mutable_ranking()->set_rrf_k(10);
+  pb::Compound& either = *request.mutable_filter()->mutable_compound();
+  either.set_op(pb::Compound::OR);
+  pb::Comparison& year = *either.add_filters()->mutable_comparison();
+  year.set_key("year");
+  year.set_op(pb::Comparison::GTE);
+  year.add_values()->set_number(2020);
+  ASSERT_TRUE(Invoke(request).ok());
+  ASSERT_TRUE(search_.last.filter.has_value());
+  EXPECT_EQ(search_.last.filter->op, SearchFilter::Op::kOr);
+  EXPECT_EQ(search_.last.filter->filters.at(0).op, SearchFilter::Op::kGte);
+  EXPECT_EQ(search_.last.filter->filters.at(0).values.at(0), AttributeValue(2020.0));
+  EXPECT_EQ(search_.last.ranking.score_threshold, 0.45);
+  EXPECT_EQ(search_.last.ranking.text_weight, 2);
+  EXPECT_EQ(search_.last.ranking.rrf_k, 10);
+  EXPECT_FALSE(search_.last.ranking.embedding_weight.has_value());
+
+  year.clear_op();
+  EXPECT_EQ(Invoke(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  pb::Filter deep = request.filter();
+  for (int i = 0; i < 8; ++i) {
+    pb::Filter outer;
+    outer.mutable_compound()->set_op(pb::Compound::AND);
+    *outer.mutable_compound()->add_filters() = deep;
+    deep = outer;
+  }
+  *request.mutable_filter() = deep;
+  EXPECT_EQ(Invoke(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(ToolsServiceTest, CancellingInterruptsTheCode) {

@@ -112,6 +112,14 @@ TEST(RequestsTest, AFilterNestsWithinBounds) {
               "max_num_results");
 }
 
+TEST(RequestsTest, ASearchMaySayTheConstantOfFusion) {
+  constexpr char kBody[] = R"({"query":"x","x_carrel":{"rrf_k":10}})";
+  EXPECT_EQ(ParseStoreSearch(kBody, true)->ranking.rrf_k, 10);
+  EXPECT_FALSE(ParseStoreSearch(kBody).ok()) << "a parameter that OpenAI does not have";
+  ExpectError(ParseStoreSearch(R"({"query":"x","x_carrel":{"rrf_k":0}})", true).status(), ErrorKind::kNumberBelowMin,
+              "x_carrel.rrf_k");
+}
+
 TEST(RequestsTest, AChangeKnowsAbsentFromNull) {
   auto change = ParseAssistantChange(R"({"name":null,"instructions":"new"})", kV2);
   ASSERT_TRUE(change.ok());

@@ -112,9 +112,12 @@ TEST(ResponsesTest, MoreIsSaidOnlyToThoseWhoAsk) {
   differ_only_by_more(Render(message, kV2), Render(message, more));
   differ_only_by_more(Render(step, kV2), Render(step, more));
   differ_only_by_more(Render(file, kV2), Render(file, more));
-  differ_only_by_more(RenderSearchPage({"q"}, {result}, kV2), RenderSearchPage({"q"}, {result}, more));
+  const SearchAnswer answer{.results = {result}, .times = {.elapsed_us = 1500}};
+  differ_only_by_more(RenderSearchPage({"q"}, answer, kV2), RenderSearchPage({"q"}, answer, more));
 
-  const Json hit = Json::parse(RenderSearchPage({"q"}, {result}, more))["data"][0]["x_carrel"];
+  const Json page = Json::parse(RenderSearchPage({"q"}, answer, more));
+  EXPECT_EQ(page["x_carrel"]["elapsed_us"], 1500);
+  const Json hit = page["data"][0]["x_carrel"];
   EXPECT_EQ(hit["passage_span"], Json({{"begin", 3}, {"end", 10}}));
   EXPECT_EQ(hit["vector_rank"], 1);
   EXPECT_EQ(hit["citations"][0]["first_page_label"], "x");

@@ -69,6 +69,10 @@ struct RetrievalConfig {
   std::string models_dir;
   uint64_t document_bytes_max = 512ull << 20;
   uint64_t ingest_workers = 2;
+  uint64_t document_pages_max = 5'000;
+  uint64_t extract_cpu_seconds_max = 300;
+  uint64_t extract_memory_bytes_max = 1ull << 30;
+  uint64_t extract_wall_ms_max = 600'000;
   std::string ocr = "off";
   std::string ocr_languages = "eng";
   uint64_t ocr_pages_max = 200;

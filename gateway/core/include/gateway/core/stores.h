@@ -53,7 +53,7 @@ class Stores {
   absl::StatusOr<FileBatch> CancelBatch(const ProjectId& project, const StoreId& store, const BatchId& id);
 
   // In one store: request.stores has exactly one. kStoreExpired when its time is over.
-  absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request);
+  absl::StatusOr<SearchAnswer> Search(const SearchRequest& request);
   // Counts as use, so that expiry starts anew; also for runs that search a store.
   absl::Status Touch(const ProjectId& project, const StoreId& store);
 

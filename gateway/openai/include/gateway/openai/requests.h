@@ -68,7 +68,8 @@ struct StoreSearchRequest {
   std::optional<Filter> filter;
   RankingOptions ranking;
 };
-absl::StatusOr<StoreSearchRequest> ParseStoreSearch(std::string_view body);
+// `carrel`: with what stands in x_carrel.
+absl::StatusOr<StoreSearchRequest> ParseStoreSearch(std::string_view body, bool carrel = false);
 
 absl::StatusOr<NewContainer> ParseNewContainer(std::string_view body);
 absl::StatusOr<FileId> ParseContainerFile(std::string_view body);

@@ -49,8 +49,7 @@ std::string RenderMessageFile(const FileId& file, const Message& message);
 std::string RenderMessageFiles(std::span<const FileId> files, const Message& message, bool has_more);
 
 std::string RenderFileText(const std::string& text);
-std::string RenderSearchPage(const std::vector<std::string>& queries, const std::vector<SearchResult>& results,
-                             const View& view);
+std::string RenderSearchPage(const std::vector<std::string>& queries, const SearchAnswer& answer, const View& view);
 
 // A container, as the API shows it.
 struct ContainerView {

@@ -89,8 +89,7 @@ class SearchTool {
                                         const TextSpan& span) = 0;
   // kInvalidRequest also where a document has no layout to draw, or a page cannot be drawn; kOverloaded.
   virtual absl::StatusOr<PagePicture> RenderPage(const PictureRequest& request) = 0;
-  // The best first.
-  virtual absl::StatusOr<std::vector<SearchResult>> Search(const SearchRequest& request) = 0;
+  virtual absl::StatusOr<SearchAnswer> Search(const SearchRequest& request) = 0;
 };
 
 }  // namespace carrel::gateway

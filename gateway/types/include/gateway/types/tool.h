@@ -25,6 +25,7 @@ struct RankingOptions {
   double score_threshold = 0;  // 0 to 1
   std::optional<double> embedding_weight;
   std::optional<double> text_weight;
+  std::optional<int> rrf_k;  // the constant of reciprocal rank fusion, 1 to 1000
   friend bool operator==(const RankingOptions&, const RankingOptions&) = default;
 };
 
@@ -93,6 +94,19 @@ struct SearchResult {
   // The sentence that answers best; an empty one where there is none.
   Citation BestCitation() const { return citations.empty() ? Citation{} : citations.front(); }
   friend bool operator==(const SearchResult&, const SearchResult&) = default;
+};
+
+// Microseconds: of the whole search, and of its parts.
+struct SearchTimes {
+  uint64_t elapsed_us = 0;
+  uint64_t embed_us = 0;
+  uint64_t vector_us = 0;
+  uint64_t text_us = 0;
+};
+
+struct SearchAnswer {
+  std::vector<SearchResult> results;  // the best first
+  SearchTimes times;
 };
 
 struct ToolCall {

@@ -17,6 +17,7 @@ namespace carrel::retrieval {
 
 struct ServiceOptions {
   std::string version;
+  ExtractionLimits reading;  // what the library reads with: Capabilities.reading_limits
   uint64_t document_bytes_max = 512u << 20;
   // Draws pages; null: RenderPage is UNIMPLEMENTED. Not owned.
   PagePainter* painter = nullptr;
