@@ -96,7 +96,8 @@ class OpenVinoEmbedder final : public Embedder {
 
   // f32 is what must work. Of the coarser precisions errors and exceptions are no errors: they are not taken.
   absl::Status ChoosePrecisions(const std::shared_ptr<ov::Model>& model) {
-    const uint32_t threads = options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, sandbox::UsableCpus());
+    const uint32_t threads =
+        options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, sandbox::UsableCpus());
     for (const auto& [role, most] :
          {std::pair(TextRole::kPassage, threads), std::pair(TextRole::kQuery, std::min(threads, kQueryThreadsMax))}) {
       std::unique_ptr<Lane>& chosen = LaneOf(role);
