@@ -205,7 +205,7 @@ TEST_F(LibraryTest, ALargeStoreIsMadeReadyWhileItGrows) {
   for (const char* ending : {"vectors", "cells", "terms"}) {
     EXPECT_TRUE(std::filesystem::exists(absl::StrCat(directory_, "/index/1.", ending))) << ending;
   }
-  EXPECT_EQ(Search({store}, "boat 907")[0].document_id, "7");
+  EXPECT_EQ(Search({store}, "Bay 7 is for boat 907")[0].document_id, "7");
 }
 
 // Hundreds of stores in memory for two: each is loaded when it is asked, and dropped for the next.

@@ -308,7 +308,7 @@ TEST_F(LibraryTest, StoresOfDifferentModelsDoNotCrowdEachOtherOut) {
   const std::vector<Hit> both = Search({near, far}, "beans");
   ASSERT_THAT(both, SizeIs(10));
   EXPECT_EQ(both[0].store_id, far);
-  EXPECT_EQ(both[0].score, 1);
+  EXPECT_GT(both[0].score, 0.95);  // all of them answer equally well: the first of one leg need not be the other's
   library_.reset();
 }
 
