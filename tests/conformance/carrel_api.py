@@ -241,6 +241,7 @@ class More(unittest.TestCase):
         more = ask("POST", f"/v1/vector_stores/{store}/search", {"query": "noisy pump"}, **{"X-Carrel": "1"})[1]
         self.assertNotIn("x_carrel", plain["data"][0])
         hit = more["data"][0].pop("x_carrel")
+        self.assertIn("elapsed_us", more.pop("x_carrel"))
         self.assertEqual(plain, more)
         self.assertEqual(hit["citations"][0]["quote"], "The pump is noisy.")
         for headers, found in (({}, False), ({"X-Carrel": "0"}, False), ({"X-Carrel": "1"}, True)):
