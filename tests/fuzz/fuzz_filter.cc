@@ -4,8 +4,8 @@
 #include <set>
 
 #include "convert.h"
-#include "filter_message.h"
 #include "fuzzer.h"
+#include "gateway/messages/retrieval.h"
 #include "gateway/openai/requests.h"
 #include "gateway/types/error.h"
 #include "retrieval/attribute_index.h"
@@ -57,7 +57,7 @@ void Target(std::string_view input) {
   if (!parsed.ok()) FUZZ_CHECK(gateway::ErrorOf(parsed.status()).has_value());
   if (!parsed.ok() || !parsed->filter.has_value()) return;
   request.clear_filter();
-  gateway::WriteFilter(gateway::http::FilterOf(*parsed->filter), *request.mutable_filter());
+  *request.mutable_filter() = gateway::ToProto(gateway::http::FilterOf(*parsed->filter));
   const auto query = retrieval::SearchQueryFrom(request);
   if (!query.ok()) std::fprintf(stderr, "%s\n", query.status().ToString().c_str());
   FUZZ_CHECK(query.ok() && query->filter.has_value());

@@ -6,7 +6,6 @@
 
 #include "absl/time/clock.h"
 #include "carrel/retrieval/v1/retrieval.grpc.pb.h"
-#include "filter_message.h"
 #include "gateway/messages/retrieval.h"
 #include "gateway/types/error.h"
 #include "gateway/types/status_macros.h"
@@ -20,26 +19,6 @@ namespace pb = carrel::retrieval::v1;
 constexpr std::size_t kPieceBytes = 256 * 1024;
 constexpr int kHandOverFactor = 10;
 constexpr int kPictureFactor = 3;
-
-TextSpan Read(const pb::Span& span) { return {.begin = span.begin(), .end = span.end()}; }
-
-Citation Read(const pb::Citation& from) {
-  Citation citation{.quote = from.quote(),
-                    .span = Read(from.span()),
-                    .first_page = static_cast<int>(from.first_page()),
-                    .last_page = static_cast<int>(from.last_page()),
-                    .first_page_label = from.first_page_label(),
-                    .last_page_label = from.last_page_label(),
-                    .recognised = from.recognised()};
-  for (const pb::Box& box : from.boxes()) {
-    citation.boxes.push_back({.page = static_cast<int>(box.page()),
-                              .x_min = box.x_min(),
-                              .y_min = box.y_min(),
-                              .x_max = box.x_max(),
-                              .y_max = box.y_max()});
-  }
-  return citation;
-}
 
 void Write(const Chunking& chunking, pb::Chunking& out) {
   out.set_max_chunk_size_tokens(chunking.max_chunk_size_tokens);
@@ -194,7 +173,7 @@ class RetrievalSearchTool final : public SearchTool {
     // A path is the uploader's affair; its last part says of what type it is.
     header.set_file_name(object.filename.substr(object.filename.rfind('/') + 1));
     header.set_document_id(file.file_id.value);
-    for (const auto& [key, value] : file.attributes) WriteValue(value, (*header.mutable_attributes())[key]);
+    for (const auto& [key, value] : file.attributes) (*header.mutable_attributes())[key] = ToProto(value);
     Write(file.chunking, *header.mutable_chunking());
     bool open = writer->Write(message);
     std::string piece(kPieceBytes, '\0');
@@ -233,7 +212,7 @@ class RetrievalSearchTool final : public SearchTool {
     request.set_owner(project.value);
     request.set_store_id(store.value);
     request.set_document_id(file.value);
-    for (const auto& [key, value] : attributes) WriteValue(value, (*request.mutable_attributes())[key]);
+    for (const auto& [key, value] : attributes) (*request.mutable_attributes())[key] = ToProto(value);
     pb::Document reply;
     return call.Result(stub_->UpdateDocument(&call.context, request, &reply));
   }
@@ -276,7 +255,7 @@ class RetrievalSearchTool final : public SearchTool {
     pb::Citation reply;
     const absl::Status status = call.Result(stub_->Cite(&call.context, request, &reply));
     if (!status.ok()) return Shown(status);
-    return Read(reply);
+    return FromProto(reply);
   }
 
   absl::StatusOr<PagePicture> RenderPage(const PictureRequest& wanted) override {
@@ -310,7 +289,7 @@ class RetrievalSearchTool final : public SearchTool {
     for (const StoreId& store : request.stores) message.add_store_ids(store.value);
     for (const std::string& query : request.queries) message.add_queries(Shorten(query));
     message.set_max_results(request.max_results);
-    if (request.filter.has_value()) WriteFilter(*request.filter, *message.mutable_filter());
+    if (request.filter.has_value()) *message.mutable_filter() = ToProto(*request.filter);
     message.mutable_ranking()->set_ranker(request.ranking.ranker);
     message.mutable_ranking()->set_score_threshold(request.ranking.score_threshold);
     if (request.ranking.embedding_weight.has_value()) {
@@ -336,10 +315,10 @@ class RetrievalSearchTool final : public SearchTool {
                                     .text_score = hit.text_score(),
                                     .text_rank = hit.text_rank()},
                           .passage = hit.passage(),
-                          .passage_span = Read(hit.passage_span()),
+                          .passage_span = FromProto(hit.passage_span()),
                           .heading = hit.heading()};
-      for (const auto& [key, value] : hit.attributes()) result.attributes[key] = ValueFrom(value);
-      for (const pb::Citation& citation : hit.citations()) result.citations.push_back(Read(citation));
+      for (const auto& [key, value] : hit.attributes()) result.attributes[key] = FromProto(value);
+      for (const pb::Citation& citation : hit.citations()) result.citations.push_back(FromProto(citation));
       answer.results.push_back(std::move(result));
     }
     return answer;

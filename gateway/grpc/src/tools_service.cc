@@ -210,9 +210,9 @@ class ToolsService final : public v1::Tools::Service {
         .queries = *std::move(queries),
         .max_results = static_cast<int>(request.max_results() == 0 ? kResultsDefault : request.max_results())};
     if (request.has_filter()) {
-      GATEWAY_ASSIGN_OR_RETURN(wanted.filter, FilterFrom(request.filter()));
+      GATEWAY_ASSIGN_OR_RETURN(wanted.filter, FromProto(request.filter()));
     }
-    wanted.ranking = RankingFrom(request.ranking());
+    wanted.ranking = FromProto(request.ranking());
     for (const std::string& id : request.vector_store_ids()) {
       GATEWAY_ASSIGN_OR_RETURN(const VectorStore store, ports_.stores.Get(project, StoreId(id)));
       if (store.expired) return MakeError(ErrorKind::kStoreExpired, "", {id});

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "caller.h"
 #include "carrel/gateway/v1/vector_stores.grpc.pb.h"
+#include "gateway/messages/retrieval.h"
 #include "gateway/types/status_macros.h"
 #include "services.h"
 
@@ -75,32 +76,11 @@ v1::VectorStoreFile ToProto(const VectorStoreFile& file) {
   return out;
 }
 
-v1::Citation ToProto(const Citation& citation) {
-  v1::Citation out;
-  out.set_quote(citation.quote);
-  out.mutable_span()->set_begin(citation.span.begin);
-  out.mutable_span()->set_end(citation.span.end);
-  out.set_first_page(static_cast<uint32_t>(citation.first_page));
-  out.set_last_page(static_cast<uint32_t>(citation.last_page));
-  out.set_first_page_label(citation.first_page_label);
-  out.set_last_page_label(citation.last_page_label);
-  for (const PageBox& from : citation.boxes) {
-    v1::PageBox& box = *out.add_boxes();
-    box.set_page(static_cast<uint32_t>(from.page));
-    box.set_x_min(from.x_min);
-    box.set_y_min(from.y_min);
-    box.set_x_max(from.x_max);
-    box.set_y_max(from.y_max);
-  }
-  out.set_recognised(citation.recognised);
-  return out;
-}
-
-absl::StatusOr<TextSpan> FromProto(const v1::TextSpan& span) {
+absl::StatusOr<TextSpan> SpanOf(const retrieval::v1::Span& span) {
   if (span.begin() >= span.end()) {
     return rpc::InvalidField("span", absl::StrCat("[", span.begin(), ", ", span.end(), ")"), "begin below end");
   }
-  return TextSpan{.begin = span.begin(), .end = span.end()};
+  return gateway::FromProto(span);
 }
 
 absl::StatusOr<PictureRequest> FromProto(const ProjectId& project, const v1::RenderVectorStoreFilePageRequest& from) {
@@ -117,7 +97,7 @@ absl::StatusOr<PictureRequest> FromProto(const ProjectId& project, const v1::Ren
                      .page = static_cast<int>(from.page()),
                      .dpi = static_cast<int>(from.dpi())};
   if (from.has_span()) {
-    GATEWAY_ASSIGN_OR_RETURN(out.span, FromProto(from.span()));
+    GATEWAY_ASSIGN_OR_RETURN(out.span, SpanOf(from.span()));
   }
   return out;
 }
@@ -224,9 +204,9 @@ class VectorStoresService final : public v1::VectorStores::Service {
   }
 
   grpc::Status CiteVectorStoreFile(grpc::ServerContext* context, const v1::CiteVectorStoreFileRequest* request,
-                                   v1::Citation* response) override {
+                                   retrieval::v1::Citation* response) override {
     return Serve(keys_, *context, [&](const ProjectId& project) -> absl::Status {
-      GATEWAY_ASSIGN_OR_RETURN(const TextSpan span, FromProto(request->span()));
+      GATEWAY_ASSIGN_OR_RETURN(const TextSpan span, SpanOf(request->span()));
       GATEWAY_ASSIGN_OR_RETURN(const Citation citation, stores_.Cite(project, StoreId(request->vector_store_id()),
                                                                      FileId(request->file_id()), span));
       *response = ToProto(citation);

@@ -198,7 +198,7 @@ TEST_F(ServicesTest, ASpanOfAFileIsCitedAndItsPageDrawn) {
   v1::CiteVectorStoreFileRequest cite;
   cite.set_vector_store_id(store.vector_store_id());
   cite.set_file_id(file.file_id());
-  v1::Citation citation;
+  retrieval::v1::Citation citation;
   EXPECT_EQ(stores_stub_.CiteVectorStoreFile(Context().get(), cite, &citation).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
   cite.mutable_span()->set_begin(3);
@@ -456,7 +456,7 @@ TEST_F(ServicesTest, AnotherProjectsObjectsAreNotFound) {
             kNotFound);
   v1::CiteVectorStoreFileRequest cite;
   cite.mutable_span()->set_end(1);
-  EXPECT_EQ(store_file_call(&S::CiteVectorStoreFile, cite, v1::Citation()), kNotFound);
+  EXPECT_EQ(store_file_call(&S::CiteVectorStoreFile, cite, retrieval::v1::Citation()), kNotFound);
   {
     v1::RenderVectorStoreFilePageRequest request;
     request.set_vector_store_id(store->id.value);
