@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <array>
-#include <cinttypes>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <span>
+#include <vector>
+
+#include "mappings.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -125,20 +127,13 @@ void JoinLibraryMappings() {
 
 void CollapseHeap() {
   if (HugePagesAreOff()) return;
-  std::FILE* maps = std::fopen("/proc/self/maps", "re");
-  if (maps == nullptr) return;
   uintptr_t heap_start = 0;
   uintptr_t heap_end = 0;
-  std::array<char, 4096> line;
-  while (std::fgets(line.data(), line.size(), maps) != nullptr) {
-    uintptr_t start = 0;
-    uintptr_t end = 0;
-    if (std::strstr(line.data(), "[heap]") == nullptr) continue;
-    if (std::sscanf(line.data(), "%" SCNxPTR "-%" SCNxPTR, &start, &end) != 2) continue;
-    if (heap_start == 0) heap_start = start;
-    heap_end = end;
+  for (const Mapping& mapping : ReadMappings().value_or(std::vector<Mapping>())) {
+    if (!mapping.heap) continue;
+    if (heap_start == 0) heap_start = mapping.start;
+    heap_end = mapping.end;
   }
-  std::fclose(maps);
   // Malloc has asked for huge pages in most of it; what it has not would stay a mapping of its own.
   (void)::madvise(reinterpret_cast<void*>(heap_start), heap_end - heap_start, MADV_HUGEPAGE);
   heap_start = (heap_start + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
-#include <functional>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "mappings.h"
 
 namespace carrel::interpreter {
 namespace {
@@ -22,47 +24,45 @@ constexpr size_t kPageBytes = 4096;
 // Two runs with so few pages between them are one: a call costs as much as a page.
 constexpr size_t kGapPages = 0;
 
-// Calls `found` for every page of a private writable mapping whose bits under `mask` are `wanted`, in order. false:
-// /proc cannot be read.
-bool ForEachPage(uint64_t mask, uint64_t wanted, const std::function<void(uintptr_t)>& found) {
-  std::FILE* maps = std::fopen("/proc/self/maps", "re");
-  const int pagemap = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  bool readable = maps != nullptr && pagemap >= 0;
-  std::array<char, 4096> line;
-  while (readable && std::fgets(line.data(), line.size(), maps) != nullptr) {
-    uintptr_t start = 0;
-    uintptr_t end = 0;
-    std::array<char, 5> rights{};
-    if (std::sscanf(line.data(), "%" SCNxPTR "-%" SCNxPTR " %4s", &start, &end, rights.data()) != 3) continue;
-    if (rights[1] != 'w' || rights[3] != 'p') continue;
-    std::array<uint64_t, 512> entries;
-    while (start < end) {
-      const size_t count = std::min((end - start) / kPageBytes, entries.size());
-      const ssize_t got = ::pread(pagemap, entries.data(), count * sizeof(uint64_t),
-                                  static_cast<off_t>(start / kPageBytes * sizeof(uint64_t)));
-      if (got <= 0) {
-        readable = false;
-        break;
+// Adds to `own` the pages of a mapping that this process has for itself, and not from a file. false: /proc does not
+// tell.
+bool AddOwnPages(int pagemap, const Mapping& mapping, std::vector<uintptr_t>* own) {
+  std::array<uint64_t, 512> entries;
+  for (uintptr_t start = mapping.start; start < mapping.end;) {
+    const size_t count = std::min((mapping.end - start) / kPageBytes, entries.size());
+    const ssize_t got = ::pread(pagemap, entries.data(), count * sizeof(uint64_t),
+                                static_cast<off_t>(start / kPageBytes * sizeof(uint64_t)));
+    if (got <= 0) return false;
+    const size_t pages = static_cast<size_t>(got) / sizeof(uint64_t);
+    for (size_t i = 0; i < pages; ++i) {
+      if ((entries[i] & (kPresent | kExclusive | kOfFile)) == (kPresent | kExclusive)) {
+        own->push_back(start + i * kPageBytes);
       }
-      for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(uint64_t); ++i) {
-        if ((entries[i] & mask) == wanted) found(start + i * kPageBytes);
-      }
-      start += static_cast<size_t>(got) / sizeof(uint64_t) * kPageBytes;
     }
+    start += pages * kPageBytes;
   }
-  if (maps != nullptr) std::fclose(maps);
+  return true;
+}
+
+std::optional<std::vector<uintptr_t>> OwnPages() {
+  const std::optional<std::vector<Mapping>> mappings = ReadMappings();
+  const int pagemap = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  bool readable = mappings && pagemap >= 0;
+  std::vector<uintptr_t> own;
+  for (size_t i = 0; readable && i < mappings->size(); ++i) {
+    if ((*mappings)[i].own_writable) readable = AddOwnPages(pagemap, (*mappings)[i], &own);
+  }
   if (pagemap >= 0) ::close(pagemap);
-  return readable;
+  return readable ? std::optional(std::move(own)) : std::nullopt;
 }
 
 }  // namespace
 
 bool WriteOwnPages(int fd) {
-  std::vector<uintptr_t> own;
-  const auto keep = [&own](uintptr_t page) { own.push_back(page); };
-  if (!ForEachPage(kPresent | kExclusive | kOfFile, kPresent | kExclusive, keep)) return false;
-  const char* at = reinterpret_cast<const char*>(own.data());
-  for (size_t left = own.size() * sizeof(uintptr_t); left > 0;) {
+  const std::optional<std::vector<uintptr_t>> own = OwnPages();
+  if (!own) return false;
+  const char* at = reinterpret_cast<const char*>(own->data());
+  for (size_t left = own->size() * sizeof(uintptr_t); left > 0;) {
     const ssize_t written = ::write(fd, at, left);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return false;
@@ -86,19 +86,21 @@ std::vector<PageRange> ReadPages(int fd) {
     have -= whole * sizeof(uintptr_t);
     if (have > 0) buffer[0] = buffer[whole];
   }
-  // Both are in the order of the addresses.
+  const std::optional<std::vector<Mapping>> mappings = ReadMappings();
+  if (!mappings) return {};
   std::vector<PageRange> ranges;
-  size_t at = 0;
-  const bool readable = ForEachPage(0, 0, [&](uintptr_t page) {
-    while (at < copied.size() && copied[at] < page) ++at;
-    if (at == copied.size() || copied[at] != page) return;
+  auto mapping = mappings->begin();  // both are in the order of the addresses
+  for (const uintptr_t page : copied) {
+    while (mapping != mappings->end() && mapping->end <= page) ++mapping;
+    if (mapping == mappings->end()) break;
+    if (page < mapping->start || !mapping->own_writable) continue;
     if (!ranges.empty() && page - (ranges.back().start + ranges.back().bytes) <= kGapPages * kPageBytes) {
       ranges.back().bytes = page + kPageBytes - ranges.back().start;
     } else {
       ranges.push_back({.start = page, .bytes = kPageBytes});
     }
-  });
-  return readable ? ranges : std::vector<PageRange>();
+  }
+  return ranges;
 }
 
 void CopyPages(std::span<const PageRange> pages) {
