@@ -83,11 +83,12 @@ class OpenVinoEmbedder final : public Embedder {
 
   absl::Status Compile() {
     try {
-      const std::shared_ptr<ov::Model> model = ov::Core().read_model(model_.weights_path);
+      ov::Core core;
+      const std::shared_ptr<ov::Model> model = core.read_model(model_.weights_path);
       for (const auto& input : model->inputs()) {
         if (input.get_names().contains("token_type_ids")) has_token_types_ = true;
       }
-      if (absl::Status status = ChoosePrecisions(model); !status.ok()) return status;
+      if (absl::Status status = ChoosePrecisions(core, model); !status.ok()) return status;
     } catch (const std::exception& e) {
       return absl::FailedPreconditionError(absl::StrCat(model_.weights_path, ": ", e.what()));
     }
@@ -95,19 +96,23 @@ class OpenVinoEmbedder final : public Embedder {
   }
 
   // f32 is what must work. Of the coarser precisions errors and exceptions are no errors: they are not taken.
-  absl::Status ChoosePrecisions(const std::shared_ptr<ov::Model>& model) {
+  absl::Status ChoosePrecisions(ov::Core& core, const std::shared_ptr<ov::Model>& model) {
     const uint32_t threads =
         options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, sandbox::UsableCpus());
     for (const auto& [role, most] :
          {std::pair(TextRole::kPassage, threads), std::pair(TextRole::kQuery, std::min(threads, kQueryThreadsMax))}) {
       std::unique_ptr<Lane>& chosen = LaneOf(role);
-      chosen = MakeLane(model, Precision::kF32, most);
+      chosen = MakeLane(core, model, Precision::kF32, most);
+      if (!options_.fastest_precision) {
+        const std::string_view probe = "probe";
+        if (absl::Status status = EmbedLoaded({&probe, 1}, role).status(); !status.ok()) return status;
+        continue;
+      }
       absl::StatusOr<Trial> exact = Try(role);
       if (!exact.ok()) return exact.status();
-      if (!options_.fastest_precision) continue;
       absl::Duration time = exact->time;
-      for (const Precision precision : CoarserPrecisions(role)) {
-        std::unique_ptr<Lane> other = MakeLaneOrNull(model, precision, most);
+      for (const Precision precision : CoarserPrecisions(core, role)) {
+        std::unique_ptr<Lane> other = MakeLaneOrNull(core, model, precision, most);
         if (other == nullptr) continue;
         std::swap(chosen, other);
         const absl::StatusOr<Trial> trial = Try(role);
@@ -123,39 +128,39 @@ class OpenVinoEmbedder final : public Embedder {
 
   // Passages are kept, and compared with each other's for years: they stay with what is nearly exact. A question's
   // vector is used once.
-  static std::vector<Precision> CoarserPrecisions(TextRole role) {
+  static std::vector<Precision> CoarserPrecisions(ov::Core& core, TextRole role) {
+    std::vector<std::string> capabilities;
+    try {
+      capabilities = core.get_property("CPU", ov::device::capabilities);
+    } catch (const std::exception&) {
+      return {};
+    }
+    const auto can = [&](std::string_view name) {
+      return std::find(capabilities.begin(), capabilities.end(), name) != capabilities.end();
+    };
     std::vector<Precision> out;
-    if (ProcessorCan("BF16")) out.push_back(Precision::kBf16);
-    if (role == TextRole::kQuery && ProcessorCan("INT8")) out.push_back(Precision::kInt8);
+    if (can("BF16")) out.push_back(Precision::kBf16);
+    if (role == TextRole::kQuery && can("INT8")) out.push_back(Precision::kInt8);
     return out;
   }
 
-  static bool ProcessorCan(std::string_view capability) {
-    try {
-      const auto known = ov::Core().get_property("CPU", ov::device::capabilities);
-      return std::find(known.begin(), known.end(), capability) != known.end();
-    } catch (const std::exception&) {
-      return false;
-    }
-  }
-
   // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want. Throws.
-  static std::unique_ptr<Lane> MakeLane(const std::shared_ptr<ov::Model>& model, Precision precision,
+  static std::unique_ptr<Lane> MakeLane(ov::Core& core, const std::shared_ptr<ov::Model>& model, Precision precision,
                                         uint32_t threads) {
     auto lane = std::make_unique<Lane>();
     const bool int8 = precision == Precision::kInt8;
     ov::AnyMap how{ov::hint::inference_precision(precision == Precision::kBf16 ? ov::element::bf16 : ov::element::f32),
                    ov::inference_num_threads(static_cast<int>(threads)), ov::num_streams(1)};
     if (int8) how.insert(ov::hint::dynamic_quantization_group_size(kInt8Group));
-    lane->compiled = ov::Core().compile_model(int8 ? WithInt8Weights(*model) : model, "CPU", how);
+    lane->compiled = core.compile_model(int8 ? WithInt8Weights(*model) : model, "CPU", how);
     lane->request = lane->compiled.create_infer_request();
     return lane;
   }
 
-  static std::unique_ptr<Lane> MakeLaneOrNull(const std::shared_ptr<ov::Model>& model, Precision precision,
-                                              uint32_t threads) {
+  static std::unique_ptr<Lane> MakeLaneOrNull(ov::Core& core, const std::shared_ptr<ov::Model>& model,
+                                              Precision precision, uint32_t threads) {
     try {
-      return MakeLane(model, precision, threads);
+      return MakeLane(core, model, precision, threads);
     } catch (const std::exception&) {
       return nullptr;
     }
