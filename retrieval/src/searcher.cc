@@ -199,9 +199,12 @@ class Run {
   }
 
   size_t depth() const { return depth_; }
-  // The best cosine of one query, with one model.
-  void NoteBest(const std::optional<Calibration>& calibration, double cosine) {
-    confidence_ = std::max(confidence_.value_or(0), calibration ? calibration->Confidence(cosine) : 1);
+  // The matches of one query, with one model: how sure their best cosine makes it.
+  void NoteConfidence(const std::optional<Calibration>& calibration, const std::vector<LegMatch>& matches) {
+    const auto best = std::max_element(matches.begin(), matches.end(),
+                                       [](const auto& a, const auto& b) { return a.match.score < b.match.score; });
+    if (best == matches.end()) return;
+    confidence_ = std::max(confidence_.value_or(0), calibration ? calibration->Confidence(best->match.score) : 1);
   }
   // A leg gave that many matches.
   void NoteMatches(size_t count) { full_ = full_ || count >= depth_; }
@@ -350,6 +353,7 @@ struct ModelQueries {
 struct Question {
   const SearchQuery& query;
   const std::vector<StoreRow>& stores;
+  std::vector<std::vector<std::string>> terms;       // by query
   std::map<std::string, ModelQueries> models;        // by the names of those that the stores use
   std::vector<std::shared_ptr<StoreIndex>> indexes;  // by store
 
@@ -381,10 +385,9 @@ absl::Status AskStore(Connection& db, const Question& question, size_t store, Ru
     }
     if (question.asks_terms()) {
       const Microseconds part;
-      const std::vector<std::string> terms = QueryTerms(query.queries[q]);
-      auto found = index.SearchTerms(terms, run.depth(), allowed);
+      auto found = index.SearchTerms(question.terms[q], run.depth(), allowed);
       if (!found) {
-        ASSIGN_OR_RETURN(found, AskFts5(db, row.row, index, terms, run.depth(), query.filter));
+        ASSIGN_OR_RETURN(found, AskFts5(db, row.row, index, question.terms[q], run.depth(), query.filter));
       }
       for (const IndexMatch& match : *found) matches[q].terms.push_back({store, match});
       run.NoteMatches(found->size());
@@ -405,7 +408,7 @@ absl::Status AskLegs(Connection& db, const Question& question, Run& run, SearchA
     bool other_model = false;
     for (const auto& [name, model] : question.models) {
       std::vector<LegMatch>& found = matches[q].vectors[name];
-      for (const LegMatch& match : found) run.NoteBest(model.calibration, match.match.score);
+      run.NoteConfidence(model.calibration, found);
       run.AddLeg(std::move(found), true, ranking.embedding_weight, other_model);
       other_model = true;
     }
@@ -436,6 +439,11 @@ absl::StatusOr<SearchAnswer> Searcher::Search(const SearchQuery& query, const st
     ASSIGN_OR_RETURN(std::vector<Embedding> vectors, model->Embed(texts, TextRole::kQuery));
     question.models[stores[i].model] = {.vectors = std::move(vectors), .calibration = model->calibration()};
     answer.embed_us += part.SinceStart();
+  }
+  if (question.asks_terms()) {
+    const Microseconds part;
+    for (const std::string& text : query.queries) question.terms.push_back(QueryTerms(text));
+    answer.text_us += part.SinceStart();
   }
   for (const StoreRow& store : stores) {
     ASSIGN_OR_RETURN(question.indexes.emplace_back(), indexes_.Get(store.row, query.filter.has_value()));
