@@ -14,6 +14,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "adding.h"
 #include "blobs.h"
 #include "citation.h"
 #include "contents.h"
@@ -183,10 +184,11 @@ class LibraryOnDisk final : public Library {
     ASSIGN_OR_RETURN(const std::optional<ContentRow> known, FindContent(*writer, key));
     if (there.ok() && !MayBeTriedAgain(*there, key, known)) return SameDocument(*there, key);
 
-    ASSIGN_OR_RETURN(const ContentRow content, QueueContent(*writer, key, known, *file, document.file_name));
+    const Adding adding{.db = *writer, .blobs = blobs_, .queue_length_max = options_.queue_length_max, .now_ms = Now()};
+    ASSIGN_OR_RETURN(const ContentRow content, QueueContent(adding, key, known, *file, document.file_name));
+    const DocumentRow* const failed = there.ok() ? &*there : nullptr;
     Removal removal;
-    ASSIGN_OR_RETURN(const int64_t row,
-                     WriteDocument(*writer, store, there.ok() ? &*there : nullptr, id, document, content.row, removal));
+    ASSIGN_OR_RETURN(const int64_t row, WriteDocument(adding, store, failed, id, document, content.row, removal));
     if (!store.next_model.empty()) {
       RETURN_IF_ERROR(AddNextContent(*writer, store, row, key, file->size_bytes(), Now()));
     }
@@ -197,6 +199,7 @@ class LibraryOnDisk final : public Library {
     ASSIGN_OR_RETURN(DocumentRow added, FindDocument(*writer, store.row, id));
     RETURN_IF_ERROR(transaction.Commit());
     FinishRemoval(removal);
+    if (failed != nullptr && failed->next_content) maintenance_.Need({.orphans = true});
     if (index) indexes_.ContentAdded(*writer, store.row, content.row);
     indexes_.DocumentChanged(store.row, added.row, content.row, document.attributes);
     ingest_->Wake();
@@ -371,61 +374,6 @@ class LibraryOnDisk final : public Library {
           absl::StrCat("the id ", there.info.id, " is taken by a document with other bytes"));
     }
     return WithProgress(there);
-  }
-
-  // A document that failed is begun anew when its bytes come once more and it may end otherwise: the failure was one
-  // that may pass, or the settings are others by now. `known`: the content of `key`, if there is one.
-  static bool MayBeTriedAgain(const DocumentRow& there, const ContentKey& key, const std::optional<ContentRow>& known) {
-    if (there.state != ContentState::kFailed || there.info.sha256 != key.sha256) return false;
-    return WorthAnotherTry(there.info.verdict) || !known || known->row != there.content;
-  }
-
-  // The content of `key`, with its bytes in their place and itself in the queue, unless it has been read (or cannot
-  // be).
-  absl::StatusOr<ContentRow> QueueContent(Connection& db, const ContentKey& key, const std::optional<ContentRow>& known,
-                                          IncomingFile& file, const std::string& file_name) {
-    if (known) {
-      if (known->state != ContentState::kFailed || !WorthAnotherTry(known->verdict)) return *known;
-      RETURN_IF_ERROR(blobs_.Place(file, key.sha256));  // those that are there may be why it failed
-      RETURN_IF_ERROR(RequeueContent(db, known->row, Now()));
-      return ContentRow{.row = known->row};
-    }
-    RETURN_IF_ERROR(CheckQueue(db));
-    // The bytes stand under their name before the record says so; a crash between leaves them to the sweep.
-    RETURN_IF_ERROR(blobs_.Place(file, key.sha256));
-    ASSIGN_OR_RETURN(const int64_t row, InsertContent(db, key, file.size_bytes(), Now()));
-    if (key.type == 0) {
-      RETURN_IF_ERROR(FailContent(db, row, Verdict::kUnsupported, UnreadableMessage(file_name)));
-    }
-    return ContentRow{.row = row};
-  }
-
-  // The document's row: a new one, or that of `failed`, which gets everything anew.
-  absl::StatusOr<int64_t> WriteDocument(Connection& db, const StoreRow& store, const DocumentRow* failed,
-                                        const std::string& id, const NewDocument& document, int64_t content,
-                                        Removal& removal) {
-    if (failed == nullptr) {
-      RETURN_IF_ERROR(RunSql(db,
-                             "INSERT INTO documents(store, id, content, file_name, attributes, created_ms) "
-                             "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-                             store.row, id, content, document.file_name, EncodeAttributes(document.attributes), Now()));
-      return db.last_row();
-    }
-    RETURN_IF_ERROR(RunSql(db,
-                           "UPDATE documents SET content = ?2, next_content = NULL, file_name = ?3, attributes = ?4, "
-                           "created_ms = ?5 WHERE row = ?1",
-                           failed->row, content, document.file_name, EncodeAttributes(document.attributes), Now()));
-    if (failed->content != content) RETURN_IF_ERROR(ReleaseContent(db, store.row, failed->content, removal));
-    // The content for another model, if there was one, is an orphan at most until the next maintenance.
-    if (failed->next_content) maintenance_.Need({.orphans = true});
-    return failed->row;
-  }
-
-  absl::Status CheckQueue(Connection& db) {
-    ASSIGN_OR_RETURN(const QueueCounts queue, CountQueue(db));
-    if (queue.length < options_.queue_length_max) return absl::OkStatus();
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the queue is full: ", options_.queue_length_max, " documents are waiting to be read"));
   }
 
   DocumentInfo WithProgress(DocumentRow row) {

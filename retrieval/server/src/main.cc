@@ -163,7 +163,8 @@ absl::Status Serve(const config::ServerFlags& flags) {
                          .ingest_workers = static_cast<uint32_t>(config.retrieval.ingest_workers),
                          .queue_length_max = config.retrieval.queue_length_max,
                          .index_bytes_max = config.retrieval.index_bytes_max};
-  options.extraction = ReadingLimits(config.retrieval);
+  const ExtractionLimits reading = ReadingLimits(config.retrieval);
+  options.extraction = reading;
   options.postponed = [](const std::string& reason) {
     rpc::Log(rpc::LogLevel::kWarning, "documents wait to be tried again", {{"why", reason}});
   };
@@ -171,8 +172,7 @@ absl::Status Serve(const config::ServerFlags& flags) {
   if (!library.ok()) return library.status();
   const std::unique_ptr<v1::Retrieval::Service> service =
       MakeRetrievalService({.version = CARREL_VERSION,
-                            .reading = ReadingLimits(config.retrieval),
-                            .document_bytes_max = config.retrieval.document_bytes_max,
+                            .reading = reading,
                             .painter = painter.get(),
                             .recognition = config.retrieval.ocr == "off" ? "off"
                                            : recognition.enabled         ? "on"

@@ -238,7 +238,7 @@ class RetrievalService final : public v1::Retrieval::Service {
     reply->set_vector_instructions(std::string(VectorInstructions()));
     for (const std::string& extension : ReadableExtensions()) reply->add_extensions(extension);
     reply->set_recognition(options_.recognition);
-    reply->set_document_bytes_max(options_.document_bytes_max);
+    reply->set_document_bytes_max(options_.reading.document_bytes_max);
     v1::ReadingLimits& reading = *reply->mutable_reading_limits();
     reading.set_pages_max(options_.reading.pages_max);
     reading.set_cpu_seconds_max(options_.reading.cpu_seconds_max);
@@ -295,9 +295,9 @@ class RetrievalService final : public v1::Retrieval::Service {
       if (part.data().size() > kDataBytesMax) {
         return rpc::InvalidField("data", absl::StrCat(part.data().size(), " bytes"), "at most 1 MiB a message");
       }
-      if ((*upload)->size_bytes() + part.data().size() > options_.document_bytes_max) {
+      if ((*upload)->size_bytes() + part.data().size() > options_.reading.document_bytes_max) {
         return rpc::InvalidField("data", "more",
-                                 absl::StrCat("at most ", options_.document_bytes_max, " bytes in all"));
+                                 absl::StrCat("at most ", options_.reading.document_bytes_max, " bytes in all"));
       }
       if (absl::Status status = (*upload)->Write(part.data()); !status.ok()) return status;
     }

@@ -80,8 +80,8 @@ int Serve(const std::string& directory, const FileFault& fault) {
     std::fprintf(stderr, "open: %s\n", library.status().ToString().c_str());
     return 3;
   }
-  const auto service =
-      MakeRetrievalService({.version = "test", .document_bytes_max = 1u << 20}, **library, {&fake, &other}, nullptr);
+  const auto service = MakeRetrievalService({.version = "test", .reading = {.document_bytes_max = 1u << 20}}, **library,
+                                            {&fake, &other}, nullptr);
   absl::StatusOr<std::unique_ptr<rpc::Server>> server =
       rpc::Server::Start({.listen = *rpc::ParseAddress(absl::StrCat("unix:", directory, "/s"))},
                          {{service.get(), std::string(v1::Retrieval::service_full_name())}});

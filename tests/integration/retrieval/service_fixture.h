@@ -58,7 +58,7 @@ class ServiceTest : public ::testing::Test {
     library_ = *std::move(library);
     painter_ = MakeJailedPainter(*jails_);
     service_ = MakeRetrievalService(
-        {.version = "test", .reading = {.pages_max = 1234}, .document_bytes_max = 16u << 20, .painter = painter_.get()},
+        {.version = "test", .reading = {.document_bytes_max = 16u << 20, .pages_max = 1234}, .painter = painter_.get()},
         *library_, {&SharedEmbedder()}, jails_.get());
     const absl::StatusOr<rpc::Address> address = rpc::ParseAddress(absl::StrCat("unix:", directory_, "/s"));
     ASSERT_TRUE(address.ok());

@@ -17,8 +17,8 @@ namespace carrel::retrieval {
 
 struct ServiceOptions {
   std::string version;
-  ExtractionLimits reading;  // what the library reads with: Capabilities.reading_limits
-  uint64_t document_bytes_max = 512u << 20;
+  // What the library reads with: Capabilities.reading_limits and document_bytes_max. Larger uploads are refused.
+  ExtractionLimits reading;
   // Draws pages; null: RenderPage is UNIMPLEMENTED. Not owned.
   PagePainter* painter = nullptr;
   // "off", "on" or "missing": Capabilities.recognition.
