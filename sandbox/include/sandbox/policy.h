@@ -6,9 +6,8 @@
 //
 //     name NAME                    must be the directory's name: [a-z0-9-], at most 32
 //     description TEXT             version TEXT          package NAME VERSION
-//     runtime pooled | on-demand   sessions are made of it, and its command speaks interpreter/driver/frames.py;
-//     pooled: a
-//                                  few are kept ready. Without this key it is a server's own, and no session's
+//     runtime pooled | on-demand   sessions are made of it, and its command speaks interpreter/driver/frames.py
+//                                  (pooled: a few are kept ready). Without it, it is a server's own and no session's
 //     kind zygote | exec           zygote: `command` is a process that forks sessions; exec: each session executes it
 //     bind SOURCE TARGET           # reason; read-only. SOURCE: absolute, relative to the manifest, or @PLACE[/...]
 //     bind-optional SOURCE TARGET  # reason; skipped when SOURCE does not exist

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string>
 
+#include "fake_cgroup_files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "in_child.h"
@@ -27,19 +28,8 @@ namespace fs = std::filesystem;
 
 constexpr JailLimits kLimits{.memory_bytes = uint64_t{64} << 20, .processes = 10, .cpu_millis = 500};
 
-// A cgroupfs of plain files: it remembers what was written, and does nothing.
-class FakeHierarchy : public ::testing::Test {
+class FakeHierarchy : public FakeCgroupFiles {
  protected:
-  void SetUp() override {
-    ASSERT_TRUE(directory_.ok());
-    options_ = {.mounts = Path("mountinfo"), .own_groups = Path("cgroup"), .root = Path("root"), .kernel = false};
-  }
-
-  [[nodiscard]] std::string Path(const std::string& name) const { return directory_->path() + "/" + name; }
-  void Write(const std::string& name, const std::string& text) const {
-    fs::create_directories(fs::path(Path(name)).parent_path());
-    std::ofstream(Path(name)) << text;
-  }
   [[nodiscard]] std::string Read(const std::string& name) const {
     std::ifstream file(Path(name));
     std::ostringstream text;
@@ -54,9 +44,6 @@ class FakeHierarchy : public ::testing::Test {
     Write("root/cg/service/cgroup.controllers", "cpuset cpu io memory pids\n");
     Write("root/cg/service/cgroup.subtree_control", "\n");
   }
-
-  absl::StatusOr<TempDir> directory_ = TempDir::Create();
-  CgroupOptions options_;
 };
 
 TEST_F(FakeHierarchy, UnifiedGetsTheLimitsOfV2) {

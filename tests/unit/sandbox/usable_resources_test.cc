@@ -8,8 +8,8 @@
 #include <fstream>
 #include <string>
 
+#include "fake_cgroup_files.h"
 #include "gtest/gtest.h"
-#include "sandbox/base/temp_dir.h"
 
 namespace carrel::sandbox {
 namespace {
@@ -19,18 +19,8 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 // The kernel's tables and files, made up. 64 MiB and 1 CPU are less than any machine that runs these tests has.
-class UsableResourcesTest : public ::testing::Test {
+class UsableResourcesTest : public FakeCgroupFiles {
  protected:
-  void SetUp() override {
-    ASSERT_TRUE(directory_.ok());
-    options_ = {.mounts = Path("mountinfo"), .own_groups = Path("cgroup"), .root = Path("root"), .kernel = false};
-  }
-
-  [[nodiscard]] std::string Path(const std::string& name) const { return directory_->path() + "/" + name; }
-  void Write(const std::string& name, const std::string& text) const {
-    fs::create_directories(fs::path(Path(name)).parent_path());
-    std::ofstream(Path(name)) << text;
-  }
   void MakeUnified(const std::string& own = "/pod/container") const {
     Write("mountinfo", "30 23 0:26 / /cg rw,relatime - cgroup2 cgroup2 rw\n");
     Write("cgroup", "0::" + own + "\n");
@@ -50,9 +40,6 @@ class UsableResourcesTest : public ::testing::Test {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<uint32_t>(CPU_COUNT(&set)) : 1;
   }
-
-  absl::StatusOr<TempDir> directory_ = TempDir::Create();
-  CgroupOptions options_;
 };
 
 TEST_F(UsableResourcesTest, WithoutControlGroupsTheMachineIsTheLimit) {
