@@ -15,7 +15,9 @@ namespace {
 
 constexpr float kLargest = 127;
 
-// `weights` is a matrix; `outputs_first`: a row is an output's, else a column.
+// `weights` is a matrix; `outputs_first`: a row is an output's, else a column. What comes out has them first: that is
+// how OpenVINO wants them, and so every model that is compiled of it shares this copy instead of turning one of its
+// own.
 ov::Output<ov::Node> Quantized(const ov::op::v0::Constant& weights, bool outputs_first) {
   const ov::Shape shape = weights.get_shape();
   const size_t outputs = shape[outputs_first ? 0 : 1], inputs = shape[outputs_first ? 1 : 0];
@@ -24,20 +26,18 @@ ov::Output<ov::Node> Quantized(const ov::op::v0::Constant& weights, bool outputs
   std::vector<int8_t> codes(outputs * inputs);
   std::vector<float> scales(outputs);
   for (size_t o = 0; o < outputs; ++o) {
+    const float* const of_output = values + o * next_output;
     float largest = 0;
-    for (size_t i = 0; i < inputs; ++i) {
-      largest = std::max(largest, std::abs(values[o * next_output + i * next_input]));
-    }
+    for (size_t i = 0; i < inputs; ++i) largest = std::max(largest, std::abs(of_output[i * next_input]));
     scales[o] = largest > 0 ? largest / kLargest : 1;
     for (size_t i = 0; i < inputs; ++i) {
-      const size_t at = o * next_output + i * next_input;
-      codes[at] = static_cast<int8_t>(std::clamp(std::nearbyint(values[at] / scales[o]), -kLargest, kLargest));
+      const float code = std::nearbyint(of_output[i * next_input] / scales[o]);
+      codes[o * inputs + i] = static_cast<int8_t>(std::clamp(code, -kLargest, kLargest));
     }
   }
-  const ov::Shape scale_shape = outputs_first ? ov::Shape{outputs, 1} : ov::Shape{1, outputs};
-  const auto bytes = std::make_shared<ov::op::v0::Constant>(ov::element::i8, shape, codes);
+  const auto bytes = std::make_shared<ov::op::v0::Constant>(ov::element::i8, ov::Shape{outputs, inputs}, codes);
   const auto numbers = std::make_shared<ov::op::v0::Convert>(bytes, ov::element::f32);
-  const auto scale = std::make_shared<ov::op::v0::Constant>(ov::element::f32, scale_shape, scales);
+  const auto scale = std::make_shared<ov::op::v0::Constant>(ov::element::f32, ov::Shape{outputs, 1}, scales);
   return std::make_shared<ov::op::v1::Multiply>(numbers, scale)->output(0);
 }
 
@@ -53,6 +53,7 @@ std::shared_ptr<ov::Model> WithInt8Weights(const ov::Model& model) {
       continue;
     }
     product->input(1).replace_source_output(Quantized(*weights, product->get_transpose_b()));
+    product->set_transpose_b(true);
   }
   return out;
 }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "first_token.h"
 #include "int8_weights.h"
 #include "openvino/openvino.hpp"
 #include "retrieval/wordpiece.h"
@@ -23,11 +24,13 @@ namespace {
 constexpr size_t kBatch = 8;              // measured: larger batches are no faster on a CPU and wait longer
 constexpr uint32_t kThreadsMax = 8;       // a small model does not scale further
 constexpr uint32_t kQueryThreadsMax = 2;  // a question is short: more threads wait for each other
-constexpr size_t kLengthStep = 16;        // lengths are rounded up, so that few shapes are compiled
-// A question's time is proportional to its length, padding included: the usual lengths are rounded less, and compiled
-// before the first question comes.
-constexpr size_t kQueryLengthStep = 4;
-constexpr size_t kQueryLengthUsualMax = 48;
+constexpr size_t kLengthStep = 16;        // lengths are rounded up, so that few shapes are prepared for
+// What most questions take, special tokens and the model's prefix included. A model that is compiled for one length
+// only answers in two thirds of the time of one that has to prepare itself for another length each time (3.7 ms
+// for 5.4).
+constexpr size_t kQuestionLengths[] = {24, 32, 40, 48, 56};
+// Each takes some 43 MB and a fifth of a second to compile, which small containers have a better use for.
+constexpr uint64_t kMemoryForQuestionLengths = uint64_t{3} << 30;
 constexpr double kWorthwhile = 0.9;      // of the time, at most: what a coarser precision must gain to be taken
 constexpr double kAgreementMin = 0.999;  // cosine of its vectors to f32's
 constexpr uint64_t kInt8Group = 64;      // of what is multiplied with int8 weights, as many numbers have one scale
@@ -41,9 +44,10 @@ struct Tokens {
 // What the numbers of an inference are.
 enum class Precision { kF32, kBf16, kInt8 };
 
-// A compiled model with one infer request and its lock. Queries have one of their own: requests of one compiled model
+// A compiled model with one infer request and its lock. Queries have some of their own: requests of one compiled model
 // wait for each other, and a batch of passages takes a second.
 struct Lane {
+  size_t length = 0;  // of the only text that it takes, in tokens; 0: as many and as long as they come
   std::mutex mutex;
   ov::CompiledModel compiled;
   ov::InferRequest request;
@@ -84,46 +88,64 @@ class OpenVinoEmbedder final : public Embedder {
   absl::Status Compile() {
     try {
       ov::Core core;
-      const std::shared_ptr<ov::Model> model = core.read_model(model_.weights_path);
+      std::shared_ptr<ov::Model> model = core.read_model(model_.weights_path);
       for (const auto& input : model->inputs()) {
         if (input.get_names().contains("token_type_ids")) has_token_types_ = true;
       }
-      if (absl::Status status = ChoosePrecisions(core, model); !status.ok()) return status;
+      if (model_.pooling == Pooling::kCls) {
+        if (std::shared_ptr<ov::Model> smaller = ForFirstToken(*model)) model = std::move(smaller);
+      }
+      return CompileLanes(core, model);
     } catch (const std::exception& e) {
       return absl::FailedPreconditionError(absl::StrCat(model_.weights_path, ": ", e.what()));
     }
-    return CompileUsualLengths();
+  }
+
+  absl::Status CompileLanes(ov::Core& core, const std::shared_ptr<ov::Model>& model) {
+    const uint32_t threads =
+        options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, sandbox::UsableCpus());
+    const uint32_t question_threads = std::min(threads, kQueryThreadsMax);
+    absl::StatusOr<Precision> chosen = CompileLane(core, model, TextRole::kPassage, threads);
+    if (!chosen.ok()) return chosen.status();
+    chosen = CompileLane(core, model, TextRole::kQuery, question_threads);
+    if (!chosen.ok()) return chosen.status();
+    if (!options_.fastest || sandbox::UsableMemoryBytes() < kMemoryForQuestionLengths) return absl::OkStatus();
+    const std::shared_ptr<ov::Model> of_questions = WithPrecision(model, *chosen);
+    for (const size_t length : kQuestionLengths) {
+      if (length > model_.window_tokens) break;
+      std::unique_ptr<Lane> lane = MakeLaneOrNull(core, of_questions, *chosen, question_threads, length);
+      if (lane != nullptr) question_lanes_.push_back(std::move(lane));
+    }
+    return absl::OkStatus();
   }
 
   // f32 is what must work. Of the coarser precisions errors and exceptions are no errors: they are not taken.
-  absl::Status ChoosePrecisions(ov::Core& core, const std::shared_ptr<ov::Model>& model) {
-    const uint32_t threads =
-        options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, sandbox::UsableCpus());
-    for (const auto& [role, most] :
-         {std::pair(TextRole::kPassage, threads), std::pair(TextRole::kQuery, std::min(threads, kQueryThreadsMax))}) {
-      std::unique_ptr<Lane>& chosen = LaneOf(role);
-      chosen = MakeLane(core, model, Precision::kF32, most);
-      if (!options_.fastest_precision) {
-        const std::string_view probe = "probe";
-        if (absl::Status status = EmbedLoaded({&probe, 1}, role).status(); !status.ok()) return status;
-        continue;
-      }
-      absl::StatusOr<Trial> exact = Try(role);
-      if (!exact.ok()) return exact.status();
-      absl::Duration time = exact->time;
-      for (const Precision precision : CoarserPrecisions(core, role)) {
-        std::unique_ptr<Lane> other = MakeLaneOrNull(core, model, precision, most);
-        if (other == nullptr) continue;
-        std::swap(chosen, other);
-        const absl::StatusOr<Trial> trial = Try(role);
-        if (trial.ok() && trial->time < time * kWorthwhile && Agree(*exact, *trial)) {
-          time = trial->time;
-        } else {
-          std::swap(chosen, other);
-        }
+  absl::StatusOr<Precision> CompileLane(ov::Core& core, const std::shared_ptr<ov::Model>& model, TextRole role,
+                                        uint32_t threads) {
+    std::unique_ptr<Lane>& lane = AnyLengthLane(role);
+    lane = MakeLane(core, model, Precision::kF32, threads);
+    if (!options_.fastest) {
+      const std::string_view probe = "probe";
+      if (absl::Status status = EmbedLoaded({&probe, 1}, role).status(); !status.ok()) return status;
+      return Precision::kF32;
+    }
+    absl::StatusOr<Trial> exact = Try(role);
+    if (!exact.ok()) return exact.status();
+    Precision chosen = Precision::kF32;
+    absl::Duration time = exact->time;
+    for (const Precision precision : CoarserPrecisions(core, role)) {
+      std::unique_ptr<Lane> other = MakeLaneOrNull(core, WithPrecision(model, precision), precision, threads);
+      if (other == nullptr) continue;
+      std::swap(lane, other);
+      const absl::StatusOr<Trial> trial = Try(role);
+      if (trial.ok() && trial->time < time * kWorthwhile && Agree(*exact, *trial)) {
+        time = trial->time;
+        chosen = precision;
+      } else {
+        std::swap(lane, other);
       }
     }
-    return absl::OkStatus();
+    return chosen;
   }
 
   // Passages are kept, and compared with each other's for years: they stay with what is nearly exact. A question's
@@ -144,29 +166,48 @@ class OpenVinoEmbedder final : public Embedder {
     return out;
   }
 
+  static std::shared_ptr<ov::Model> WithPrecision(const std::shared_ptr<ov::Model>& model, Precision precision) {
+    return precision == Precision::kInt8 ? WithInt8Weights(*model) : model;
+  }
+
   // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want. Throws.
-  static std::unique_ptr<Lane> MakeLane(ov::Core& core, const std::shared_ptr<ov::Model>& model, Precision precision,
-                                        uint32_t threads) {
+  static std::unique_ptr<Lane> MakeLane(ov::Core& core, std::shared_ptr<ov::Model> model, Precision precision,
+                                        uint32_t threads, size_t length = 0) {
     auto lane = std::make_unique<Lane>();
-    const bool int8 = precision == Precision::kInt8;
     ov::AnyMap how{ov::hint::inference_precision(precision == Precision::kBf16 ? ov::element::bf16 : ov::element::f32),
                    ov::inference_num_threads(static_cast<int>(threads)), ov::num_streams(1)};
-    if (int8) how.insert(ov::hint::dynamic_quantization_group_size(kInt8Group));
-    lane->compiled = core.compile_model(int8 ? WithInt8Weights(*model) : model, "CPU", how);
+    if (precision == Precision::kInt8) how.insert(ov::hint::dynamic_quantization_group_size(kInt8Group));
+    if (length > 0) {
+      model = model->clone();
+      model->reshape(ov::PartialShape{1, static_cast<int64_t>(length)});
+    }
+    lane->length = length;
+    lane->compiled = core.compile_model(model, "CPU", how);
     lane->request = lane->compiled.create_infer_request();
+    if (length > 0) lane->request.infer();
     return lane;
   }
 
   static std::unique_ptr<Lane> MakeLaneOrNull(ov::Core& core, const std::shared_ptr<ov::Model>& model,
-                                              Precision precision, uint32_t threads) {
+                                              Precision precision, uint32_t threads, size_t length = 0) {
     try {
-      return MakeLane(core, model, precision, threads);
+      return MakeLane(core, model, precision, threads, length);
     } catch (const std::exception&) {
       return nullptr;
     }
   }
 
-  std::unique_ptr<Lane>& LaneOf(TextRole role) { return role == TextRole::kQuery ? query_lane_ : passage_lane_; }
+  std::unique_ptr<Lane>& AnyLengthLane(TextRole role) { return role == TextRole::kQuery ? query_lane_ : passage_lane_; }
+
+  // For texts the longest of which has that many tokens.
+  Lane& LaneFor(TextRole role, size_t texts, size_t tokens) {
+    if (role == TextRole::kQuery && texts == 1) {
+      for (const std::unique_ptr<Lane>& lane : question_lanes_) {
+        if (lane->length >= tokens) return *lane;
+      }
+    }
+    return *AnyLengthLane(role);
+  }
 
   absl::StatusOr<Trial> Try(TextRole role) {
     const std::string sentence =
@@ -195,19 +236,6 @@ class OpenVinoEmbedder final : public Embedder {
     return cosine >= kAgreementMin;
   }
 
-  // Each length that questions usually have takes some 25 ms when it comes first.
-  absl::Status CompileUsualLengths() {
-    std::string question;
-    for (size_t tokens = 0; tokens < kQueryLengthUsualMax - 2; ++tokens) {
-      question += "a ";
-      const std::string_view text = question;
-      if (CountTokens(absl::StrCat(model_.query_prefix, question)) + 2 > kQueryLengthUsualMax) break;
-      if (tokens % kQueryLengthStep != 0) continue;
-      if (absl::Status status = EmbedLoaded({&text, 1}, TextRole::kQuery).status(); !status.ok()) return status;
-    }
-    return absl::OkStatus();
-  }
-
   absl::StatusOr<std::vector<Embedding>> EmbedLoaded(std::span<const std::string_view> texts, TextRole role) {
     const std::string& prefix = role == TextRole::kQuery ? model_.query_prefix : model_.passage_prefix;
     std::vector<Tokens> tokens;
@@ -219,8 +247,10 @@ class OpenVinoEmbedder final : public Embedder {
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return tokens[a].ids.size() < tokens[b].ids.size(); });
     std::vector<Embedding> out(texts.size());
-    for (size_t begin = 0; begin < order.size(); begin += kBatch) {
-      const std::span<const size_t> batch = std::span(order).subspan(begin, std::min(kBatch, order.size() - begin));
+    // Questions go one by one, each at its own length: together they gain nothing on a CPU.
+    const size_t batch_max = role == TextRole::kQuery ? 1 : kBatch;
+    for (size_t begin = 0; begin < order.size(); begin += batch_max) {
+      const std::span<const size_t> batch = std::span(order).subspan(begin, std::min(batch_max, order.size() - begin));
       if (absl::Status status = Run(tokens, batch, role, out); !status.ok()) return status;
     }
     return out;
@@ -245,10 +275,11 @@ class OpenVinoEmbedder final : public Embedder {
 
   absl::Status Run(const std::vector<Tokens>& tokens, std::span<const size_t> batch, TextRole role,
                    std::vector<Embedding>& out) {
-    size_t length = 0;
-    for (const size_t i : batch) length = std::max(length, tokens[i].ids.size());
-    const size_t step = role == TextRole::kQuery && length <= kQueryLengthUsualMax ? kQueryLengthStep : kLengthStep;
-    length = std::min<size_t>((length + step - 1) / step * step, model_.window_tokens);
+    size_t longest = 0;
+    for (const size_t i : batch) longest = std::max(longest, tokens[i].ids.size());
+    Lane& lane = LaneFor(role, batch.size(), longest);
+    const size_t rounded = (longest + kLengthStep - 1) / kLengthStep * kLengthStep;
+    const size_t length = lane.length > 0 ? lane.length : std::min<size_t>(rounded, model_.window_tokens);
     try {
       const ov::Shape shape{batch.size(), length};
       ov::Tensor ids(ov::element::i64, shape);
@@ -262,20 +293,22 @@ class OpenVinoEmbedder final : public Embedder {
         std::copy(source.begin(), source.end(), ids.data<int64_t>() + row * length);
         std::fill_n(mask.data<int64_t>() + row * length, source.size(), 1);
       }
-      Lane& lane = *LaneOf(role);
       const std::lock_guard lock(lane.mutex);
       lane.request.set_tensor("input_ids", ids);
       lane.request.set_tensor("attention_mask", mask);
       if (has_token_types_) lane.request.set_tensor("token_type_ids", types);
       lane.request.infer();
       const ov::Tensor hidden = lane.request.get_output_tensor(0);
-      const ov::Shape expected{batch.size(), length, model_.dimensions};
-      if (hidden.get_shape() != expected || hidden.get_element_type() != ov::element::f32) {
+      const ov::Shape shape_of_hidden = hidden.get_shape();
+      const size_t rows = shape_of_hidden.size() == 3 ? shape_of_hidden[1] : 0;  // of a text: its tokens, or the first
+      if (shape_of_hidden != ov::Shape{batch.size(), rows, model_.dimensions} ||
+          (rows != length && !(rows == 1 && model_.pooling == Pooling::kCls)) ||
+          hidden.get_element_type() != ov::element::f32) {
         return absl::FailedPreconditionError(absl::StrCat(model_.name, ": the first output has another shape"));
       }
       for (size_t row = 0; row < batch.size(); ++row) {
         const Tokens& source = tokens[batch[row]];
-        out[batch[row]] = Pool(hidden.data<const float>() + row * length * model_.dimensions, source);
+        out[batch[row]] = Pool(hidden.data<const float>() + row * rows * model_.dimensions, source);
       }
       return absl::OkStatus();
     } catch (const std::exception& e) {
@@ -307,6 +340,7 @@ class OpenVinoEmbedder final : public Embedder {
   bool has_token_types_ = false;
   std::unique_ptr<Lane> passage_lane_;
   std::unique_ptr<Lane> query_lane_;
+  std::vector<std::unique_ptr<Lane>> question_lanes_;  // by length, the shortest first
 };
 
 }  // namespace

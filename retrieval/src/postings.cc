@@ -15,20 +15,15 @@
 namespace carrel::retrieval {
 namespace {
 
-constexpr double kK1 = 1.2;
 constexpr double kB = 0.75;
 constexpr uint32_t kBlockPostings = 128;
 constexpr uint32_t kBlockSpanMax = 65'535;
 
 float Norm(uint32_t length, double average) {
-  return static_cast<float>(kK1 * (1 - kB + kB * length / std::max(1.0, average)));
+  return static_cast<float>(kBm25K1 * (1 - kB + kB * length / std::max(1.0, average)));
 }
 
 }  // namespace
-
-float TermImpact(uint8_t count, float norm) {
-  return static_cast<float>(count * (kK1 + 1)) / (static_cast<float>(count) + norm);
-}
 
 void CountTerms(std::string_view heading, std::string_view body, TermCounts& out) {
   out.counts.clear();
@@ -211,6 +206,13 @@ absl::Status Postings::Check() const {
     if (offsets_[b.first] != 0 || offsets_[next - 1] != b.span) return bad;
     for (uint64_t i = b.first + 1; i < next; ++i) {
       if (offsets_[i] <= offsets_[i - 1]) return bad;
+    }
+  }
+  // A term's blocks follow each other: a search walks forward.
+  for (size_t t = 0; t < terms_.size(); ++t) {
+    const size_t end = t + 1 < terms_.size() ? terms_[t + 1].first_block : blocks_.size();
+    for (size_t i = terms_[t].first_block; i + 1 < end; ++i) {
+      if (blocks_[i + 1].base <= blocks_[i].base + blocks_[i].span) return bad;
     }
   }
   return next == offsets_.size() ? absl::OkStatus() : bad;

@@ -1,7 +1,10 @@
-// Block-max WAND over Postings, and a plain pass over PostingsTail.
+// Block-max MaxScore over Postings, and a plain pass over PostingsTail.
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "retrieval/postings.h"
 #include "term_counts.h"
@@ -14,8 +17,11 @@ constexpr size_t kTermsMax = 64;  // more make a question no clearer, and each c
 constexpr uint32_t kEnd = std::numeric_limits<uint32_t>::max();
 // Sums of floats in another order differ a little; a bound that is missed by that is no bound.
 constexpr float kSlack = 1.0001F;
-// Allowed positions up to which they are looked up one by one: below, no threshold rises and WAND skips nothing.
+// Allowed positions up to which they are looked up one by one: below, no threshold rises and nothing is skipped.
 constexpr uint32_t kSparse = 64;
+// Positions that are scored at once: their sums lie in the first cache.
+constexpr uint32_t kWindow = 4096;
+constexpr uint32_t kWordBits = 64;
 
 // The best `count` of what is offered.
 class Best {
@@ -67,7 +73,7 @@ class PostingsSearch final {
     if (allowed_ != nullptr && allowed_->count() < base_.positions() / kSparse) {
       LookUp();
     } else {
-      Wand();
+      MaxScore();
     }
     PassOverTail(weighted);
     return best_.Take();
@@ -90,11 +96,6 @@ class PostingsSearch final {
     void Settle(uint32_t i) {
       index = i;
       position = block < end ? Current().base + base->offsets_[i] : kEnd;
-    }
-    void Next() {
-      if (index + 1 < Current().first + Current().count) return Settle(index + 1);
-      ++block;
-      Settle(block < end ? Current().first : 0);
     }
     // To the first posting at or after `target`.
     void Seek(uint32_t target) {
@@ -129,14 +130,29 @@ class PostingsSearch final {
       }
       return low;
     }
-    // The highest score at or after `target` within the block there, and that block's last position.
-    std::pair<float, uint32_t> BlockBound(uint32_t target) {
-      shallow = BlockOf(std::max(shallow, block), target);
-      if (shallow >= end) return {0, kEnd};
-      const Postings::Block& b = base->blocks_[shallow];
-      // Between two blocks there is nothing of this term.
-      if (b.base > target) return {0, b.base - 1};
-      return {b.impact * weight * kSlack, b.base + b.span};
+    // At least what any of its postings in [begin, end) scores. `begin` never goes back.
+    float WindowBound(uint32_t begin, uint32_t end_position) {
+      shallow = BlockOf(std::max(shallow, block), begin);
+      float most = 0;
+      for (uint32_t i = shallow; i < end && base->blocks_[i].base < end_position; ++i) {
+        most = std::max(most, base->blocks_[i].impact);
+      }
+      return most * weight * kSlack;
+    }
+    // Calls visit(position, score) for each posting before `end_position`, and stands behind them then.
+    template <typename Visit>
+    void VisitUntil(uint32_t end_position, Visit visit) {
+      while (position < end_position) {
+        const Postings::Block& b = Current();
+        const uint32_t last = b.first + b.count;
+        for (; index < last; ++index) {
+          position = b.base + base->offsets_[index];
+          if (position >= end_position) return;
+          visit(position, Score());
+        }
+        ++block;
+        Settle(block < end ? Current().first : 0);
+      }
     }
     float Score() const { return weight * TermImpact(base->counts_[index], base->norms_[position]); }
 
@@ -180,67 +196,75 @@ class PostingsSearch final {
     });
   }
 
-  // Cursors are kept in the order of their positions.
-  void Wand() {
-    std::sort(cursors_.begin(), cursors_.end(), ByPosition);
-    while (true) {
-      while (!cursors_.empty() && cursors_.back().position == kEnd) cursors_.pop_back();
-      // The pivot: the first position at which all that may stand there could be enough.
-      float bound = 0;
-      size_t pivot = 0;
-      for (; pivot < cursors_.size(); ++pivot) {
-        bound += cursors_[pivot].bound;
-        if (bound > best_.threshold()) break;
-      }
-      if (pivot == cursors_.size()) return;
-      const uint32_t position = cursors_[pivot].position;
-      while (pivot + 1 < cursors_.size() && cursors_[pivot + 1].position == position) ++pivot;
+  // A cursor in one window, with the highest score that it can add to a position there.
+  struct Voice {
+    float bound = 0;
+    Cursor* cursor = nullptr;
+  };
 
-      float block_bound = 0;
-      uint32_t until = kEnd;
-      for (size_t i = 0; i <= pivot; ++i) {
-        const auto [most, last] = cursors_[i].BlockBound(position);
-        block_bound += most;
-        until = std::min(until, last);
+  // How many of `voices`, weakest first, are together not enough for a score above the threshold: what no other term
+  // has is not among the best. `sums[i]`: what the first i can add.
+  size_t Inessential(const std::vector<Voice>& voices, std::vector<float>& sums) const {
+    sums.assign(1, 0);
+    for (const Voice& voice : voices) sums.push_back(sums.back() + voice.bound);
+    size_t count = 0;
+    while (count < voices.size() && sums[count + 1] <= best_.threshold()) ++count;
+    return count;
+  }
+
+  static bool Weaker(const Voice& a, const Voice& b) { return a.bound < b.bound; }
+
+  // Window by window: the terms that matter there give their scores to all their positions; the others are looked up
+  // only where that could be enough.
+  void MaxScore() {
+    std::vector<Voice> all, here;
+    for (Cursor& cursor : cursors_) all.push_back({cursor.bound, &cursor});
+    std::sort(all.begin(), all.end(), Weaker);
+    std::vector<float> sums;
+    for (uint32_t end = 0;;) {
+      uint32_t begin = kEnd;
+      for (size_t i = Inessential(all, sums); i < all.size(); ++i) {
+        all[i].cursor->Seek(end);
+        begin = std::min(begin, all[i].cursor->position);
       }
-      if (block_bound <= best_.threshold()) {
-        uint32_t next = until == kEnd ? kEnd : until + 1;
-        if (pivot + 1 < cursors_.size()) next = std::min(next, cursors_[pivot + 1].position);
-        Advance(pivot, std::max(next, position + 1));
-      } else if (cursors_.front().position == position) {
-        if (Allowed(position)) {
-          float score = 0;
-          for (size_t i = 0; i <= pivot; ++i) score += cursors_[i].Score();
-          best_.Offer(position, score);
+      if (begin == kEnd) return;
+      end = kEnd - begin > kWindow ? begin + kWindow : kEnd;
+      here.clear();
+      for (Cursor& cursor : cursors_) {
+        if (const float bound = cursor.WindowBound(begin, end); bound > 0) here.push_back({bound, &cursor});
+      }
+      std::sort(here.begin(), here.end(), Weaker);
+      const size_t inessential = Inessential(here, sums);
+      if (inessential == here.size()) continue;
+      Accumulate(std::span(here).subspan(inessential), begin, end);
+      OfferMarked(std::span(here).first(inessential), sums, begin);
+    }
+  }
+
+  void Accumulate(std::span<const Voice> essential, uint32_t begin, uint32_t end) {
+    for (const Voice& voice : essential) {
+      voice.cursor->Seek(begin);
+      voice.cursor->VisitUntil(end, [&](uint32_t position, float score) {
+        const uint32_t at = position - begin;
+        scores_[at] += score;
+        marked_[at / kWordBits] |= uint64_t{1} << (at % kWordBits);
+      });
+    }
+  }
+
+  // Completes the scores of what Accumulate has marked, and forgets them. `sums` as Inessential gives them.
+  void OfferMarked(std::span<const Voice> inessential, const std::vector<float>& sums, uint32_t begin) {
+    for (uint32_t word = 0; word < marked_.size(); ++word) {
+      for (uint64_t bits = std::exchange(marked_[word], 0); bits != 0; bits &= bits - 1) {
+        const uint32_t at = word * kWordBits + static_cast<uint32_t>(std::countr_zero(bits));
+        float score = std::exchange(scores_[at], 0);
+        if (score + sums[inessential.size()] <= best_.threshold() || !Allowed(begin + at)) continue;
+        for (size_t i = inessential.size(); i > 0 && score + sums[i] > best_.threshold(); --i) {
+          Cursor& cursor = *inessential[i - 1].cursor;
+          cursor.Seek(begin + at);
+          if (cursor.position == begin + at) score += cursor.Score();
         }
-        for (size_t i = 0; i <= pivot; ++i) cursors_[i].Next();
-        Restore(pivot + 1);
-      } else {
-        Advance(pivot, position);
-      }
-    }
-  }
-
-  static bool ByPosition(const Cursor& a, const Cursor& b) { return a.position < b.position; }
-
-  // Moves the cursor that skips most (the rarest term's) of those before the pivot's position, or at it.
-  void Advance(size_t pivot, uint32_t target) {
-    size_t chosen = pivot + 1;
-    for (size_t i = 0; i <= pivot; ++i) {
-      if (cursors_[i].position < target && (chosen > pivot || cursors_[i].weight > cursors_[chosen].weight)) chosen = i;
-    }
-    if (chosen > pivot) return;
-    cursors_[chosen].Seek(target);
-    for (size_t i = chosen; i + 1 < cursors_.size() && ByPosition(cursors_[i + 1], cursors_[i]); ++i) {
-      std::swap(cursors_[i], cursors_[i + 1]);
-    }
-  }
-
-  // Sorts the first `moved` cursors back in.
-  void Restore(size_t moved) {
-    for (size_t i = moved; i-- > 0;) {
-      for (size_t j = i; j + 1 < cursors_.size() && ByPosition(cursors_[j + 1], cursors_[j]); ++j) {
-        std::swap(cursors_[j], cursors_[j + 1]);
+        if (score > best_.threshold()) best_.Offer(begin + at, score);
       }
     }
   }
@@ -265,6 +289,9 @@ class PostingsSearch final {
   const PositionSet* const allowed_;
   Best best_;
   std::vector<Cursor> cursors_;
+  // Of the window: what has been found of each position, and where anything was.
+  std::array<float, kWindow> scores_{};
+  std::array<uint64_t, kWindow / kWordBits> marked_{};
 };
 
 std::vector<TermScore> SearchPostings(const Postings& base, const PostingsTail& tail,

@@ -20,7 +20,12 @@ struct TermCounts {
 // `heading` and `body` as JoinTerms gives them.
 void CountTerms(std::string_view heading, std::string_view body, TermCounts& out);
 
+inline constexpr double kBm25K1 = 1.2;
+
 // BM25 of a term but for its weight, by how often it stands in the passage and the passage's length norm.
-[[nodiscard]] float TermImpact(uint8_t count, float norm);
+[[nodiscard]] inline float TermImpact(uint8_t count, float norm) {
+  constexpr float kMost = kBm25K1 + 1;
+  return static_cast<float>(count) * kMost / (static_cast<float>(count) + norm);
+}
 
 }  // namespace carrel::retrieval

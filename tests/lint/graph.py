@@ -48,7 +48,7 @@ THIRD_PARTY = [
 # A header family, and the files that may include it.
 ONE_PLACE = {
     r"#include <faiss/": r"retrieval/.*vector_index.*\.cc",
-    r"#include [<\"]openvino/": r"retrieval/src/(openvino_embedder\.cc|int8_weights\..*)",
+    r"#include [<\"]openvino/": r"retrieval/src/(openvino_embedder\.cc|(int8_weights|first_token)\..*)",
     r"#include [<\"]poppler": r"retrieval/extract/.*",
     r"#include <png\.h>": r"(retrieval/extract/src/png_file|tests/support/png_pixels)\.cc",
     r"#include <gumbo\.h>": r"retrieval/extract/src/html\.cc",

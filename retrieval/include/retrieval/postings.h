@@ -7,8 +7,10 @@
 // A term counts kHeadingWeight times where it stands in a heading. The formula is that of SQLite's FTS5 (k1 1.2, b
 // 0.75), so that a store's ranking does not change when it grows from one to the other.
 //
-// Algorithm: block-max WAND (Ding and Suel, "Faster top-k document retrieval using block-max indexes", 2011): the k
-// best exactly, without looking at blocks that cannot hold one of them.
+// Algorithm: MaxScore (Turtle and Flood, "Query evaluation: strategies and optimizations", 1995) in windows of
+// positions, with the bounds of the blocks there (block-max, after Ding and Suel, 2011): the k best exactly. Passages
+// that have only terms which together cannot reach the k best are not looked at. Questions have many words; for 18 of
+// them it takes half of the time of block-max WAND, which keeps its terms sorted at every step.
 //
 // Thread-safety: Postings may be read from any thread; PostingsTail is locked by its owner.
 #pragma once

@@ -114,7 +114,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Embedder>>> LoadModels(const config::
   for (const ModelDirectory& model : *models) {
     absl::StatusOr<std::unique_ptr<Embedder>> embedder =
         MakeOpenVinoEmbedder(model, {.threads_max = static_cast<uint32_t>(config.embed_threads),
-                                     .fastest_precision = true,
+                                     .fastest = true,
                                      .load_at_first_use = IsRemote(config) || !out.empty()});
     if (!embedder.ok()) return embedder.status();
     rpc::Log(rpc::LogLevel::kInfo, "model",

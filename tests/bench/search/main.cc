@@ -79,7 +79,7 @@ class Bench {
   explicit Bench(Options options) : options_(std::move(options)), corpus_(CARREL_TESTDATA), report_(options_.as_json) {
     const auto model =
         OrDie(retrieval::OpenModelDirectory(CARREL_SHARE "/models/bge-small-en-v1.5"), "the embedding model");
-    real_ = OrDie(retrieval::MakeOpenVinoEmbedder(model, {.threads_max = 1, .fastest_precision = true}), "the model");
+    real_ = OrDie(retrieval::MakeOpenVinoEmbedder(model, {.threads_max = 1, .fastest = true}), "the model");
     embedder_ = std::make_unique<CorpusEmbedder>(*real_);
     extractor_ = std::make_unique<CorpusExtractor>(corpus_);
     report_.Say("vector instructions", std::string(retrieval::VectorInstructions()));

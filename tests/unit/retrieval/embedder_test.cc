@@ -73,7 +73,7 @@ TEST(EmbedderTest, VectorsAgreeWithTheReference) {
 
 // Whatever precision the measurement chooses here, and loaded at the first use.
 TEST(EmbedderTest, TheFastestPrecisionGivesNearlyTheSameVectors) {
-  ExpectVectorsOfTheReference("all-MiniLM-L6-v2", {.fastest_precision = true, .load_at_first_use = true}, 0.999);
+  ExpectVectorsOfTheReference("all-MiniLM-L6-v2", {.fastest = true, .load_at_first_use = true}, 0.999);
 }
 
 // Questions may take a coarser one than passages; what they find must not depend on it.
@@ -82,7 +82,7 @@ TEST(EmbedderTest, TheFastestPrecisionOfQuestionsGivesNearlyTheSameVectors) {
     absl::StatusOr<ModelDirectory> model = OpenModelDirectory(ModelPath(name));
     ASSERT_TRUE(model.ok()) << model.status();
     absl::StatusOr<std::unique_ptr<Embedder>> exact = MakeOpenVinoEmbedder(*model, {});
-    absl::StatusOr<std::unique_ptr<Embedder>> fast = MakeOpenVinoEmbedder(*model, {.fastest_precision = true});
+    absl::StatusOr<std::unique_ptr<Embedder>> fast = MakeOpenVinoEmbedder(*model, {.fastest = true});
     ASSERT_TRUE(exact.ok() && fast.ok()) << exact.status() << fast.status();
     for (const json& one : Reference("vectors-" + name + ".json")) {
       const std::string text = one.at("text");
