@@ -321,13 +321,26 @@ void IndexRegistry::Tell(Connection* writer, int64_t store, Change change) {
     if (found->second.loading) found->second.pending.push_back(change);
     ++wakes_;
   }
-  if (index != nullptr) {
-    if (!Apply(writer, change, *index).ok()) {
-      const std::lock_guard lock(mutex_);
-      stores_.erase(store);
-    }
-  }
+  if (index != nullptr) ApplyOrDrop(writer, store, change, *index);
   changed_.notify_all();
+}
+
+void IndexRegistry::ApplyOrDrop(Connection* writer, int64_t store, const Change& change, StoreIndex& index) {
+  if (Apply(writer, change, index).ok()) return;
+  const std::lock_guard lock(mutex_);
+  stores_.erase(store);
+}
+
+// An index on its way would look for it in a snapshot that does not have it: it is told after the commit.
+void IndexRegistry::ContentComing(Connection& writer, int64_t store, int64_t content) {
+  std::shared_ptr<StoreIndex> index;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = stores_.find(store);
+    if (found != stores_.end()) index = found->second.index;
+  }
+  if (index == nullptr) return;
+  ApplyOrDrop(&writer, store, {.kind = Change::Kind::kContentAdded, .content = content}, *index);
 }
 
 void IndexRegistry::ContentAdded(Connection& writer, int64_t store, int64_t content) {

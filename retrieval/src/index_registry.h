@@ -48,6 +48,9 @@ class IndexRegistry final {
   // What changed, told after the commit with the writer held. An index that cannot follow is dropped, and loaded anew
   // by the next search.
   void ContentAdded(Connection& writer, int64_t store, int64_t content);
+  // Before the commit that says it is completed: who sees that finds it. ContentAdded follows, or ContentRemoved if the
+  // commit failed.
+  void ContentComing(Connection& writer, int64_t store, int64_t content);
   void ContentRemoved(int64_t store, int64_t content);
   void DocumentChanged(int64_t store, int64_t document, int64_t content, const Attributes& attributes);
   void DocumentRemoved(int64_t store, int64_t document);
@@ -84,6 +87,8 @@ class IndexRegistry final {
   [[nodiscard]] absl::StatusOr<std::shared_ptr<StoreIndex>> Load(int64_t store);
   [[nodiscard]] absl::Status LoadAttributes(int64_t store, StoreIndex& index);
   [[nodiscard]] absl::Status Apply(Connection* db, const Change& change, StoreIndex& index);
+  // Drops an index that cannot follow.
+  void ApplyOrDrop(Connection* writer, int64_t store, const Change& change, StoreIndex& index);
   void Tell(Connection* writer, int64_t store, Change change);
   void Evict(int64_t keep);
   [[nodiscard]] std::string Path(int64_t store, const char* what) const;

@@ -197,7 +197,11 @@ class LibraryOnDisk final : public Library {
     const bool index = content.state == ContentState::kReady && !indexed;
     if (index) RETURN_IF_ERROR(IndexContent(*writer, store.row, content.row));
     ASSIGN_OR_RETURN(DocumentRow added, FindDocument(*writer, store.row, id));
-    RETURN_IF_ERROR(transaction.Commit());
+    if (index) indexes_.ContentComing(*writer, store.row, content.row);
+    if (absl::Status status = transaction.Commit(); !status.ok()) {
+      if (index) indexes_.ContentRemoved(store.row, content.row);
+      return status;
+    }
     FinishRemoval(removal);
     if (failed != nullptr && failed->next_content) maintenance_.Need({.orphans = true});
     if (index) indexes_.ContentAdded(*writer, store.row, content.row);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -206,6 +207,20 @@ TEST_F(LibraryTest, ALargeStoreIsMadeReadyWhileItGrows) {
     EXPECT_TRUE(std::filesystem::exists(absl::StrCat(directory_, "/index/1.", ending))) << ending;
   }
   EXPECT_EQ(Search({store}, "Bay 7 is for boat 907")[0].document_id, "7");
+}
+
+// Whoever sees that a document is completed finds it by its words and by its meaning, without a moment in between.
+TEST_F(LibraryTest, WhatIsCompletedIsFoundAtOnce) {
+  Open({.sync_full = false});
+  const std::string store = MakeStore();
+  AddAndWait(store, "a.txt", "The first note.", "first");
+  Search({store}, "which loads the index");
+  for (int i = 0; i < 200; ++i) {
+    const std::string id = absl::StrCat("d", i), text = absl::StrCat("Bay ", i, " is for boat ", 900 + i);
+    ASSERT_TRUE(Add(store, "a.txt", text, id).ok());
+    while (LibraryFixture::Get(store, id)->status == DocumentStatus::kInProgress) std::this_thread::yield();
+    ASSERT_EQ(Found(store, id, text), (Legs{true, true})) << i;
+  }
 }
 
 // Hundreds of stores in memory for two: each is loaded when it is asked, and dropped for the next.
