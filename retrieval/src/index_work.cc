@@ -67,7 +67,7 @@ bool IndexRegistry::WorkOn(int64_t store, const std::shared_ptr<StoreIndex>& ind
   {
     const std::shared_lock lock(index->mutex);
     const uint32_t size = index->size();
-    const uint32_t tail_max = std::max(t.tail_max, size / 10);
+    const uint32_t tail_max = std::max(std::min(t.tail_max, size / 2), size / 10);
     const auto& lists = index->vectors == nullptr ? nullptr : index->vectors->lists();
     if (index->dead() >= t.dead_min && index->dead() > size / 3) {
       todo = Todo::kLoadAnew;

@@ -34,9 +34,10 @@ namespace carrel::retrieval {
 
 // From when on what is worked out; smaller in tests.
 struct IndexThresholds {
-  uint32_t lists_min = 30'000;     // vectors: below, a scan of all takes about a millisecond
-  uint32_t postings_min = 10'000;  // sub-passages: below, FTS5 is as fast
-  uint32_t tail_max = 20'000;      // positions outside lists or postings, or a tenth of those inside if that is more
+  uint32_t lists_min = 30'000;    // vectors: below, a scan of all takes about a millisecond
+  uint32_t postings_min = 1'000;  // sub-passages: below, FTS5 takes half a millisecond; with 9 000 it takes four
+  // Positions outside lists or postings, or a tenth of all if that is more; outside postings at most half of all.
+  uint32_t tail_max = 20'000;
   uint32_t unfiled_max = 4'096;  // positions that the file of vectors lacks; so many are read from the records at once
   uint32_t dead_min = 4'096;     // dead positions that are worth loading anew for, if they are a third of all
   absl::Duration purge_pause = absl::Seconds(30);  // after the last deletion, until postings are made without it

@@ -41,7 +41,7 @@ struct LibraryOptions {
   // Sub-passages of a store from which it gets an index of vectors, and one of terms; below, they are scanned and left
   // to FTS5, as are this many of the newest.
   uint32_t indexed_vectors_min = 30'000;
-  uint32_t indexed_terms_min = 10'000;
+  uint32_t indexed_terms_min = 1'000;
   uint32_t index_tail_max = 20'000;
   absl::Duration index_purge_pause = absl::Seconds(30);  // after a deletion, until its words' index is written anew
   ExtractionLimits extraction;
