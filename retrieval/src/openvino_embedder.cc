@@ -26,11 +26,12 @@ constexpr uint32_t kThreadsMax = 8;       // a small model does not scale furthe
 constexpr uint32_t kQueryThreadsMax = 2;  // a question is short: more threads wait for each other
 constexpr size_t kLengthStep = 16;        // lengths are rounded up, so that few shapes are prepared for
 // What most questions take, special tokens and the model's prefix included. A model that is compiled for one length
-// only answers in two thirds of the time of one that has to prepare itself for another length each time (3.7 ms
-// for 5.4).
-constexpr size_t kQuestionLengths[] = {24, 32, 40, 48, 56};
-// Each takes some 43 MB and a fifth of a second to compile, which small containers have a better use for.
-constexpr uint64_t kMemoryForQuestionLengths = uint64_t{3} << 30;
+// only answers in two thirds of the time of one that has to prepare itself for another length each time. More lengths
+// would save padding, and lose as much: each has weights of its own, which drive the others' out of the processor's
+// cache.
+constexpr size_t kQuestionLengths[] = {32, 48};
+// Each takes some 43 MB, which small containers have a better use for.
+constexpr uint64_t kMemoryForQuestionLengths = uint64_t{2} << 30;
 constexpr double kWorthwhile = 0.9;      // of the time, at most: what a coarser precision must gain to be taken
 constexpr double kAgreementMin = 0.999;  // cosine of its vectors to f32's
 constexpr uint64_t kInt8Group = 64;      // of what is multiplied with int8 weights, as many numbers have one scale
@@ -114,8 +115,7 @@ class OpenVinoEmbedder final : public Embedder {
     const std::shared_ptr<ov::Model> of_questions = WithPrecision(model, *chosen);
     for (const size_t length : kQuestionLengths) {
       if (length > model_.window_tokens) break;
-      std::unique_ptr<Lane> lane = MakeLaneOrNull(core, of_questions, *chosen, question_threads, length);
-      if (lane != nullptr) question_lanes_.push_back(std::move(lane));
+      question_lanes_.push_back(MakeLane(core, of_questions, *chosen, question_threads, length));
     }
     return absl::OkStatus();
   }
@@ -193,7 +193,9 @@ class OpenVinoEmbedder final : public Embedder {
     if (precision == Precision::kInt8) how.insert(ov::hint::dynamic_quantization_group_size(kInt8Group));
     if (length > 0) {
       model = model->clone();
-      model->reshape(ov::PartialShape{1, static_cast<int64_t>(length)});
+      std::map<ov::Output<ov::Node>, ov::PartialShape> shapes;
+      for (const ov::Output<ov::Node>& input : model->inputs()) shapes[input] = {1, static_cast<int64_t>(length)};
+      model->reshape(shapes);
     }
     lane->length = length;
     lane->compiled = core.compile_model(model, "CPU", how);
@@ -203,9 +205,9 @@ class OpenVinoEmbedder final : public Embedder {
   }
 
   static std::unique_ptr<Lane> MakeLaneOrNull(ov::Core& core, const std::shared_ptr<ov::Model>& model,
-                                              Precision precision, uint32_t threads, size_t length = 0) {
+                                              Precision precision, uint32_t threads) {
     try {
-      return MakeLane(core, model, precision, threads, length);
+      return MakeLane(core, model, precision, threads);
     } catch (const std::exception&) {
       return nullptr;
     }
