@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -20,11 +19,8 @@
 namespace carrel::sandbox {
 namespace {
 
-constexpr std::string_view kPrefix = "carrel-";
 // The kernel's own default; shorter costs more switches, longer makes a throttled session stutter.
 constexpr uint64_t kCpuPeriodMicros = 100'000;
-// Rounds of a millisecond that cleaning up waits for processes to end.
-constexpr int kCleanupRounds = 500;
 
 std::array<const CgroupPlace*, 4> All(const CgroupPlaces& places) {
   return {&places.memory, &places.pids, &places.cpu, &places.cpuacct};
@@ -95,38 +91,6 @@ std::string_view MemoryEventsFile(const CgroupPlaces& places) {
   return places.memory.unified ? "memory.events" : "memory.oom_control";
 }
 
-// Takes the lock that says "my jailer is alive". An unset one: somebody has it.
-UniqueFd Lock(const std::string& directory) {
-  UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fd.reset();
-  return fd;
-}
-
-// Removes the tree of a jailer that nobody holds. What cannot be removed now is tried again by the next start.
-void RemoveStale(const std::string& parent, bool kernel) {
-  for (const std::string& name : GroupsBelow(parent)) {
-    if (!name.starts_with(kPrefix) || !Number(std::string_view(name).substr(kPrefix.size()))) continue;
-    const std::string directory = Concat(parent, "/", name);
-    const UniqueFd lock = Lock(directory);
-    if (!lock) continue;
-    for (const std::string& session : GroupsBelow(directory)) {
-      KillGroup(Concat(directory, "/", session), kCleanupRounds).IgnoreError();
-    }
-    RemoveGroup(directory, kernel).IgnoreError();
-  }
-}
-
-// Makes the directory and locks it. Between the two another jailer may take it for stale and remove it: again.
-absl::StatusOr<UniqueFd> MakeLocked(const std::string& directory) {
-  constexpr int kTries = 5;
-  for (int i = 0; i < kTries; ++i) {
-    if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, directory);
-    UniqueFd lock = Lock(directory);
-    if (lock && access(directory.c_str(), F_OK) == 0) return lock;
-  }
-  return absl::InternalError(Concat(directory, " is held by another process"));
-}
-
 // On v2, lets the controllers be used in groups below.
 absl::Status EnableAll(const CgroupPlaces& places, bool kernel) {
   for (const std::string& directory : DirectoriesOf(places)) {
@@ -166,15 +130,13 @@ void EndIdle(pid_t child) {
 
 }  // namespace
 
-Cgroup::Cgroup(Cgroup&& other) noexcept
-    : places_(std::exchange(other.places_, {})), kernel_(other.kernel_), directory_(std::move(other.directory_)) {}
+Cgroup::Cgroup(Cgroup&& other) noexcept : places_(std::exchange(other.places_, {})), kernel_(other.kernel_) {}
 
 Cgroup& Cgroup::operator=(Cgroup&& other) noexcept {
   if (this != &other) {
     Remove().IgnoreError();
     places_ = std::exchange(other.places_, {});
     kernel_ = other.kernel_;
-    directory_ = std::move(other.directory_);
   }
   return *this;
 }
@@ -280,7 +242,6 @@ bool Cgroup::RemoveEmpty() const {
 
 absl::Status Cgroup::Remove() {
   if (places_.pids.directory.empty()) return absl::OkStatus();
-  directory_.reset();
   // Mostly all has ended, and nobody need be looked for.
   if (kernel_ && RemoveEmpty()) {
     places_ = {};
@@ -301,15 +262,15 @@ absl::StatusOr<CgroupTree> CgroupTree::Detect(const CgroupOptions& options) {
   if (!own.ok()) return own.status();
   CgroupTree tree;
   tree.options_ = options;
-  tree.places_ = Below(*own, Concat(kPrefix, getpid()));
+  tree.places_ = Below(*own, Concat(kTreePrefix, getpid()));
   const auto refused = [](const absl::Status& status) {
     return absl::FailedPreconditionError(
         Concat("cgroup: ", status.message(), "; run as root, or with a delegated group (systemd: Delegate=yes)"));
   };
-  for (const std::string& directory : DirectoriesOf(*own)) RemoveStale(directory, options.kernel);
+  for (const std::string& directory : DirectoriesOf(*own)) RemoveDeadTrees(directory, options.kernel);
   if (absl::Status status = EnableAll(*own, options.kernel); !status.ok()) return refused(status);
   for (const std::string& directory : DirectoriesOf(tree.places_)) {
-    absl::StatusOr<UniqueFd> lock = MakeLocked(directory);
+    absl::StatusOr<UniqueFd> lock = MakeLockedGroup(directory);
     if (!lock.ok()) return refused(lock.status());
     tree.locks_.push_back(*std::move(lock));
   }
@@ -382,11 +343,6 @@ absl::StatusOr<Cgroup> CgroupTree::Create(std::string_view name, const JailLimit
   // From here the destructor removes it.
   group.places_ = std::move(places);
   if (absl::Status status = group.SetLimits(limits); !status.ok()) return status;
-  const std::vector<std::string> directories = group.Directories();
-  if (directories.size() == 1 && group.places_.memory.unified) {
-    group.directory_ = UniqueFd(open(directories.front().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!group.directory_) return absl::ErrnoToStatus(errno, directories.front());
-  }
   return group;
 }
 
@@ -403,6 +359,12 @@ std::string CgroupTree::Describe() const {
   if (!places_.cpuacct.unified) add(places_.cpuacct, "cpuacct");
   if (unified.empty()) return "v1: " + old;
   return old.empty() ? "v2: " + unified : Concat("v1: ", old, "; v2: ", unified);
+}
+
+bool CgroupTree::MovesWait() const {
+  const auto all = All(places_);
+  return std::any_of(all.begin(), all.end(),
+                     [](const CgroupPlace* place) { return place->unified && !place->favors_moves; });
 }
 
 }  // namespace carrel::sandbox

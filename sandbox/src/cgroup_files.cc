@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -22,11 +23,11 @@ namespace carrel::sandbox {
 namespace {
 
 // Where the processes of a group go that must be free of them.
-constexpr std::string_view kLeaf = "carrel-leaf";
+constexpr std::string_view kLeaf = "/carrel-leaf";
 
 struct Hierarchy {
-  std::vector<std::string_view> controllers;  // v1
-  std::string_view root;                      // the group that is at the mount point
+  std::vector<std::string_view> options;  // of the file system; on v1 its controllers are among them
+  std::string_view root;                  // the group that is at the mount point
   std::string mount_point;
   bool unified = false;
 };
@@ -34,6 +35,10 @@ struct Hierarchy {
 struct CloseDirectory {
   void operator()(DIR* directory) const { closedir(directory); }
 };
+
+bool Has(const std::vector<std::string_view>& words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
 
 absl::StatusOr<std::string> ReadWhole(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -57,7 +62,7 @@ std::optional<Hierarchy> ParseMount(std::string_view line, const std::string& pr
   const std::vector<std::string_view> after = Words(line.substr(dash + 3));
   if (before.size() < 5 || after.size() < 3) return std::nullopt;
   if (after[0] != "cgroup" && after[0] != "cgroup2") return std::nullopt;
-  return Hierarchy{.controllers = Split(after[2], ','),
+  return Hierarchy{.options = Split(after[2], ','),
                    .root = before[3],
                    .mount_point = Concat(prefix, before[4]),
                    .unified = after[0] == "cgroup2"};
@@ -70,9 +75,7 @@ std::optional<std::string_view> OwnPath(std::string_view own_groups, std::string
     const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
     if (second == std::string_view::npos) continue;
     const std::vector<std::string_view> controllers = Split(line.substr(first + 1, second - first - 1), ',');
-    if (std::find(controllers.begin(), controllers.end(), controller) != controllers.end()) {
-      return line.substr(second + 1);
-    }
+    if (Has(controllers, controller)) return line.substr(second + 1);
   }
   return std::nullopt;
 }
@@ -98,8 +101,7 @@ class Finder final {
   // v1 first: a controller that is mounted there cannot be used on v2.
   [[nodiscard]] std::optional<CgroupPlace> Find(std::string_view controller) const {
     for (const Hierarchy& hierarchy : hierarchies_) {
-      const auto& names = hierarchy.controllers;
-      if (hierarchy.unified || std::find(names.begin(), names.end(), controller) == names.end()) continue;
+      if (hierarchy.unified || !Has(hierarchy.options, controller)) continue;
       if (std::optional<CgroupPlace> place = PlaceIn(hierarchy, controller)) return place;
     }
     for (const Hierarchy& hierarchy : hierarchies_) {
@@ -113,8 +115,7 @@ class Finder final {
   [[nodiscard]] std::vector<CgroupPlace> FindUpwards(std::string_view controller) const {
     std::vector<CgroupPlace> groups;
     for (const Hierarchy& hierarchy : hierarchies_) {
-      const auto& names = hierarchy.controllers;
-      const bool counts = hierarchy.unified || std::find(names.begin(), names.end(), controller) != names.end();
+      const bool counts = hierarchy.unified || Has(hierarchy.options, controller);
       std::optional<CgroupPlace> place =
           counts ? PlaceIn(hierarchy, hierarchy.unified ? "" : controller) : std::nullopt;
       if (!place) continue;
@@ -133,15 +134,20 @@ class Finder final {
     const std::optional<std::string_view> path = OwnPath(own_groups_, controller);
     if (!path) return std::nullopt;
     std::optional<std::string> directory = DirectoryOf(hierarchy, *path);
+    // A jailer before us has put us there (EnableBelow); its group, with what is enabled below, is ours too.
+    if (directory && hierarchy.unified && directory->ends_with(kLeaf)) {
+      directory->resize(directory->size() - kLeaf.size());
+    }
     if (!directory || access(directory->c_str(), F_OK) != 0) return std::nullopt;
-    return CgroupPlace{.directory = *std::move(directory), .unified = hierarchy.unified};
+    return CgroupPlace{.directory = *std::move(directory),
+                       .unified = hierarchy.unified,
+                       .favors_moves = hierarchy.unified && Has(hierarchy.options, "favordynmods")};
   }
 
   static bool Offers(const std::string& directory, std::string_view controller) {
     const absl::StatusOr<std::string> offered = ReadGroupFile(directory, "cgroup.controllers");
     if (!offered.ok()) return false;
-    const std::vector<std::string_view> names = Words(*offered);
-    return std::find(names.begin(), names.end(), controller) != names.end();
+    return Has(Words(*offered), controller);
   }
 
   std::string mounts_;
@@ -159,11 +165,11 @@ bool IsOurs(const std::string& directory) {
   return access(Concat(parent, "/cgroup.procs").c_str(), F_OK) != 0;
 }
 
-absl::Status MoveAll(const std::string& from, const std::string& to, bool kernel) {
+absl::Status MoveAll(const std::string& from, const std::string& to) {
   for (const pid_t pid : GroupProcesses(from)) {
-    absl::Status moved = WriteGroupFile(to, "cgroup.procs", Concat(pid), kernel);
-    // Ended meanwhile.
-    if (!moved.ok() && kill(pid, 0) == 0) return moved;
+    absl::Status moved = WriteGroupFile(to, "cgroup.procs", Concat(pid), true);
+    // ESRCH: it has ended meanwhile; until it is reaped a signal would still find it.
+    if (!moved.ok() && !absl::IsNotFound(moved)) return moved;
   }
   return absl::OkStatus();
 }
@@ -180,6 +186,13 @@ void KillMember(const std::string& directory, pid_t pid) {
   const std::vector<pid_t> now = GroupProcesses(directory);
   if (std::find(now.begin(), now.end(), pid) == now.end()) return;
   syscall(SYS_pidfd_send_signal, handle.get(), SIGKILL, nullptr, 0);
+}
+
+// Takes the lock that says "my jailer is alive". An unset one: somebody has it.
+UniqueFd Lock(const std::string& directory) {
+  UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fd.reset();
+  return fd;
 }
 
 }  // namespace
@@ -235,10 +248,15 @@ absl::Status EnableBelow(const std::string& directory, const std::vector<std::st
         "cgroup v2: ", status.message(), "; the group is not delegated to us: run the service with Delegate=yes ",
         "(systemd-run -p Delegate=yes ...)"));
   }
-  const std::string leaf = Concat(directory, "/", kLeaf);
+  const std::string leaf = Concat(directory, kLeaf);
   if (mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, "mkdir " + leaf);
-  if (absl::Status moved = MoveAll(directory, leaf, kernel); !moved.ok()) return moved;
-  return WriteGroupFile(directory, "cgroup.subtree_control", wanted, kernel);
+  // Whoever is not moved yet may fork behind our back.
+  constexpr int kTries = 20;
+  for (int i = 0; i < kTries && !status.ok(); ++i) {
+    if (absl::Status moved = MoveAll(directory, leaf); !moved.ok()) return moved;
+    status = WriteGroupFile(directory, "cgroup.subtree_control", wanted, kernel);
+  }
+  return status;
 }
 
 absl::StatusOr<std::string> ReadGroupFile(const std::string& directory, std::string_view file) {
@@ -328,6 +346,30 @@ absl::Status RemoveGroup(const std::string& directory, bool kernel) {
     SleepMillisecond();
   }
   return absl::ErrnoToStatus(errno, "rmdir " + directory);
+}
+
+absl::StatusOr<UniqueFd> MakeLockedGroup(const std::string& directory) {
+  // Between the making and the locking another jailer may take it for a dead one's and remove it.
+  constexpr int kTries = 5;
+  for (int i = 0; i < kTries; ++i) {
+    if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, directory);
+    UniqueFd lock = Lock(directory);
+    if (lock && access(directory.c_str(), F_OK) == 0) return lock;
+  }
+  return absl::InternalError(Concat(directory, " is held by another process"));
+}
+
+void RemoveDeadTrees(const std::string& parent, bool kernel) {
+  for (const std::string& name : GroupsBelow(parent)) {
+    if (!name.starts_with(kTreePrefix) || !Number(std::string_view(name).substr(kTreePrefix.size()))) continue;
+    const std::string directory = Concat(parent, "/", name);
+    const UniqueFd lock = Lock(directory);
+    if (!lock) continue;
+    for (const std::string& session : GroupsBelow(directory)) {
+      KillGroup(Concat(directory, "/", session), kCleanupRounds).IgnoreError();
+    }
+    RemoveGroup(directory, kernel).IgnoreError();
+  }
 }
 
 }  // namespace carrel::sandbox

@@ -7,9 +7,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "sandbox/base/unique_fd.h"
 #include "sandbox/cgroup.h"
 
 namespace carrel::sandbox {
+
+// What a jailer's tree is called, before its pid.
+inline constexpr std::string_view kTreePrefix = "carrel-";
+// Rounds of a millisecond that cleaning up waits for processes to end.
+inline constexpr int kCleanupRounds = 500;
 
 // Our own group in every hierarchy that has a controller we need. FAILED_PRECONDITION: one is mounted nowhere.
 [[nodiscard]] absl::StatusOr<CgroupPlaces> FindOwnGroups(const CgroupOptions& options);
@@ -21,6 +27,7 @@ namespace carrel::sandbox {
 
 // On v2: lets `controllers` be used in groups below `directory`; moves the processes of `directory` into a leaf of
 // their own where the kernel wants that and the group is ours to arrange (a container's root, or delegated by systemd).
+// Who is in such a leaf has the group above it for his own: a second jailer of the same service, or the next one.
 [[nodiscard]] absl::Status EnableBelow(const std::string& directory, const std::vector<std::string>& controllers,
                                        bool kernel);
 
@@ -37,6 +44,12 @@ namespace carrel::sandbox {
 [[nodiscard]] std::vector<pid_t> GroupProcesses(const std::string& directory);
 // Removes the group and the groups below it; they must have no processes. Retries while the kernel is still emptying.
 [[nodiscard]] absl::Status RemoveGroup(const std::string& directory, bool kernel);
+// Makes a jailer's tree, or takes one that nobody holds, and the lock on it that says "my jailer is alive".
+// INTERNAL: another process has it.
+[[nodiscard]] absl::StatusOr<UniqueFd> MakeLockedGroup(const std::string& directory);
+// Kills and removes the trees below `parent` whose jailers are dead. What cannot be removed now is tried again by the
+// next start.
+void RemoveDeadTrees(const std::string& parent, bool kernel);
 // Names of the groups directly below.
 [[nodiscard]] std::vector<std::string> GroupsBelow(const std::string& directory);
 

@@ -97,8 +97,14 @@ LayerState TrialLayer(const char* name, const TrialResult& result, TrialStage fr
   return layer;
 }
 
-LayerState ExamineCgroup() {
+LayerState ExamineCgroup(std::vector<LayerState>* advice) {
   const absl::StatusOr<CgroupTree> tree = CgroupTree::Detect();
+  if (tree.ok() && tree->MovesWait()) {
+    advice->push_back(
+        {.name = "cgroup",
+         .detail = "version 2 without favordynmods: making a session waits some 10 ms for a lock of the kernel",
+         .mend = "mount -o remount,favordynmods /sys/fs/cgroup (on the host, until it starts again)"});
+  }
   if (tree.ok()) return {.name = "cgroup", .active = true, .detail = tree->Describe()};
   // The message ends with the mend, which has a place of its own here.
   const std::string message = Concat(tree.status().message());
@@ -200,27 +206,25 @@ void AdviseOnSurroundings(const std::string& tier, std::vector<LayerState>* advi
   }
 }
 
-std::vector<LayerState> Advise(const std::string& tier) {
-  std::vector<LayerState> advice;
-  AdviseOnSurroundings(tier, &advice);
+void Advise(const std::string& tier, std::vector<LayerState>* advice) {
+  AdviseOnSurroundings(tier, advice);
   const std::string pages = FirstLine("/sys/kernel/mm/transparent_hugepage/enabled");
   if (pages.empty() || pages.find("[never]") != std::string::npos) {
-    advice.push_back({.name = "huge pages",
-                      .detail = "transparent huge pages are off: starting a session takes two to four times as long",
-                      .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"});
+    advice->push_back({.name = "huge pages",
+                       .detail = "transparent huge pages are off: starting a session takes two to four times as long",
+                       .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"});
   }
   if (geteuid() == 0 && tier == "userns") {
-    advice.push_back(
+    advice->push_back(
         {.name = "uid range",
          .detail = "root, but without a range of uids to map: sessions differ by namespace, not by uid",
          .mend = "give the container CAP_SETUID and CAP_SETGID, or run without a user namespace around it"});
   }
   if (FirstLine("/proc/sys/kernel/core_pattern").starts_with("|")) {
-    advice.push_back({.name = "core dumps",
-                      .detail = "crashes are piped to a program of the host, which then parses what a jail dumped",
-                      .mend = "sysctl -w kernel.core_pattern=core"});
+    advice->push_back({.name = "core dumps",
+                       .detail = "crashes are piped to a program of the host, which then parses what a jail dumped",
+                       .mend = "sysctl -w kernel.core_pattern=core"});
   }
-  return advice;
 }
 
 // What DropTo gives up of us, tried by a child.
@@ -301,7 +305,7 @@ DoctorReport ExamineConfined() {
                     .detail = lacks,
                     .mend = "where they are allowed, --tier auto (Kubernetes: hostUsers: false, procMount: Unmasked)"},
                    ExamineConfinedPlaces(),
-                   ExamineCgroup(),
+                   ExamineCgroup(&report.advice),
                    ExamineRlimits(),
                    ExamineConfinedIdentity(),
                    ExamineConfinedLandlock(),
@@ -310,7 +314,7 @@ DoctorReport ExamineConfined() {
     return layer.active || layer.name == "namespaces" || layer.name == "cgroup";
   });
   if (all) report.tier = "confined";
-  report.advice = Advise(report.tier);
+  Advise(report.tier, &report.advice);
   return report;
 }
 
@@ -334,12 +338,12 @@ DoctorReport ExamineMachine(const std::string& tier) {
                                      "user, mount, pid, net, ipc, uts, cgroup"));
   report.layers.push_back(TrialLayer("mounts", trial, TrialStage::kPrivate, TrialStage::kPivot,
                                      "a root of its own, read-only binds, private /proc"));
-  report.layers.push_back(ExamineCgroup());
+  report.layers.push_back(ExamineCgroup(&report.advice));
   report.layers.push_back(ExamineRlimits());
   report.layers.push_back(TrialLayer("identity", trial, TrialStage::kIdentity, TrialStage::kIdentity, identity));
   report.layers.push_back(ExamineLandlock());
   report.layers.push_back(ExamineSeccomp());
-  report.advice = Advise(report.tier);
+  Advise(report.tier, &report.advice);
   return report;
 }
 

@@ -1,5 +1,7 @@
 // Debian builds Abseil with a string_view of its own, which std::string_view does not turn into by itself. These take
-// both, so that our interfaces can stay with the standard one.
+// both, so that our interfaces can stay with the standard one. (rpc_kit and carrel_cli have the
+// same in theirs: rpc_kit and config know nothing of each other, and thirty lines that work around something are not
+// worth an edge in the graph.)
 #pragma once
 
 #include <string>

@@ -25,6 +25,7 @@ namespace carrel::sandbox {
 struct CgroupPlace {
   std::string directory;
   bool unified = false;
+  bool favors_moves = false;  // v2: its mount option favordynmods
 };
 
 struct CgroupPlaces {
@@ -80,8 +81,6 @@ class [[nodiscard]] Cgroup final {
   // all forks, whose first taking waits for an RCU grace period (5 to 15 ms); for a thread that moves itself alone the
   // kernel needs no lock (0.03 ms). In any user namespace: the rights of who opened the entrance count.
   [[nodiscard]] absl::StatusOr<std::vector<UniqueFd>> OpenEntrances() const;
-  // All controllers on v2: the directory, for CLONE_INTO_CGROUP; else -1.
-  [[nodiscard]] int directory_fd() const { return directory_.get(); }
   [[nodiscard]] absl::StatusOr<CgroupCounters> OpenCounters() const;
   // false: somebody has removed it, or what it is in.
   [[nodiscard]] bool IsThere() const;
@@ -109,7 +108,6 @@ class [[nodiscard]] Cgroup final {
 
   CgroupPlaces places_;
   bool kernel_ = true;
-  UniqueFd directory_;
 };
 
 // At most so many entrances: memory, pids, cpu and cpuacct, each in a hierarchy of its own.
@@ -138,6 +136,9 @@ class [[nodiscard]] CgroupTree final {
   [[nodiscard]] absl::StatusOr<Cgroup> Create(std::string_view name, const JailLimits& limits);
   // "v1: memory, pids, cpu, cpuacct", "v2: memory, pids, cpu", "v1: cpu; v2: memory, pids".
   [[nodiscard]] std::string Describe() const;
+  // Whether moving a process into a group of it (Cgroup::AddToUnified) waits for an RCU grace period: on v2, where that
+  // is not mounted with favordynmods.
+  [[nodiscard]] bool MovesWait() const;
 
  private:
   CgroupTree() = default;

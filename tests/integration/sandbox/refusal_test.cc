@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <string>
 
 #include "jail_fixture.h"
@@ -103,6 +104,30 @@ TEST(RefusalTest, NoCgroupIsOnlyAcceptedByWord) {
   const auto allowed = JailerUnderTest::Start(WithoutCgroups({"--allow-no-cgroup"}));
   ASSERT_TRUE(allowed.ok()) << allowed.status();
   EXPECT_THAT((*allowed)->maker().report().weakened, ::testing::Contains("memory: watchdog"));
+}
+
+// Version 2 alone is there, and its controllers are not: they are version 1's, which nobody has mounted.
+TEST(RefusalTest, AUnifiedHierarchyWithoutControllersIsNoCgroup) {
+  if (!IsRoot()) GTEST_SKIP() << "unmounting takes root";
+  if (!std::filesystem::exists("/sys/fs/cgroup/memory")) GTEST_SKIP() << "memory is not version 1's here";
+  const auto unified_alone = [](std::vector<std::string> arguments) {
+    return JailerUnderTest::Options{
+        .arguments = std::move(arguments),
+        .world =
+            "mount --make-rprivate /; for at in $(awk '$3 == \"cgroup\" {print $2}' /proc/mounts); do umount $at; "
+            "done; exec \"$@\"",
+        .unshare = {"--mount"}};
+  };
+  EXPECT_THAT(RefusalOf(unified_alone({})),
+              AllOf(HasSubstr("cgroup: the memory controller is in no hierarchy"), HasSubstr("--allow-no-cgroup")));
+  const auto allowed = JailerUnderTest::Start(unified_alone({"--allow-no-cgroup"}));
+  ASSERT_TRUE(allowed.ok()) << allowed.status();
+  const JailReport report = (*allowed)->maker().report();
+  EXPECT_THAT(report.weakened, ::testing::IsSupersetOf({"memory: watchdog", "cpu: watchdog"}));
+  for (const LayerState& layer : report.layers) {
+    EXPECT_EQ(layer.active, layer.name != "cgroup") << layer.name;
+  }
+  EXPECT_EQ(RunScript((*allowed)->maker(), "echo runs"), "runs\n");
 }
 
 TEST(RefusalTest, TheWatchdogKillsInTheCgroupsStead) {

@@ -1,5 +1,6 @@
 #include "sandbox/cgroup.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -57,7 +58,6 @@ TEST_F(FakeHierarchy, UnifiedGetsTheLimitsOfV2) {
   {
     absl::StatusOr<Cgroup> group = tree->Create("session-1", kLimits);
     ASSERT_TRUE(group.ok()) << group.status();
-    EXPECT_GE(group->directory_fd(), 0);
     EXPECT_EQ(Read(own + "/session-1/memory.max"), "67108864");
     EXPECT_EQ(Read(own + "/session-1/pids.max"), "10");
     EXPECT_EQ(Read(own + "/session-1/cpu.max"), "50000 100000");
@@ -90,6 +90,29 @@ TEST_F(FakeHierarchy, UnifiedIsFoundThroughACgroupNamespace) {
   EXPECT_TRUE(CgroupTree::Detect(options_).ok());
 }
 
+// A jailer of the same service, or the one before us, has moved everybody into the leaf.
+TEST_F(FakeHierarchy, FromTheLeafTheGroupAboveItIsOurs) {
+  MakeUnified();
+  Write("cgroup", "0::/service/carrel-leaf\n");
+  fs::create_directories(Path("root/cg/service/carrel-leaf"));
+  absl::StatusOr<CgroupTree> tree = CgroupTree::Detect(options_);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_TRUE(fs::exists(Path("root/cg/service/" + Own())));
+  EXPECT_TRUE(fs::is_empty(Path("root/cg/service/carrel-leaf")));
+}
+
+TEST_F(FakeHierarchy, MovesWaitUnlessTheMountFavorsThem) {
+  MakeUnified();
+  absl::StatusOr<CgroupTree> tree = CgroupTree::Detect(options_);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_TRUE(tree->MovesWait());
+  tree = absl::UnknownError("destroyed");
+  Write("mountinfo", "30 23 0:26 / /cg rw,relatime - cgroup2 cgroup2 rw,nsdelegate,favordynmods\n");
+  tree = CgroupTree::Detect(options_);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_FALSE(tree->MovesWait());
+}
+
 TEST_F(FakeHierarchy, EachControllerIsUsedWhereItIs) {
   Write("mountinfo",
         "30 23 0:26 / /cg/unified rw - cgroup2 cgroup2 rw\n31 23 0:27 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n");
@@ -102,7 +125,6 @@ TEST_F(FakeHierarchy, EachControllerIsUsedWhereItIs) {
   EXPECT_EQ(tree->Describe(), "v1: cpu, cpuacct; v2: memory, pids");
   const absl::StatusOr<Cgroup> group = tree->Create("session-1", kLimits);
   ASSERT_TRUE(group.ok());
-  EXPECT_EQ(group->directory_fd(), -1);
   EXPECT_EQ(Read("root/cg/unified/" + Own() + "/session-1/memory.max"), "67108864");
   EXPECT_EQ(Read("root/cg/cpu/" + Own() + "/session-1/cpu.cfs_quota_us"), "50000");
 }
@@ -171,6 +193,17 @@ class RealHierarchy : public ::testing::Test {
     for (const int fd : {go[0], go[1], entered[0]}) close(fd);
     return child;
   }
+  // The groups of that name, of every hierarchy.
+  static std::string WhatIsCalled(const std::string& name) {
+    std::string found;
+    std::error_code gone;  // other tests' groups come and go
+    for (fs::recursive_directory_iterator it("/sys/fs/cgroup", fs::directory_options::skip_permission_denied, gone),
+         end;
+         it != end; it.increment(gone)) {
+      if (it->path().filename() == name) found += it->path().string() + " ";
+    }
+    return found;
+  }
   static int Wait(pid_t child) {
     int status = 0;
     EXPECT_EQ(waitpid(child, &status, 0), child);
@@ -232,6 +265,62 @@ TEST_F(RealHierarchy, CountsCpuAndThrottles) {
   EXPECT_LT(used, 750'000'000U);
 }
 
+TEST_F(RealHierarchy, ANameWithALeftoverIsRefusedAndWhatIsThereStays) {
+  absl::StatusOr<Cgroup> group = tree_->Create("session-1", kLimits);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const pid_t child = Start(*group, [] { return pause(); });
+  const absl::StatusOr<Cgroup> again = tree_->Create("session-1", kLimits);
+  EXPECT_EQ(again.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(again.status().message()), HasSubstr("session-1"));
+  EXPECT_TRUE(group->IsThere());
+  EXPECT_THAT(group->Processes(), ::testing::ElementsAre(child));
+  EXPECT_TRUE(tree_->Create("session-2", kLimits).ok());
+  EXPECT_TRUE(group->Remove().ok());
+  EXPECT_EQ(Wait(child), 128 + SIGKILL);
+  EXPECT_TRUE(tree_->Create("session-1", kLimits).ok());
+}
+
+TEST_F(RealHierarchy, WhatAKilledJailerLeavesIsSweptWithWhatRunsInIt) {
+  int alive[2];
+  int ready[2];
+  ASSERT_EQ(pipe(alive), 0);
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t jailer = fork();
+  if (jailer == 0) {
+    close(alive[0]);
+    absl::StatusOr<CgroupTree> tree = CgroupTree::Detect();
+    if (!tree.ok()) _exit(1);
+    absl::StatusOr<Cgroup> group = tree->Create("session-1", kLimits);
+    if (!group.ok()) _exit(2);
+    (void)Start(*group, [&alive] {
+      // As the nursery does: the jailer's lock ends with the jailer. Of the pipe only the session's process has the
+      // end.
+      for (int fd = 3; fd < 1024; ++fd) {
+        if (fd != alive[1]) close(fd);
+      }
+      return pause();
+    });
+    close(alive[1]);
+    if (write(ready[1], "x", 1) != 1) _exit(3);
+    while (true) pause();
+  }
+  close(alive[1]);
+  close(ready[1]);
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  const std::string name = "carrel-" + std::to_string(jailer);
+  EXPECT_THAT(WhatIsCalled(name), HasSubstr(name));
+  ASSERT_EQ(kill(jailer, SIGKILL), 0);
+  EXPECT_EQ(Wait(jailer), 128 + SIGKILL);
+  EXPECT_THAT(WhatIsCalled(name), HasSubstr(name)) << "nobody has tidied up yet";
+  EXPECT_EQ(InChild([] { return CgroupTree::Detect().ok() ? 0 : 1; }), 0);
+  EXPECT_EQ(WhatIsCalled(name), "");
+  pollfd ended{.fd = alive[0], .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&ended, 1, 10'000), 1) << "its session's process lives";
+  close(alive[0]);
+  close(ready[0]);
+}
+
 TEST_F(RealHierarchy, LeavesNoDirectoryBehind) {
   absl::StatusOr<CgroupTree> tree = std::move(tree_);
   absl::StatusOr<Cgroup> group = tree->Create("gone", kLimits);
@@ -240,12 +329,7 @@ TEST_F(RealHierarchy, LeavesNoDirectoryBehind) {
   group = absl::UnknownError("destroyed");
   EXPECT_EQ(Wait(child), 128 + SIGKILL);
   tree = absl::UnknownError("destroyed");
-  std::string found;
-  for (const auto& entry :
-       fs::recursive_directory_iterator("/sys/fs/cgroup", fs::directory_options::skip_permission_denied)) {
-    if (entry.path().filename() == "carrel-" + std::to_string(getpid())) found += entry.path().string() + " ";
-  }
-  EXPECT_EQ(found, "");
+  EXPECT_EQ(WhatIsCalled("carrel-" + std::to_string(getpid())), "");
 }
 #endif
 
