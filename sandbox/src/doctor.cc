@@ -20,7 +20,9 @@
 #include "absl/status/status.h"
 #include "confined_places.h"
 #include "confined_processes.h"
+#include "disk_image.h"
 #include "doctor_trial.h"
+#include "loop_mount.h"
 #include "namespaces.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/identity.h"
@@ -288,9 +290,40 @@ LayerState ExamineConfinedPlaces() {
 
 DoctorReport Examine(const DoctorOptions& options) {
   DoctorReport report = options.tier == "confined" ? ExamineConfined() : ExamineMachine(options.tier);
+  if (!options.workspace_directory.empty()) {
+    report.layers.push_back(ExamineDiskWorkspaces(options.workspace_directory, report.tier));
+  }
   if (options.tier == "confined") report.allowed.emplace_back("namespaces");
   if (options.allow_no_cgroup) report.allowed.emplace_back("cgroup");
   return report;
+}
+
+LayerState ExamineDiskWorkspaces(const std::string& directory, const std::string& tier) {
+  LayerState layer{.name = "workspace"};
+  if (tier != "full") {
+    layer.detail =
+        Concat("on disk in ", directory, ": only root can mount one, and the tier is ", tier.empty() ? "none" : tier);
+    layer.mend = "run as root (tier full), or leave interpreter.workspace_directory empty: workspaces are tmpfs then";
+    return layer;
+  }
+  const auto failed = [&layer](const absl::Status& status) {
+    // The message ends with the mend, which has a place of its own here.
+    const std::string message = Concat(status.message());
+    const size_t mend = message.find(". Mend: ");
+    layer.detail = Concat("on disk: ", message.substr(0, mend));
+    if (mend != std::string::npos) layer.mend = message.substr(mend + 8);
+    return layer;
+  };
+  absl::StatusOr<DiskImages> images = DiskImages::Open(directory);
+  if (!images.ok()) return failed(images.status());
+  const absl::StatusOr<UniqueFd> image = images->Make({.bytes = uint64_t{1} << 20, .files = 16});
+  if (!image.ok()) return failed(image.status());
+  const absl::StatusOr<UniqueFd> mount = MountImage(image->get());
+  if (!mount.ok()) return failed(mount.status());
+  layer.active = true;
+  layer.detail = Concat("on disk: ext4 on loop devices, in ", directory, ", with ", images->FreeBytes() >> 20,
+                        " MiB for all workspaces");
+  return layer;
 }
 
 DoctorReport ExamineConfined() {

@@ -21,6 +21,7 @@
 
 #include "confined_policy.h"
 #include "confined_processes.h"
+#include "disk_keeper.h"
 #include "mounts.h"
 #include "namespaces.h"
 #include "porter.h"
@@ -52,6 +53,10 @@ class Init final {
 
   [[noreturn]] void Run() {
     if (const int error = KeepOnlyDescriptors(&fds_); error != 0) Fail({SetupStage::kDescriptors, error});
+    if (order_.on_disk != 0) {
+      disk_ = std::move(fds_.back());
+      fds_.pop_back();
+    }
     ::prctl(PR_SET_NAME, "carrel-init");
     // Before anything of the user's runs: nobody may look into us, whatever his uid.
     if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail({SetupStage::kInitIdentity, errno});
@@ -90,11 +95,18 @@ class Init final {
   SetupError MakeRoot() {
     if (::setsid() < 0) return {SetupStage::kInitIdentity, errno};
     if (::sethostname("carrel", 6) != 0) return {SetupStage::kInitIdentity, errno};
+    UniqueFd disk;
+    if (disk_) {
+      int error = 0;
+      disk = AwaitDiskWorkspace(disk_.get(), &error);
+      if (!disk) return {SetupStage::kDisk, error};
+    }
     if (const SetupError error = EnterSessionRoot({.policy = order_.policy,
                                                    .limits = order_.limits,
                                                    .uid = order_.identity.uid,
                                                    .gid = order_.identity.gid,
-                                                   .home = HomeOf(policy_)});
+                                                   .home = HomeOf(policy_),
+                                                   .disk = disk.get()});
         error.stage != SetupStage::kNone) {
       return error;
     }
@@ -266,6 +278,7 @@ class Init final {
   const Policy& policy_;
   const EnterPlan& plan_;
   UniqueFd workspace_;
+  UniqueFd disk_;  // to the disk keeper: open as long as the session is
   pid_t main_ = -1;
 };
 

@@ -22,6 +22,7 @@
 #include "confined_places.h"
 #include "confined_policy.h"
 #include "confined_processes.h"
+#include "disk_keeper.h"
 #include "namespaces.h"
 #include "nursery.h"
 #include "sandbox/base/error.h"
@@ -162,6 +163,9 @@ class Jailer final {
     if (!policies.ok()) return policies.status();
     policies_ = *std::move(policies);
     doctor_ = tier_ == Tier::kConfined ? ExamineConfined() : ExamineMachine();
+    if (!options_.workspace_directory.empty()) {
+      doctor_.layers.push_back(ExamineDiskWorkspaces(options_.workspace_directory, TierName(tier_)));
+    }
     if (absl::Status s = CheckLayers(tier_, doctor_); !s.ok()) return s;
     if (absl::Status s = FindCgroups(); !s.ok()) return s;
     for (Policy& policy : policies_) policy.memory_is_watched = !cgroups_.has_value();
@@ -212,6 +216,14 @@ class Jailer final {
     if (!loop.ok()) return loop.status();
     loop_ = *std::move(loop);
     if (absl::Status s = WatchSignals(); !s.ok()) return s;
+    if (!options_.workspace_directory.empty()) {
+      auto disk = StartDiskKeeper(options_.workspace_directory);
+      if (!disk.ok()) return disk.status();
+      disk_ = *std::move(disk);
+      if (absl::Status s = loop_->Watch(disk_->process.pidfd(), [this] { Stop("the disk keeper ended"); }); !s.ok()) {
+        return s;
+      }
+    }
     auto nursery = StartNursery(tier_, policies_, plans_, std::move(claim_));
     if (!nursery.ok()) return nursery.status();
     nursery_ = *std::move(nursery);
@@ -259,7 +271,8 @@ class Jailer final {
                                                                     .ids_differ = IdsDiffer(),
                                                                     .zygote_forks_max = options_.zygote_forks_max,
                                                                     .confined = tier_ == Tier::kConfined,
-                                                                    .nursery_pid = nursery_->process.pid()},
+                                                                    .nursery_pid = nursery_->process.pid(),
+                                                                    .disk = disk_ ? disk_->socket.get() : -1},
                                               [this](const std::string& why) { Stop(why); });
     auto report = TextAsMemfd(ReportText(tier_, doctor_, cgroups_ ? cgroups_->Describe() : ""));
     if (!report.ok()) return report.status();
@@ -315,6 +328,10 @@ class Jailer final {
     nursery_->process.Signal(SIGKILL).IgnoreError();
     (void)nursery_->process.Wait(absl::Seconds(5));
     keeper_.reset();
+    if (disk_) {
+      disk_->socket.reset();  // it sees the sessions' disks out
+      (void)disk_->process.Wait(kServerLastWords);
+    }
     return end.value_or(ExitStatus{.exit_code = 0, .signal = SIGKILL});
   }
 
@@ -327,6 +344,7 @@ class Jailer final {
   std::unique_ptr<EventLoop> loop_;
   UniqueFd claim_;  // confined: on the places; goes to the nursery
   UniqueFd signals_;
+  std::optional<DiskKeeper> disk_;
   std::optional<Nursery> nursery_;
   std::optional<ChildProcess> server_;
   std::unique_ptr<SessionKeeper> keeper_;

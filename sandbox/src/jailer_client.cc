@@ -319,7 +319,7 @@ class RealJail final : public Jail {
         times_(created.message.times),
         counters_(CountersOf(&created)),
         state_(line_->StateOf(session_)),
-        workspace_(std::move(porter), WorkspaceOf(&created)) {}
+        workspace_(std::move(porter), WorkspaceOf(&created), limits_.workspace_files) {}
 
   RealJail(const RealJail&) = delete;
   RealJail& operator=(const RealJail&) = delete;

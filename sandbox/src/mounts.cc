@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "disk_image.h"
 #include "sandbox/base/error.h"
 #include "sandbox/base/unique_fd.h"
 #include "uncounted_memory.h"
@@ -252,6 +253,21 @@ int MountAccounts(const SessionRoot& root) {
   return ::mount(nullptr, place.c_str(), nullptr, kFlags | MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0 ? 0 : errno;
 }
 
+int MountWorkspace(const SessionRoot& root) {
+  constexpr char kPlace[] = "/root/mnt/data";
+  if (root.disk >= 0) {
+    // What is at /disk goes with the nursery's root, and the session keeps the one directory.
+    if (MoveMount(root.disk, "/disk") != 0) return errno;
+    const UniqueFd data(
+        OpenTree(AT_FDCWD, absl::StrCat("/disk/", kDiskData).c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    return data && MoveMount(data.get(), kPlace) == 0 ? 0 : errno;
+  }
+  const std::string options =
+      absl::StrCat("mode=0755,uid=", root.uid, ",gid=", root.gid, ",size=", root.limits.workspace_bytes,
+                   ",nr_inodes=", root.limits.workspace_files);
+  return ::mount("carrel", kPlace, "tmpfs", MS_NOSUID | MS_NODEV, options.c_str()) == 0 ? 0 : errno;
+}
+
 }  // namespace
 
 std::string HomeOf(const Policy& policy) {
@@ -279,7 +295,7 @@ absl::Status BuildNurseryRoot(std::span<const Policy> policies) {
   const UniqueFd proc(OpenTree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
   if (!proc) return ErrnoStatus(errno, "open /proc");
   if (absl::Status s = MountStage(); !s.ok()) return s;
-  for (const char* directory : {"proc", "t", "root"}) {
+  for (const char* directory : {"proc", "t", "root", "disk"}) {
     if (::mkdir(directory, 0755) != 0) return ErrnoStatus(errno, absl::StrCat("mkdir ", directory));
   }
   if (MoveMount(proc.get(), "proc") != 0) return ErrnoStatus(errno, "mount /proc in the nursery");
@@ -296,13 +312,8 @@ SetupError EnterSessionRoot(const SessionRoot& root) {
   const std::string source = absl::StrCat("/t/", root.policy);
   const UniqueFd tree(OpenTree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
   if (!tree || MoveMount(tree.get(), "/root") != 0) return {SetupStage::kRoot, errno};
-  const std::string workspace =
-      absl::StrCat("mode=0755,uid=", root.uid, ",gid=", root.gid, ",size=", root.limits.workspace_bytes,
-                   ",nr_inodes=", root.limits.workspace_files);
+  if (const int error = MountWorkspace(root); error != 0) return {SetupStage::kWorkspace, error};
   constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV;
-  if (::mount("carrel", "/root/mnt/data", "tmpfs", kFlags, workspace.c_str()) != 0) {
-    return {SetupStage::kWorkspace, errno};
-  }
   const std::string tmp =
       absl::StrCat("mode=1777,size=", root.limits.tmp_bytes, ",nr_inodes=", root.limits.workspace_files);
   for (const char* target : {"/root/tmp", "/root/dev/shm"}) {

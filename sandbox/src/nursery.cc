@@ -347,6 +347,8 @@ const char* SetupStageName(SetupStage stage) noexcept {
       return "descriptors";
     case SetupStage::kRoot:
       return "root";
+    case SetupStage::kDisk:
+      return "workspace on disk";
     case SetupStage::kWorkspace:
       return "workspace";
     case SetupStage::kTmp:

@@ -87,12 +87,13 @@ bool IsConnected(const UniqueFd& porter) {
   return ::poll(&polled, 1, 0) == 0;
 }
 
-// True only when nothing but the root is there, as the kernel counts a tmpfs's inodes. After most calls it is so, and
-// the porter need not be woken.
-bool IsEmptyTmpfs(const UniqueFd& root) {
+// True only when nothing but the root is there, as the kernel counts inodes: of `files` all but one are free, on a
+// tmpfs as in an image (disk_image.h). After most calls it is so, and the porter need not be woken.
+bool IsEmptyWorkspace(const UniqueFd& root, uint64_t files) {
   struct statfs about {};
-  return root && ::fstatfs(root.get(), &about) == 0 && about.f_type == TMPFS_MAGIC && about.f_files > 0 &&
-         about.f_files - about.f_ffree == 1;
+  if (!root || ::fstatfs(root.get(), &about) != 0) return false;
+  if (about.f_type == TMPFS_MAGIC) return about.f_files > 0 && about.f_files - about.f_ffree == 1;
+  return about.f_type == EXT4_SUPER_MAGIC && about.f_ffree + 1 == files;
 }
 
 PorterRequest WithOptions(PorterRequestKind kind, const WriteOptions& options) {
@@ -122,8 +123,8 @@ absl::Status FileError(int error, const std::string& path) {
 
 }  // namespace
 
-WorkspaceClient::WorkspaceClient(UniqueFd porter, UniqueFd workspace)
-    : porter_(std::move(porter)), workspace_(std::move(workspace)) {
+WorkspaceClient::WorkspaceClient(UniqueFd porter, UniqueFd workspace, uint64_t files_max)
+    : porter_(std::move(porter)), workspace_(std::move(workspace)), files_max_(files_max) {
   const timeval patience{.tv_sec = 5, .tv_usec = 0};
   ::setsockopt(porter_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 }
@@ -153,7 +154,7 @@ absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::
 }
 
 absl::StatusOr<WorkspaceListing> WorkspaceClient::List(const ListOptions& options) {
-  if (IsEmptyTmpfs(workspace_) && IsConnected(porter_)) return WorkspaceListing{};
+  if (IsEmptyWorkspace(workspace_, files_max_) && IsConnected(porter_)) return WorkspaceListing{};
   auto socket = Ask({.kind = PorterRequestKind::kList,
                      .depth_max = options.depth_max,
                      .entries_max = options.entries_max,

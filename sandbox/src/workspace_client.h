@@ -1,6 +1,7 @@
 // The server's end of a session's porter.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -15,8 +16,9 @@ namespace carrel::sandbox {
 // unanswered.
 class WorkspaceClient final : public Workspace {
  public:
-  // `workspace` (O_PATH, may be unset) tells without the porter that nothing is in it.
-  explicit WorkspaceClient(UniqueFd porter, UniqueFd workspace = {});
+  // `workspace` (O_PATH, may be unset) tells without the porter that nothing is in it; `files_max`: the limit of its
+  // inodes.
+  explicit WorkspaceClient(UniqueFd porter, UniqueFd workspace = {}, uint64_t files_max = 0);
 
   [[nodiscard]] absl::StatusOr<WorkspaceListing> List(const ListOptions& options) override;
   [[nodiscard]] absl::StatusOr<OpenedFile> OpenRead(const std::string& path) override;
@@ -35,6 +37,7 @@ class WorkspaceClient final : public Workspace {
 
   UniqueFd porter_;
   UniqueFd workspace_;
+  uint64_t files_max_;
 };
 
 }  // namespace carrel::sandbox

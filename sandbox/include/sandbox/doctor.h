@@ -25,6 +25,8 @@ struct DoctorReport {
 struct DoctorOptions {
   std::string tier = "auto";  // or "full", "userns", "confined"
   bool allow_no_cgroup = false;
+  // As --workspaces: adds the layer `workspace`. Empty: workspaces are tmpfs, and there is no such layer.
+  std::string workspace_directory;
 };
 
 // What would be found by a jailer with these options: below, with `allowed` set. The machine's report for a tier that
@@ -39,6 +41,10 @@ struct DoctorOptions {
 // is not held without them, mounts are the places that a session may write to, and landlock is active only with its
 // scopes (ABI 6), which stand for the pid namespace. `tier` is "confined", or "" when a layer is missing.
 [[nodiscard]] DoctorReport ExamineConfined();
+
+// Makes a disk-backed workspace below the directory, and lets it go. `tier`: that of who asks; only `full` can have
+// one.
+[[nodiscard]] LayerState ExamineDiskWorkspaces(const std::string& directory, const std::string& tier);
 
 // true: sessions can run without --allow-no-cgroup or any other weakening.
 [[nodiscard]] bool IsComplete(const DoctorReport& report);

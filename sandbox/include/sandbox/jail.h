@@ -24,7 +24,8 @@ namespace carrel::sandbox {
 
 // Fixed when the jail is made. 0 means the policy's default; over the policy's cap is INVALID_ARGUMENT.
 struct JailLimits {
-  uint64_t memory_bytes = 0;     // of everything in it, workspace included; over it the kernel kills
+  uint64_t memory_bytes = 0;     // of everything in it; over it the kernel kills. A workspace is part of it, but for
+                                 // one on disk
   uint64_t processes = 0;        // and threads; over it fork fails with EAGAIN
   uint64_t cpu_millis = 0;       // CPUs at once, in thousandths
   uint64_t workspace_bytes = 0;  // /mnt/data; over it write fails with ENOSPC

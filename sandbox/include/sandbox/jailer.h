@@ -26,6 +26,9 @@ struct JailerOptions {
   // Sessions that one zygote forks (they share its hash seed and address layout); then another takes its place.
   // 0: any number.
   uint64_t zygote_forks_max = 10'000;
+  // Workspaces are file systems of their own in images below this directory, and no memory. `full` only; ext4 on loop
+  // devices, mke2fs. Empty: each is a tmpfs.
+  std::string workspace_directory;
   // Sessions' memory is then watched instead of limited.
   bool allow_no_cgroup = false;
   // `full`: the server's uid and gid. Not set: one that nobody else has.
