@@ -1,6 +1,7 @@
 // carrel-interpreter: sessions of jailed code over gRPC. Started by carrel-jailer, which makes its jails.
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -136,6 +137,15 @@ std::vector<rpc::Sample> Samples(SessionTable& table) {
   return samples;
 }
 
+// Who makes them is the jailer. One that was not told would make each a tmpfs, which is memory that nobody asked for.
+absl::Status CheckWorkspaces(const config::InterpreterConfig& config, const sandbox::JailReport& report) {
+  const bool on_disk = std::any_of(report.layers.begin(), report.layers.end(),
+                                   [](const sandbox::LayerState& layer) { return layer.name == "workspace"; });
+  if (config.workspace_directory.empty() || on_disk) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("the jailer was started without --workspaces ", config.workspace_directory));
+}
+
 int Main(int argc, char** argv) {
   absl::StatusOr<rpc::ShutdownSignals> signals = rpc::ShutdownSignals::Block();
   if (!signals.ok()) return Fail(kInternalError, "signals", signals.status());
@@ -154,6 +164,10 @@ int Main(int argc, char** argv) {
   if (!limits.ok()) return Fail(kUsageError, "interpreter.limits", limits.status());
   absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
   if (!jails.ok()) return Fail(kUsageError, "the jailer (start me with carrel-jailer --server)", jails.status());
+
+  if (absl::Status status = CheckWorkspaces(flags.config.interpreter, (*jails)->report()); !status.ok()) {
+    return Fail(kUsageError, "interpreter.workspace_directory", status);
+  }
 
   Ledger ledger;
   OpenLedger(flags.data_dir, ledger);

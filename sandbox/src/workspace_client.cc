@@ -96,6 +96,11 @@ bool IsEmptyWorkspace(const UniqueFd& root, uint64_t files) {
   return about.f_type == EXT4_SUPER_MAGIC && about.f_ffree + 1 == files;
 }
 
+bool IsFull(const UniqueFd& root) {
+  struct statfs about {};
+  return root && ::fstatfs(root.get(), &about) == 0 && (about.f_bavail == 0 || about.f_ffree == 0);
+}
+
 PorterRequest WithOptions(PorterRequestKind kind, const WriteOptions& options) {
   return {.kind = kind,
           .replace = options.replace ? 1U : 0U,
@@ -169,7 +174,9 @@ absl::StatusOr<WorkspaceListing> WorkspaceClient::List(const ListOptions& option
     if (absl::Status s = ParseEntries(*answer, &listing.entries); !s.ok()) return s;
     if (listing.entries.size() > options.entries_max) return absl::DataLossError("the porter lists more than asked");
     listing.incomplete = answer->reply.incomplete != 0;
-    if (answer->reply.more == 0) return listing;
+    if (answer->reply.more != 0) continue;
+    listing.full = IsFull(workspace_);
+    return listing;
   }
 }
 

@@ -24,6 +24,7 @@ constexpr size_t kIdBytesMax = 64;
 constexpr size_t kCodeBytesMax = 1 << 20;
 constexpr absl::Duration kIdleMin = absl::Seconds(1);
 constexpr absl::Duration kIdleMax = absl::Hours(24);
+constexpr absl::Duration kRetryAfterNoStart = absl::Seconds(5);
 constexpr auto kExpiryPeriod = std::chrono::milliseconds(250);
 
 std::string MakeId() {
@@ -204,6 +205,11 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Make(SessionOptions optio
   absl::StatusOr<InterpreterProcess> process = TakeOrStart(options);
   if (!process.ok()) {
     statistics_.Count(Event::kStartFailed);
+    // The jailer's: descriptors, or the disk of the workspaces. Either comes free when a session ends.
+    if (absl::IsResourceExhausted(process.status())) {
+      const absl::string_view why = process.status().message();
+      return TryLater(std::string_view(why.data(), why.size()), kRetryAfterNoStart);
+    }
     return process.status();
   }
   return std::make_shared<Session>(std::move(options), *std::move(process), *std::move(room), jails_.report(),

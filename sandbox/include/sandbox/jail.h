@@ -81,6 +81,9 @@ struct WorkspaceListing {
   std::vector<WorkspaceEntry> entries;  // in directory order, directories before what is in them
   // true: the scan stopped at entries_max, depth_max or its deadline, and there is more.
   bool incomplete = false;
+  // No block or no inode is free, as the kernel counts them: also what is in files without a name, and in the file
+  // system's own tables.
+  bool full = false;
 };
 
 struct ListOptions {

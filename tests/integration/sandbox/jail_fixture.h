@@ -85,7 +85,7 @@ std::vector<pid_t> Descendants(pid_t pid);
 bool IsAlive(pid_t pid);
 
 // The tests run as root in `full` and as anybody else in `userns`; where a user cannot have cgroups they are allowed to
-// be missing.
+// be missing. $CARREL_TEST_WORKSPACES: as root, with workspaces on disk there.
 std::vector<std::string> UsualArguments();
 
 class JailTest : public ::testing::Test {
