@@ -261,6 +261,8 @@ absl::StatusOr<const DiskImages::Template*> DiskImages::TemplateOf(const DiskSiz
   return &templates_.back();
 }
 
+absl::Status DiskImages::Prepare(const DiskSize& size) { return TemplateOf(size).status(); }
+
 absl::StatusOr<UniqueFd> DiskImages::Make(const DiskSize& size) {
   const auto source = TemplateOf(size);
   if (!source.ok()) return source.status();

@@ -35,6 +35,9 @@ class DiskImages final {
   // NOT_FOUND, FAILED_PRECONDITION: which of these is not so, and the mend.
   [[nodiscard]] static absl::StatusOr<DiskImages> Open(const std::string& directory);
 
+  // Runs mke2fs, if no image of this size was made lately. Errors as of Make.
+  [[nodiscard]] absl::Status Prepare(const DiskSize& size);
+
   // Takes some milliseconds, of a size that was not made lately some tens.
   // RESOURCE_EXHAUSTED: not so much space is free on the disk. Other errors: loop_mount.h, mke2fs.
   [[nodiscard]] absl::StatusOr<UniqueFd> Make(const DiskSize& size);

@@ -6,9 +6,9 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <utility>
@@ -48,86 +48,97 @@ int ErrnoOf(const absl::Status& status) {
   }
 }
 
+// A session's disk, in a process of its own from the order to the end: mounting and unmounting wait for the kernel's
+// grace periods and for the disk, each for itself.
+class DiskHolder final {
+ public:
+  DiskHolder(const DiskOrder& order, UniqueFd socket) : order_(order), socket_(std::move(socket)) {}
+
+  [[noreturn]] void Run(DiskImages* images) {
+    {
+      const auto mount = Make(images);
+      DiskReply reply;
+      if (!mount.ok()) {
+        reply.error = ErrnoOf(mount.status());
+        // That the disk is full is no news, and its caller is told.
+        if (reply.error != ENOSPC) LogLineWithoutWaiting(absl::StrCat("carrel-disk: ", mount.status().message()));
+      }
+      const int fd = mount.ok() ? mount->get() : -1;
+      const bool sent = SendMessage(socket_.get(), BytesOf(reply), std::span<const int>(&fd, fd >= 0 ? 1 : 0)).ok();
+      if (!sent || !mount.ok()) ::_exit(0);
+    }
+    // An init says nothing, so whatever comes is its end.
+    pollfd polled{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+    while (::poll(&polled, 1, -1) < 0 && errno == EINTR) {
+    }
+    End();
+    ::_exit(0);
+  }
+
+ private:
+  absl::StatusOr<UniqueFd> Make(DiskImages* images) {
+    const auto image = images->Make({.bytes = order_.bytes, .files = order_.files});
+    if (!image.ok()) return image.status();
+    auto mount = MountImage(image->get());
+    if (!mount.ok()) return mount.status();
+    directory_.reset(::openat(mount->get(), kDiskData, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct statfs about {};
+    if (!directory_ || ::fchown(directory_.get(), order_.uid, order_.gid) != 0 ||
+        ::fstatfs(directory_.get(), &about) != 0) {
+      return ErrnoStatus(errno, "the owner of a workspace");
+    }
+    free_blocks_ = about.f_bavail;
+    return mount;
+  }
+
+  void End() const {
+    struct statfs about {};
+    if (::fstatfs(directory_.get(), &about) != 0) return;
+    const uint64_t used = free_blocks_ > about.f_bavail ? free_blocks_ - about.f_bavail : 0;
+    if (used * static_cast<uint64_t>(about.f_bsize) <= kWrittenBackBytesMax) return;
+    uint32_t how = kWithoutLogFlush;
+    ::ioctl(directory_.get(), kExt4Shutdown, &how);  // fails: the end takes longer
+  }
+
+  const DiskOrder order_;
+  UniqueFd socket_;
+  UniqueFd directory_;
+  uint64_t free_blocks_ = 0;  // at its beginning
+};
+
 class Keeper final {
  public:
   Keeper(UniqueFd orders, DiskImages images) : orders_(std::move(orders)), images_(std::move(images)) {}
 
   [[noreturn]] void Serve() {
-    while (orders_ || !sessions_.empty()) {
-      std::vector<pollfd> polled{{.fd = orders_ ? orders_.get() : -1, .events = POLLIN, .revents = 0}};
-      for (const Held& held : sessions_) polled.push_back({.fd = held.socket.get(), .events = POLLIN, .revents = 0});
-      if (::poll(polled.data(), polled.size(), -1) < 0) {
-        if (errno == EINTR) continue;
-        ::_exit(1);
+    while (true) {
+      DiskOrder order;
+      auto received = ReceiveMessage(orders_.get(), WritableBytesOf(order));
+      while (::waitpid(-1, nullptr, WNOHANG) > 0) {
       }
-      // Those who end first: they make room.
-      for (size_t i = sessions_.size(); i > 0; --i) {
-        if (polled[i].revents != 0) {  // an init says nothing, so it is its end
-          End(sessions_[i - 1]);
-          sessions_.erase(sessions_.begin() + static_cast<ptrdiff_t>(i) - 1);
-        }
-      }
-      if (polled[0].revents != 0) Receive();
+      if (!received.ok() || received->size == 0) break;  // the jailer ends
+      // Of one that lacks something, the init finds its end closed.
+      if (received->size == sizeof order && received->fds.size() == 1) Start(order, std::move(received->fds[0]));
+    }
+    orders_.reset();
+    while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
     }
     ::_exit(0);
   }
 
  private:
-  struct Held {
-    UniqueFd socket;
-    UniqueFd directory;
-    uint64_t blocks = 0;  // free at its beginning
-  };
-
-  void Receive() {
-    DiskOrder order;
-    auto received = ReceiveMessage(orders_.get(), WritableBytesOf(order));
-    if (!received.ok() || received->size == 0) return orders_.reset();
-    if (received->size != sizeof order || received->fds.size() != 1) return;  // the init finds its end closed
-    Held held{.socket = std::move(received->fds[0]), .directory = {}, .blocks = 0};
-    auto mount = Make(order, &held);
-    DiskReply reply;
-    if (!mount.ok()) {
-      reply.error = ErrnoOf(mount.status());
-      // That the disk is full is no news, and its caller is told.
-      if (reply.error != ENOSPC) LogLineWithoutWaiting(absl::StrCat("carrel-disk: ", mount.status().message()));
-    }
-    const int fd = mount.ok() ? mount->get() : -1;
-    const bool sent = SendMessage(held.socket.get(), BytesOf(reply), std::span<const int>(&fd, fd >= 0 ? 1 : 0)).ok();
-    if (sent && mount.ok()) sessions_.push_back(std::move(held));
-  }
-
-  absl::StatusOr<UniqueFd> Make(const DiskOrder& order, Held* held) {
-    UniqueFd image;
-    if (auto made = images_.Make({.bytes = order.bytes, .files = order.files}); made.ok()) {
-      image = *std::move(made);
-    } else {
-      return made.status();
-    }
-    auto mount = MountImage(image.get());
-    if (!mount.ok()) return mount.status();
-    held->directory.reset(::openat(mount->get(), kDiskData, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    struct statfs about {};
-    if (!held->directory || ::fchown(held->directory.get(), order.uid, order.gid) != 0 ||
-        ::fstatfs(held->directory.get(), &about) != 0) {
-      return ErrnoStatus(errno, "the owner of a workspace");
-    }
-    held->blocks = about.f_bavail;
-    return mount;
-  }
-
-  static void End(const Held& held) {
-    struct statfs about {};
-    if (::fstatfs(held.directory.get(), &about) != 0) return;
-    const uint64_t used = held.blocks > about.f_bavail ? held.blocks - about.f_bavail : 0;
-    if (used * static_cast<uint64_t>(about.f_bsize) <= kWrittenBackBytesMax) return;
-    uint32_t how = kWithoutLogFlush;
-    ::ioctl(held.directory.get(), kExt4Shutdown, &how);  // fails: the end takes longer
+  void Start(const DiskOrder& order, UniqueFd socket) {
+    // Here, so that it is there for the next of this size too. What goes wrong the child tells.
+    images_.Prepare({.bytes = order.bytes, .files = order.files}).IgnoreError();
+    const pid_t keeper = ::getpid();
+    if (ForkInto(0) != 0) return;  // none could be forked: the init finds its end closed
+    orders_.reset();
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != keeper) ::_exit(1);
+    DiskHolder(order, std::move(socket)).Run(&images_);
   }
 
   UniqueFd orders_;
   DiskImages images_;
-  std::vector<Held> sessions_;
 };
 
 [[noreturn]] void RunKeeper(UniqueFd socket, const std::string& directory, pid_t jailer) {

@@ -4,6 +4,8 @@
 //   jailer -> keeper    DiskOrder [socket]    one end of a pair, whose other end goes to the session's init
 //   keeper -> init      DiskReply [mount]     over that pair, once: a mount that has no place yet, or an error
 //
+// Each disk has a child of the keeper's to itself, which makes it and waits for its end.
+//
 // The init keeps its end as long as it lives. When that closes, the session is over: what it has not written back yet
 // need not be, and is dropped. Needs CAP_SYS_ADMIN in the first user namespace (the tier `full`).
 #pragma once

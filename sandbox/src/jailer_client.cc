@@ -332,6 +332,7 @@ class RealJail final : public Jail {
 
   void BeginEnd() override {
     if (ending_.exchange(true)) return;
+    workspace_.ForgetRoot();
     // Refused: the jailer is gone, and every session with it; the wait ends at once.
     (void)line_->Send({.kind = JailerMessageKind::kDestroy, .session = session_});
   }

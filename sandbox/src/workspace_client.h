@@ -1,7 +1,11 @@
 // The server's end of a session's porter.
 #pragma once
 
+#include <sys/vfs.h>
+
 #include <cstdint>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,15 +32,22 @@ class WorkspaceClient final : public Workspace {
   [[nodiscard]] absl::StatusOr<bool> Remove(const std::string& path) override;
   [[nodiscard]] absl::Status KillAll();
   [[nodiscard]] absl::Status InterruptAll();
+  // Lets go of `workspace`. To be called before the session is ended: whoever holds an image last waits for its
+  // unmounting, and that had better be the session's own init.
+  void ForgetRoot();
 
  private:
+  // statfs of the root; nullopt: there is none.
+  [[nodiscard]] std::optional<struct statfs> StatRoot() const;
+
   // SIGKILL or SIGINT to everything. A session that is gone has nobody left to signal.
   [[nodiscard]] absl::Status SignalAll(PorterRequestKind kind);
   // Sends the request; gives the socket of the answers.
   [[nodiscard]] absl::StatusOr<UniqueFd> Ask(PorterRequest request, const std::string& path, int source = -1);
 
   UniqueFd porter_;
-  UniqueFd workspace_;
+  mutable std::mutex mutex_;
+  UniqueFd workspace_;  // guarded by mutex_
   uint64_t files_max_;
 };
 

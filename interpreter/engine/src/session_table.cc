@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -25,6 +26,7 @@ constexpr size_t kCodeBytesMax = 1 << 20;
 constexpr absl::Duration kIdleMin = absl::Seconds(1);
 constexpr absl::Duration kIdleMax = absl::Hours(24);
 constexpr absl::Duration kRetryAfterNoStart = absl::Seconds(5);
+constexpr auto kRoomPoll = std::chrono::milliseconds(200);
 constexpr auto kExpiryPeriod = std::chrono::milliseconds(250);
 
 std::string MakeId() {
@@ -203,9 +205,16 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Make(SessionOptions optio
   }
   statistics_.Add(Step::kAdmission, absl::Now() - arrived);
   absl::StatusOr<InterpreterProcess> process = TakeOrStart(options);
+  // The jailer has no room: on the disk of the workspaces, or for descriptors. Either comes free when a session has
+  // ended to its last block, which is a moment after its admission ended.
+  const absl::Time deadline = arrived + options_.admission_wait_max;
+  while (absl::IsResourceExhausted(process.status()) && absl::Now() < deadline && !(cancelled && cancelled())) {
+    std::this_thread::sleep_for(kRoomPoll);
+    if (IsStopping()) break;
+    process = TakeOrStart(options);
+  }
   if (!process.ok()) {
     statistics_.Count(Event::kStartFailed);
-    // The jailer's: descriptors, or the disk of the workspaces. Either comes free when a session ends.
     if (absl::IsResourceExhausted(process.status())) {
       const absl::string_view why = process.status().message();
       return TryLater(std::string_view(why.data(), why.size()), kRetryAfterNoStart);
@@ -328,6 +337,11 @@ absl::StatusOr<Outcome> SessionTable::ExecuteOnce(const ExecuteOptions& options,
     Bury(*std::move(session));
   }
   return outcome;
+}
+
+bool SessionTable::IsStopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
 }
 
 uint64_t SessionTable::size() {

@@ -204,8 +204,9 @@ TEST_F(JailTest, LimitsInForceAreTold) {
 }
 
 TEST_F(JailTest, DestroyedJailsLeaveNoProcess) {
-  // Server, nursery, zygote and two spare inits; with workspaces on disk their keeper.
-  const size_t family = std::getenv("CARREL_TEST_WORKSPACES") == nullptr || ::geteuid() != 0 ? 5 : 6;
+  // Server, nursery, zygote and two spare inits; with workspaces on disk their keeper, and a child of it for each
+  // init.
+  const size_t family = std::getenv("CARREL_TEST_WORKSPACES") == nullptr || ::geteuid() != 0 ? 5 : 8;
   ASSERT_TRUE(Eventually([&] { return Descendants(jailer_->process().pid()).size() == family; }));
   for (int i = 0; i < 20; ++i) {
     auto running = StartJail(maker(), "shell");

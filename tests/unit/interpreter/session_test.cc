@@ -353,6 +353,12 @@ TEST_F(TableTest, AJailThatFindsNoRoomOnTheDiskSaysWhenToTryAgain) {
   EXPECT_TRUE(table_.Create({}).ok());
 }
 
+TEST_F(TableTest, WhoMayWaitForRoomWaitsForTheJailsToo) {
+  SessionTable patient({.memory_bytes_total_max = 10ull << 30, .admission_wait_max = absl::Seconds(20)}, jails_);
+  jails_.fail_next = absl::ResourceExhaustedError("the disk of the workspaces has no room");
+  EXPECT_TRUE(patient.Create({}).ok()) << "a moment later there is room";
+}
+
 TEST_F(TableTest, AThrowAwayCallLeavesNothing) {
   Collected sink;
   const absl::StatusOr<Outcome> outcome = table_.Execute({.code = "say once"}, sink);
