@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,11 +112,16 @@ class Keeper final {
   Keeper(UniqueFd orders, DiskImages images) : orders_(std::move(orders)), images_(std::move(images)) {}
 
   [[noreturn]] void Serve() {
+    const UniqueFd children = WatchChildren();
+    if (!children) ::_exit(1);
     while (true) {
+      pollfd polled[2] = {{.fd = orders_.get(), .events = POLLIN, .revents = 0},
+                          {.fd = children.get(), .events = POLLIN, .revents = 0}};
+      if (::poll(polled, 2, -1) < 0 && errno != EINTR) ::_exit(1);
+      Reap(children);
+      if (polled[0].revents == 0) continue;
       DiskOrder order;
       auto received = ReceiveMessage(orders_.get(), WritableBytesOf(order));
-      while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-      }
       if (!received.ok() || received->size == 0) break;  // the jailer ends
       // Of one that lacks something, the init finds its end closed.
       if (received->size == sizeof order && received->fds.size() == 1) Start(order, std::move(received->fds[0]));
@@ -127,6 +133,14 @@ class Keeper final {
   }
 
  private:
+  static void Reap(const UniqueFd& children) {
+    signalfd_siginfo info;
+    while (::read(children.get(), &info, sizeof info) > 0) {
+    }
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+  }
+
   void Start(const DiskOrder& order, UniqueFd socket) {
     // Here, so that it is there for the next of this size too. What goes wrong the child tells.
     images_.Prepare({.bytes = order.bytes, .files = order.files}).IgnoreError();

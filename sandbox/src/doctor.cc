@@ -71,7 +71,7 @@ std::string MendOf(const TrialResult& result, bool root) {
   }
   if (stage == TrialStage::kProc) {
     return "the container masks parts of /proc: Kubernetes: hostUsers: false and procMount: Unmasked; docker: "
-           "--security-opt systempaths=unconfined";
+           "--security-opt systempaths=unconfined; or do without one: `proc none` in the manifest of every runtime";
   }
   if (stage == TrialStage::kIdentity) {
     return "allow setresuid, setresgid, capset and prctl (the container's seccomp profile: docker: --security-opt "
@@ -289,7 +289,8 @@ LayerState ExamineConfinedPlaces() {
 }  // namespace
 
 DoctorReport Examine(const DoctorOptions& options) {
-  DoctorReport report = options.tier == "confined" ? ExamineConfined() : ExamineMachine(options.tier);
+  DoctorReport report =
+      options.tier == "confined" ? ExamineConfined() : ExamineMachine(options.tier, options.private_proc);
   if (!options.workspace_directory.empty()) {
     report.layers.push_back(ExamineDiskWorkspaces(options.workspace_directory, report.tier));
   }
@@ -347,16 +348,16 @@ DoctorReport ExamineConfined() {
   return report;
 }
 
-DoctorReport ExamineMachine(const std::string& tier) {
+DoctorReport ExamineMachine(const std::string& tier, bool private_proc) {
   DoctorReport report;
   TrialResult trial;
   const bool root = tier == "full" || (geteuid() == 0 && tier != "userns");
   if (root) {
-    trial = TryJail(true);
+    trial = TryJail({.uid_range = true, .private_proc = private_proc});
     if (trial.stage == TrialStage::kDone) report.tier = "full";
   }
   if (report.tier.empty() && tier != "full") {
-    const TrialResult own = TryJail(false);
+    const TrialResult own = TryJail({.uid_range = false, .private_proc = private_proc});
     if (own.stage == TrialStage::kDone) report.tier = "userns";
     // Of two failures the one that got further says more.
     if (!root || own.stage > trial.stage) trial = own;
@@ -366,7 +367,8 @@ DoctorReport ExamineMachine(const std::string& tier) {
   report.layers.push_back(TrialLayer("namespaces", trial, TrialStage::kFork, TrialStage::kCgroupNamespace,
                                      "user, mount, pid, net, ipc, uts, cgroup"));
   report.layers.push_back(TrialLayer("mounts", trial, TrialStage::kPrivate, TrialStage::kPivot,
-                                     "a root of its own, read-only binds, private /proc"));
+                                     private_proc ? "a root of its own, read-only binds, private /proc"
+                                                  : "a root of its own, read-only binds, an empty /proc"));
   report.layers.push_back(ExamineCgroup());
   report.layers.push_back(ExamineRlimits());
   report.layers.push_back(TrialLayer("identity", trial, TrialStage::kIdentity, TrialStage::kIdentity, identity));

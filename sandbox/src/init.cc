@@ -94,6 +94,11 @@ class Init final {
 
   SetupError MakeRoot() {
     if (::setsid() < 0) return {SetupStage::kInitIdentity, errno};
+    if (policy_.empty_proc) {
+      // The nursery's, which will be out of sight: what we need of our own processes' we look up there.
+      proc_.reset(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!proc_) return {SetupStage::kProc, errno};
+    }
     if (::sethostname("carrel", 6) != 0) return {SetupStage::kInitIdentity, errno};
     UniqueFd disk;
     if (disk_) {
@@ -106,6 +111,7 @@ class Init final {
                                                    .uid = order_.identity.uid,
                                                    .gid = order_.identity.gid,
                                                    .home = HomeOf(policy_),
+                                                   .empty_proc = policy_.empty_proc,
                                                    .disk = disk.get()});
         error.stage != SetupStage::kNone) {
       return error;
@@ -146,7 +152,9 @@ class Init final {
     std::vector<UniqueFd> given;
     std::vector<int> numbers;
     for (const char* name : {"mnt", "net", "ipc", "uts", "cgroup"}) {  // in the order of GoFd
-      given.emplace_back(::open((std::string("/proc/self/ns/") + name).c_str(), O_RDONLY | O_CLOEXEC));
+      const std::string path = std::string("self/ns/") + name;
+      given.emplace_back(proc_ ? ::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC)
+                               : ::open(("/proc/" + path).c_str(), O_RDONLY | O_CLOEXEC));
     }
     for (const char* path : {"/mnt/data", "/tmp", "/dev/shm"}) given.emplace_back(::open(path, O_PATH | O_CLOEXEC));
     for (const UniqueFd& fd : given) {
@@ -171,7 +179,8 @@ class Init final {
                                .stdio = {fds_[kInitStdin].get(), fds_[kInitStdout].get(), fds_[kInitStderr].get(),
                                          fds_.size() > kInitMainControl ? fds_[kInitMainControl].get() : -1},
                                .own_user_namespace = order_.own_user_namespace != 0,
-                               .gate = gate->second.get()};
+                               .gate = gate->second.get(),
+                               .proc = proc_.get()};
     main_ = ::fork();
     if (main_ < 0) Fail({SetupStage::kFork, errno});
     if (main_ == 0) {
@@ -251,7 +260,7 @@ class Init final {
     const UniqueFd children = WatchChildren();
     if (!children) Fail({SetupStage::kInitIdentity, errno});
     Porter porter(std::move(fds_[kInitPorter]), std::move(workspace_),
-                  {.uid = order_.identity.uid, .gid = order_.identity.gid}, SignalAll());
+                  {.uid = order_.identity.uid, .gid = order_.identity.gid}, SignalAll(), proc_.get());
     Reap();  // who ended before we watched
     while (true) {
       std::vector<pollfd> polled{{.fd = control(), .events = POLLIN, .revents = 0},
@@ -278,6 +287,7 @@ class Init final {
   const Policy& policy_;
   const EnterPlan& plan_;
   UniqueFd workspace_;
+  UniqueFd proc_;  // the nursery's /proc, where the session has none
   UniqueFd disk_;  // to the disk keeper: open as long as the session is
   pid_t main_ = -1;
 };

@@ -103,10 +103,15 @@ absl::StatusOr<std::vector<EnterPlan>> MakePlans(const std::vector<Policy>& poli
   return plans;
 }
 
+bool NeedsProc(const std::vector<Policy>& policies) {
+  return std::any_of(policies.begin(), policies.end(), [](const Policy& policy) { return !policy.empty_proc; });
+}
+
 std::string OneLine(const std::string& text) { return absl::StrReplaceAll(text, {{"\t", " "}, {"\n", " "}}); }
 
 // As HELLO carries it; see jailer_protocol.h.
-std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string& cgroup) {
+std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string& cgroup,
+                       const std::vector<Policy>& policies) {
   std::string text = absl::StrCat("tier\t", TierName(tier), "\n");
   if (tier == Tier::kConfined) {
     absl::StrAppend(&text, "weakened\tnamespaces: none\n");  // every outcome carries it; the layer says what it means
@@ -119,6 +124,10 @@ std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string&
     if (!layer.active && layer.name == "landlock") absl::StrAppend(&text, "weakened\tlandlock: not in this kernel\n");
   }
   if (cgroup.empty()) absl::StrAppend(&text, "weakened\tmemory: watchdog\nweakened\tcpu: watchdog\n");
+  for (const Policy& policy : policies) {
+    // A view that programs miss, and nothing that an attacker gains.
+    if (policy.empty_proc) absl::StrAppend(&text, "weakened\tproc: empty in ", policy.name, "\n");
+  }
   return text;
 }
 
@@ -162,7 +171,7 @@ class Jailer final {
     auto policies = LoadAllPolicies(options_);
     if (!policies.ok()) return policies.status();
     policies_ = *std::move(policies);
-    doctor_ = tier_ == Tier::kConfined ? ExamineConfined() : ExamineMachine();
+    doctor_ = tier_ == Tier::kConfined ? ExamineConfined() : ExamineMachine("auto", NeedsProc(policies_));
     if (!options_.workspace_directory.empty()) {
       doctor_.layers.push_back(ExamineDiskWorkspaces(options_.workspace_directory, TierName(tier_)));
     }
@@ -187,6 +196,12 @@ class Jailer final {
     // What a jailer that was killed has left.
     if (absl::Status s = EmptyConfinedPlaces(); !s.ok()) return s;
     for (Policy& policy : policies_) {
+      if (policy.empty_proc) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("policy ", policy.name,
+                         ": `proc none` takes a mount namespace, and the tier confined has none: take it out; ",
+                         "of /proc a session sees its own files there, and those of the machine"));
+      }
       auto confined = ConfinePolicy(policy);
       if (!confined.ok()) return confined.status();
       policy = *std::move(confined);
@@ -274,7 +289,7 @@ class Jailer final {
                                                                     .nursery_pid = nursery_->process.pid(),
                                                                     .disk = disk_ ? disk_->socket.get() : -1},
                                               [this](const std::string& why) { Stop(why); });
-    auto report = TextAsMemfd(ReportText(tier_, doctor_, cgroups_ ? cgroups_->Describe() : ""));
+    auto report = TextAsMemfd(ReportText(tier_, doctor_, cgroups_ ? cgroups_->Describe() : "", policies_));
     if (!report.ok()) return report.status();
     if (absl::Status s = keeper_->Start(report->get()); !s.ok()) return s;
     return loop_->Watch(server_->pidfd(), [this] { Stop("the server ended"); });

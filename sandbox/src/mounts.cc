@@ -172,7 +172,7 @@ constexpr EtcFile kSyntheticEtc[] = {
 constexpr char kAccountsPlace[] = "/etc/session";
 constexpr EtcFile kAccountLinks[] = {{"/etc/passwd", "session/passwd"}, {"/etc/group", "session/group"}};
 
-absl::Status FillTemplate(const std::string& root, const std::vector<OpenBind>& binds,
+absl::Status FillTemplate(const std::string& root, const Policy& policy, const std::vector<OpenBind>& binds,
                           const std::vector<MergedLink>& links) {
   for (const char* directory : {"/proc", "/mnt/data", "/tmp", "/dev/shm", "/etc", "/run", "/var"}) {
     if (absl::Status s = MakeDirectories(root + directory); !s.ok()) return s;
@@ -186,6 +186,7 @@ absl::Status FillTemplate(const std::string& root, const std::vector<OpenBind>& 
   for (const auto& [path, text] : {std::pair{"/dev/fd", "/proc/self/fd"}, std::pair{"/dev/stdin", "/proc/self/fd/0"},
                                    std::pair{"/dev/stdout", "/proc/self/fd/1"},
                                    std::pair{"/dev/stderr", "/proc/self/fd/2"}, std::pair{"/var/tmp", "/tmp"}}) {
+    if (policy.empty_proc && std::string_view(text).starts_with("/proc/")) continue;  // it would lead nowhere
     if (absl::Status s = MakeLink(text, root + path); !s.ok()) return s;
   }
   if (!bound.contains("/etc")) {
@@ -205,13 +206,13 @@ absl::Status FillTemplate(const std::string& root, const std::vector<OpenBind>& 
   return absl::OkStatus();
 }
 
-absl::Status BuildTemplate(const std::string& root, const std::vector<OpenBind>& binds,
+absl::Status BuildTemplate(const std::string& root, const Policy& policy, const std::vector<OpenBind>& binds,
                            const std::vector<MergedLink>& links) {
   if (::mkdir(root.c_str(), 0755) != 0) return ErrnoStatus(errno, absl::StrCat("mkdir ", root));
   if (::mount("carrel", root.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=4096") != 0) {
     return ErrnoStatus(errno, absl::StrCat("tmpfs at ", root));
   }
-  if (absl::Status s = FillTemplate(root, binds, links); !s.ok()) return s;
+  if (absl::Status s = FillTemplate(root, policy, binds, links); !s.ok()) return s;
   const UniqueFd tree(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!tree || SetAttributes(tree.get(), MOUNT_ATTR_RDONLY, 0) != 0) {
     return ErrnoStatus(errno, absl::StrCat("make ", root, " read-only"));
@@ -301,7 +302,7 @@ absl::Status BuildNurseryRoot(std::span<const Policy> policies) {
   if (MoveMount(proc.get(), "proc") != 0) return ErrnoStatus(errno, "mount /proc in the nursery");
   if (const int error = PivotTo("."); error != 0) return ErrnoStatus(error, "pivot into the nursery's root");
   for (size_t i = 0; i < policies.size(); ++i) {
-    if (absl::Status s = BuildTemplate(absl::StrCat("/t/", i), binds[i], links); !s.ok()) {
+    if (absl::Status s = BuildTemplate(absl::StrCat("/t/", i), policies[i], binds[i], links); !s.ok()) {
       return absl::Status(s.code(), absl::StrCat("policy ", policies[i].name, ": ", s.message()));
     }
   }
@@ -320,7 +321,10 @@ SetupError EnterSessionRoot(const SessionRoot& root) {
     if (::mount("carrel", target, "tmpfs", kFlags, tmp.c_str()) != 0) return {SetupStage::kTmp, errno};
   }
   if (const int error = MountAccounts(root); error != 0) return {SetupStage::kAccounts, error};
-  if (::mount("proc", "/root/proc", "proc", kFlags | MS_NOEXEC, nullptr) != 0) return {SetupStage::kProc, errno};
+  // An empty one is the template's directory, which is read-only.
+  if (!root.empty_proc && ::mount("proc", "/root/proc", "proc", kFlags | MS_NOEXEC, nullptr) != 0) {
+    return {SetupStage::kProc, errno};
+  }
   if (const int error = PivotTo("/root"); error != 0) return {SetupStage::kPivot, error};
   return {};
 }

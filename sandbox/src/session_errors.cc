@@ -19,7 +19,8 @@ absl::Status SetupFailure(SetupStage stage, int error) {
   }
   const char* mend =
       stage == SetupStage::kProc && error == EPERM
-          ? " (a container that masks parts of /proc: run it with hostUsers: false and procMount: Unmasked)"
+          ? " (a container that masks parts of /proc: run it with hostUsers: false and procMount: Unmasked, or do "
+            "without one: `proc none` in the runtime's manifest)"
           : "";
   return absl::UnavailableError(
       absl::StrCat("the session could not be set up: ", SetupStageName(stage), ": ", std::strerror(error), mend));

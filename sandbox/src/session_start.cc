@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -244,6 +245,12 @@ void SessionKeeper::LetGoIfPossible(Session* session) {
   const auto go = static_cast<std::byte>(session->entrances.size());
   std::vector<int> fds = Numbers(session->namespaces);
   for (const UniqueFd& entrance : session->entrances) fds.push_back(entrance.get());
+  UniqueFd proc;
+  if (family_.policies[session->policy].empty_proc) {
+    proc.reset(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!proc) return Fail(session, absl::ResourceExhaustedError(absl::StrCat("/proc: ", std::strerror(errno))));
+    fds.push_back(proc.get());
+  }
   if (absl::Status s = SendMessage(session->gate.get(), std::span(&go, 1), fds); !s.ok()) {
     HearInit(session);
     return Fail(session, absl::UnavailableError("the session's process died while it was made"));

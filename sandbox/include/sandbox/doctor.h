@@ -27,6 +27,8 @@ struct DoctorOptions {
   bool allow_no_cgroup = false;
   // As --workspaces: adds the layer `workspace`. Empty: workspaces are tmpfs, and there is no such layer.
   std::string workspace_directory;
+  // false: every policy says `proc none`.
+  bool private_proc = true;
 };
 
 // What would be found by a jailer with these options: below, with `allowed` set. The machine's report for a tier that
@@ -34,8 +36,8 @@ struct DoctorOptions {
 [[nodiscard]] DoctorReport Examine(const DoctorOptions& options);
 
 // Takes some tens of milliseconds; leaves nothing behind. Single-threaded callers only (it forks). `tier`: only this
-// one is tried.
-[[nodiscard]] DoctorReport ExamineMachine(const std::string& tier = "auto");
+// one is tried. `private_proc`: false where every policy says `proc none`.
+[[nodiscard]] DoctorReport ExamineMachine(const std::string& tier = "auto", bool private_proc = true);
 
 // The same for the tier `confined`, which nobody gets without asking for it: namespaces is never active and says what
 // is not held without them, mounts are the places that a session may write to, and landlock is active only with its

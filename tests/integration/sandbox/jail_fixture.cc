@@ -61,11 +61,12 @@ absl::StatusOr<std::unique_ptr<JailerUnderTest>> JailerUnderTest::Start(const Op
   auto directory = TempDir::Create();
   if (!directory.ok()) return directory.status();
   const std::string runtimes = directory->path();
-  WritePolicy(runtimes, "shell", "kind exec\ncommand /bin/sh -s\n" + options.more_manifest);
-  WritePolicy(runtimes, "python", "kind exec\ncommand /usr/bin/python3 -I -\n");
+  WritePolicy(runtimes, "shell", "kind exec\ncommand /bin/sh -s\n" + options.more_manifest + options.every_manifest);
+  WritePolicy(runtimes, "python", "kind exec\ncommand /usr/bin/python3 -I -\n" + options.every_manifest);
   WritePolicy(runtimes, "forks",
               "kind zygote\ncommand /opt/test_zygote\n"
-              "bind " CARREL_TESTS_BIN "/test_zygote /opt/test_zygote  # the zygote\n");
+              "bind " CARREL_TESTS_BIN "/test_zygote /opt/test_zygote  # the zygote\n" +
+                  options.every_manifest);
   auto jailer = std::unique_ptr<JailerUnderTest>(new JailerUnderTest(*std::move(directory)));
   auto pair = MakeSocketPair();
   if (!pair.ok()) return pair.status();

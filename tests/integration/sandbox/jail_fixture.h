@@ -27,6 +27,7 @@ class JailerUnderTest final {
   struct Options {
     std::vector<std::string> arguments;  // of the jailer
     std::string more_manifest;           // lines of the policy `shell`
+    std::string every_manifest;          // and of all three
     // A shell script that changes the world and then executes the jailer: exec "$@". Under `unshare` with these flags.
     std::string world;
     std::vector<std::string> unshare;
