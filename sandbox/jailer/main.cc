@@ -25,7 +25,7 @@ constexpr int kExitNoJail = 6;
 
 constexpr const char kUsage[] =
     "usage: carrel-jailer --server PATH [options] [--] [arguments of the server]\n"
-    "       carrel-jailer --doctor [--json] [--tier TIER] [--allow-no-cgroup] [--workspaces DIR]\n"
+    "       carrel-jailer --doctor [--json] [--tier TIER] [--allow-no-cgroup] [--workspaces DIR] [--runtimes DIR]\n"
     "\n"
     "Starts the server as an unprivileged child and makes its jails. The two live and die together.\n"
     "\n"
@@ -135,6 +135,15 @@ int Doctor(const Arguments& arguments) {
   if (arguments.options.tier == TierChoice::kFull) options.tier = "full";
   if (arguments.options.tier == TierChoice::kUserns) options.tier = "userns";
   if (arguments.options.tier == TierChoice::kConfined) options.tier = "confined";
+  if (!arguments.options.runtimes.empty()) {
+    // What they want of the machine. A bad one is an error of the jailer's, too.
+    const auto policies = carrel::sandbox::LoadAllPolicies(arguments.options);
+    if (!policies.ok()) {
+      std::fprintf(stderr, "carrel-jailer: %s\n", std::string(policies.status().message()).c_str());
+      return kExitUsage;
+    }
+    options.private_proc = carrel::sandbox::NeedsProc(*policies);
+  }
   const auto report = carrel::sandbox::Examine(options);
   const std::string text = arguments.json ? carrel::sandbox::DoctorJson(report) : carrel::sandbox::DoctorText(report);
   std::fputs(text.c_str(), stdout);
@@ -156,6 +165,7 @@ std::string FindDirectories(JailerOptions* options) {
   options->bin_directory = bin.string();
   options->share_directory = share.string();
   if (!options->runtimes.empty()) return "";
+  if (options->server.empty()) return "";  // the doctor asks for none
   const std::string server = std::filesystem::path(options->server).filename();
   for (const ServerPolicies& known : kServerPolicies) {
     if (server == known.server) options->runtimes.push_back((share / known.directory).string());
@@ -177,8 +187,8 @@ int main(int argc, char** argv) {
     std::fputs(kUsage, stdout);
     return 0;
   }
-  if (arguments.doctor) return Doctor(arguments);
   if (const std::string wrong = FindDirectories(&arguments.options); !wrong.empty()) return UsageError(wrong);
+  if (arguments.doctor) return Doctor(arguments);
   const auto end = carrel::sandbox::RunJailer(arguments.options);
   if (!end.ok()) {
     std::fprintf(stderr, "carrel-jailer: %s\n", std::string(end.status().message()).c_str());

@@ -73,26 +73,6 @@ absl::Status CheckLayers(Tier tier, const DoctorReport& doctor) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Policy>> LoadAllPolicies(const JailerOptions& options) {
-  const PolicyOptions where{.places = {{"bin", options.bin_directory}, {"share", options.share_directory}},
-                            .owner = ::geteuid()};
-  std::vector<Policy> all;
-  for (const std::string& directory : options.runtimes) {
-    auto policies = LoadPolicies(directory, where);
-    if (!policies.ok()) return policies.status();
-    for (Policy& policy : *policies) {
-      const bool twice = std::any_of(all.begin(), all.end(), [&](const Policy& p) { return p.name == policy.name; });
-      if (twice) return absl::InvalidArgumentError(absl::StrCat("two policies are named ", policy.name));
-      all.push_back(std::move(policy));
-    }
-  }
-  if (all.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("no policy in ", absl::StrJoin(options.runtimes, ", "), " (--runtimes)"));
-  }
-  return all;
-}
-
 absl::StatusOr<std::vector<EnterPlan>> MakePlans(const std::vector<Policy>& policies) {
   std::vector<EnterPlan> plans;
   for (const Policy& policy : policies) {
@@ -101,10 +81,6 @@ absl::StatusOr<std::vector<EnterPlan>> MakePlans(const std::vector<Policy>& poli
     plans.push_back(*std::move(plan));
   }
   return plans;
-}
-
-bool NeedsProc(const std::vector<Policy>& policies) {
-  return std::any_of(policies.begin(), policies.end(), [](const Policy& policy) { return !policy.empty_proc; });
 }
 
 std::string OneLine(const std::string& text) { return absl::StrReplaceAll(text, {{"\t", " "}, {"\n", " "}}); }
@@ -368,6 +344,30 @@ class Jailer final {
 };
 
 }  // namespace
+
+absl::StatusOr<std::vector<Policy>> LoadAllPolicies(const JailerOptions& options) {
+  const PolicyOptions where{.places = {{"bin", options.bin_directory}, {"share", options.share_directory}},
+                            .owner = ::geteuid()};
+  std::vector<Policy> all;
+  for (const std::string& directory : options.runtimes) {
+    auto policies = LoadPolicies(directory, where);
+    if (!policies.ok()) return policies.status();
+    for (Policy& policy : *policies) {
+      const bool twice = std::any_of(all.begin(), all.end(), [&](const Policy& p) { return p.name == policy.name; });
+      if (twice) return absl::InvalidArgumentError(absl::StrCat("two policies are named ", policy.name));
+      all.push_back(std::move(policy));
+    }
+  }
+  if (all.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no policy in ", absl::StrJoin(options.runtimes, ", "), " (--runtimes)"));
+  }
+  return all;
+}
+
+bool NeedsProc(const std::vector<Policy>& policies) {
+  return std::any_of(policies.begin(), policies.end(), [](const Policy& policy) { return !policy.empty_proc; });
+}
 
 absl::StatusOr<ExitStatus> RunJailer(const JailerOptions& options) { return Jailer(options).Run(); }
 

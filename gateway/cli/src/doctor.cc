@@ -77,6 +77,10 @@ ExitCode Doctor(const CommonOptions& common, Console& console) {
   if (const std::string& directory = place->config.interpreter.workspace_directory; !directory.empty()) {
     argv.insert(argv.end(), {"--workspaces", directory});
   }
+  // Runtimes of the operator's own may do with less than ours.
+  if (const std::string& runtimes = place->config.jail.runtimes_dir; !runtimes.empty()) {
+    argv.insert(argv.end(), {"--runtimes", runtimes});
+  }
   const absl::StatusOr<nlohmann::json> vectors = Vectors();
   if (!vectors.ok()) console.Fail(vectors.status());
   if (common.json) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "sandbox/base/child_process.h"
+#include "sandbox/policy.h"
 
 namespace carrel::sandbox {
 
@@ -36,6 +37,13 @@ struct JailerOptions {
   // `full`: given to the server's uid, with mode 0700, before it starts. Empty: none.
   std::string data_directory;
 };
+
+// The policies of `runtimes`, as RunJailer reads them. Errors as of LoadPolicies; INVALID_ARGUMENT: none, or two of one
+// name.
+[[nodiscard]] absl::StatusOr<std::vector<Policy>> LoadAllPolicies(const JailerOptions& options);
+
+// Whether any of them has sessions with a /proc of their own.
+[[nodiscard]] bool NeedsProc(const std::vector<Policy>& policies);
 
 // Runs until the server has ended, or until SIGTERM or SIGINT (which the server gets, with time to end). Gives how the
 // server ended. Single-threaded callers only.

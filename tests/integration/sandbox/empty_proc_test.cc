@@ -8,7 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "jail_fixture.h"
+#include "sandbox/base/child_process.h"
+#include "sandbox/base/message_socket.h"
 #include "sandbox/base/process_info.h"
+#include "sandbox/base/temp_dir.h"
 
 namespace carrel::sandbox {
 namespace {
@@ -117,6 +120,31 @@ TEST(MaskedProcTest, WithoutAProcSessionsRunWhereNoneCanBeMounted) {
     const auto running = StartJail((*jailer)->maker(), "forks");
     EXPECT_TRUE(running.ok()) << running.status();
   }
+}
+
+// The doctor is told of the runtimes, and asks for no more than they need.
+TEST(MaskedProcTest, TheDoctorKnowsWhoNeedsOne) {
+  auto directory = TempDir::Create();
+  ASSERT_TRUE(directory.ok()) << directory.status();
+  const auto doctor = [&](const std::string& manifest) {
+    const std::string place = directory->path() + "/bash";
+    const std::string script =
+        absl::StrCat("mkdir -p ", place, "; cp " CARREL_SYSCALLS " ", place,
+                     "/python.syscalls; { cat " CARREL_BASH_MANIFEST "; echo '", manifest,
+                     "'; } | sed 's/^syscalls .*/syscalls python.syscalls/' >", place, "/manifest; chmod -R go-w ",
+                     place, "; exec unshare --user --map-root-user --mount sh -c '",
+                     "mount -t tmpfs none /proc/tty; exec " CARREL_BIN
+                     "/carrel-jailer --doctor --tier userns --allow-no-cgroup --runtimes ",
+                     directory->path(), "'");
+    auto pipe = MakePipe();
+    EXPECT_TRUE(pipe.ok());
+    auto process = ChildProcess::Spawn({.argv = {"/bin/sh", "-c", script}, .fds = {{pipe->write.get(), 1}}});
+    EXPECT_TRUE(process.ok()) << process.status();
+    pipe->write.reset();
+    return ReadToEnd(pipe->read.get());
+  };
+  EXPECT_THAT(doctor(""), HasSubstr("`proc none`"));
+  EXPECT_THAT(doctor("proc none"), HasSubstr("an empty /proc"));
 }
 
 TEST(MaskedProcTest, OnePolicyThatWantsOneIsEnoughToRefuse) {
