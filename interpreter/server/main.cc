@@ -1,7 +1,6 @@
 // carrel-interpreter: sessions of jailed code over gRPC. Started by carrel-jailer, which makes its jails.
 #include <unistd.h>
 
-#include <algorithm>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -139,9 +138,7 @@ std::vector<rpc::Sample> Samples(SessionTable& table) {
 
 // Who makes them is the jailer. One that was not told would make each a tmpfs, which is memory that nobody asked for.
 absl::Status CheckWorkspaces(const config::InterpreterConfig& config, const sandbox::JailReport& report) {
-  const bool on_disk = std::any_of(report.layers.begin(), report.layers.end(),
-                                   [](const sandbox::LayerState& layer) { return layer.name == "workspace"; });
-  if (config.workspace_directory.empty() || on_disk) return absl::OkStatus();
+  if (config.workspace_directory.empty() || report.HasDiskWorkspaces()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       StrCat("the jailer was started without --workspaces ", config.workspace_directory));
 }

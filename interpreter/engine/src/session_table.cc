@@ -205,9 +205,9 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Make(SessionOptions optio
   }
   statistics_.Add(Step::kAdmission, absl::Now() - arrived);
   absl::StatusOr<InterpreterProcess> process = TakeOrStart(options);
-  // The jailer has no room: on the disk of the workspaces, or for descriptors. Either comes free when a session has
-  // ended to its last block, which is a moment after its admission ended.
-  const absl::Time deadline = arrived + options_.admission_wait_max;
+  // A disk has room again when a session has ended to its last block, which is a moment after its admission ended.
+  const absl::Time deadline =
+      jails_.report().HasDiskWorkspaces() ? arrived + options_.admission_wait_max : absl::InfinitePast();
   while (absl::IsResourceExhausted(process.status()) && absl::Now() < deadline && !(cancelled && cancelled())) {
     std::this_thread::sleep_for(kRoomPoll);
     if (IsStopping()) break;

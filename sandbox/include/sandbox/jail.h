@@ -8,6 +8,7 @@
 // RESOURCE_EXHAUSTED; INVALID_ARGUMENT: a limit over the policy's cap). What happens to the jailed code is a value.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -176,6 +177,12 @@ struct JailReport {
   std::vector<LayerState> layers;
   // "memory: watchdog" and the like: each layer that the operator allowed to be weaker.
   std::vector<std::string> weakened;
+
+  // Workspaces lie on a disk, and making one can find no room there.
+  [[nodiscard]] bool HasDiskWorkspaces() const {
+    return std::any_of(layers.begin(), layers.end(),
+                       [](const LayerState& layer) { return layer.name == "workspace" && layer.active; });
+  }
 };
 
 // Whether sessions may be made of a policy, by who asks for one by name.

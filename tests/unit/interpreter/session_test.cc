@@ -353,7 +353,8 @@ TEST_F(TableTest, AJailThatFindsNoRoomOnTheDiskSaysWhenToTryAgain) {
   EXPECT_TRUE(table_.Create({}).ok());
 }
 
-TEST_F(TableTest, WhoMayWaitForRoomWaitsForTheJailsToo) {
+TEST_F(TableTest, WhoMayWaitForRoomWaitsForTheDisksToo) {
+  jails_.layers = {{.name = "workspace", .active = true}};
   SessionTable patient({.memory_bytes_total_max = 10ull << 30, .admission_wait_max = absl::Seconds(20)}, jails_);
   jails_.fail_next = absl::ResourceExhaustedError("the disk of the workspaces has no room");
   EXPECT_TRUE(patient.Create({}).ok()) << "a moment later there is room";
