@@ -338,6 +338,13 @@ def bundle_bytes(data):
 def open_files():
     """The descriptors over 2 that this process has open, as (number, what)."""
     found = []
+    if not os.path.isdir("/proc/self/fd"):  # by policy there is no /proc
+        for number in range(3, 256):
+            try:
+                found.append((number, str(os.fstat(number).st_ino)))
+            except OSError:
+                pass  # not open
+        return found
     for name in os.listdir("/proc/self/fd"):
         try:
             found.append((int(name), os.readlink(f"/proc/self/fd/{name}")))

@@ -136,6 +136,13 @@ std::vector<rpc::Sample> Samples(SessionTable& table) {
   return samples;
 }
 
+// Who makes them is the jailer. One that was not told would make each a tmpfs, which is memory that nobody asked for.
+absl::Status CheckWorkspaces(const config::InterpreterConfig& config, const sandbox::JailReport& report) {
+  if (config.workspace_directory.empty() || report.HasDiskWorkspaces()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("the jailer was started without --workspaces ", config.workspace_directory));
+}
+
 int Main(int argc, char** argv) {
   absl::StatusOr<rpc::ShutdownSignals> signals = rpc::ShutdownSignals::Block();
   if (!signals.ok()) return Fail(kInternalError, "signals", signals.status());
@@ -154,6 +161,10 @@ int Main(int argc, char** argv) {
   if (!limits.ok()) return Fail(kUsageError, "interpreter.limits", limits.status());
   absl::StatusOr<std::unique_ptr<sandbox::JailMaker>> jails = sandbox::ConnectToJailer();
   if (!jails.ok()) return Fail(kUsageError, "the jailer (start me with carrel-jailer --server)", jails.status());
+
+  if (absl::Status status = CheckWorkspaces(flags.config.interpreter, (*jails)->report()); !status.ok()) {
+    return Fail(kUsageError, "interpreter.workspace_directory", status);
+  }
 
   Ledger ledger;
   OpenLedger(flags.data_dir, ledger);

@@ -25,7 +25,7 @@ constexpr int kExitNoJail = 6;
 
 constexpr const char kUsage[] =
     "usage: carrel-jailer --server PATH [options] [--] [arguments of the server]\n"
-    "       carrel-jailer --doctor [--json] [--tier TIER] [--allow-no-cgroup]\n"
+    "       carrel-jailer --doctor [--json] [--tier TIER] [--allow-no-cgroup] [--workspaces DIR] [--runtimes DIR]\n"
     "\n"
     "Starts the server as an unprivileged child and makes its jails. The two live and die together.\n"
     "\n"
@@ -40,6 +40,8 @@ constexpr const char kUsage[] =
     "  --server-uid N       full: uid and gid of the server (default: one that nobody else has)\n"
     "  --data-dir DIR       full: is given to the server's uid with mode 0700 before it starts\n"
     "  --zygote-forks-max N after so many sessions a zygote is replaced (default 10000; 0: never)\n"
+    "  --workspaces DIR     full: sessions' workspaces lie on disk, in images below DIR that have no name, and take no "
+    "memory\n"
     "  --doctor             prints what of the jail this machine can hold, and how to mend what it cannot\n"
     "  --json               with --doctor: as one JSON object\n"
     "\n"
@@ -78,6 +80,9 @@ std::string SetValue(const std::string& name, const std::string& value, JailerOp
     options->runtimes.emplace_back(value);
   } else if (name == "--tier") {
     return SetTier(value, options);
+  } else if (name == "--workspaces") {
+    if (!value.starts_with('/')) return "--workspaces takes an absolute path";
+    options->workspace_directory = value;
   } else if (name == "--data-dir") {
     options->data_directory = value;
   } else if (name == "--server-uid") {
@@ -125,10 +130,20 @@ std::string Parse(int argc, char** argv, Arguments* arguments) {
 
 int Doctor(const Arguments& arguments) {
   using TierChoice = JailerOptions::TierChoice;
-  carrel::sandbox::DoctorOptions options{.allow_no_cgroup = arguments.options.allow_no_cgroup};
+  carrel::sandbox::DoctorOptions options{.allow_no_cgroup = arguments.options.allow_no_cgroup,
+                                         .workspace_directory = arguments.options.workspace_directory};
   if (arguments.options.tier == TierChoice::kFull) options.tier = "full";
   if (arguments.options.tier == TierChoice::kUserns) options.tier = "userns";
   if (arguments.options.tier == TierChoice::kConfined) options.tier = "confined";
+  if (!arguments.options.runtimes.empty()) {
+    // What they want of the machine. A bad one is an error of the jailer's, too.
+    const auto policies = carrel::sandbox::LoadAllPolicies(arguments.options);
+    if (!policies.ok()) {
+      std::fprintf(stderr, "carrel-jailer: %s\n", std::string(policies.status().message()).c_str());
+      return kExitUsage;
+    }
+    options.private_proc = carrel::sandbox::NeedsProc(*policies);
+  }
   const auto report = carrel::sandbox::Examine(options);
   const std::string text = arguments.json ? carrel::sandbox::DoctorJson(report) : carrel::sandbox::DoctorText(report);
   std::fputs(text.c_str(), stdout);
@@ -150,6 +165,7 @@ std::string FindDirectories(JailerOptions* options) {
   options->bin_directory = bin.string();
   options->share_directory = share.string();
   if (!options->runtimes.empty()) return "";
+  if (options->server.empty()) return "";  // the doctor asks for none
   const std::string server = std::filesystem::path(options->server).filename();
   for (const ServerPolicies& known : kServerPolicies) {
     if (server == known.server) options->runtimes.push_back((share / known.directory).string());
@@ -171,8 +187,8 @@ int main(int argc, char** argv) {
     std::fputs(kUsage, stdout);
     return 0;
   }
-  if (arguments.doctor) return Doctor(arguments);
   if (const std::string wrong = FindDirectories(&arguments.options); !wrong.empty()) return UsageError(wrong);
+  if (arguments.doctor) return Doctor(arguments);
   const auto end = carrel::sandbox::RunJailer(arguments.options);
   if (!end.ok()) {
     std::fprintf(stderr, "carrel-jailer: %s\n", std::string(end.status().message()).c_str());

@@ -20,7 +20,9 @@
 #include "absl/status/status.h"
 #include "confined_places.h"
 #include "confined_processes.h"
+#include "disk_image.h"
 #include "doctor_trial.h"
+#include "loop_mount.h"
 #include "namespaces.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/identity.h"
@@ -69,7 +71,7 @@ std::string MendOf(const TrialResult& result, bool root) {
   }
   if (stage == TrialStage::kProc) {
     return "the container masks parts of /proc: Kubernetes: hostUsers: false and procMount: Unmasked; docker: "
-           "--security-opt systempaths=unconfined";
+           "--security-opt systempaths=unconfined; or do without one: `proc none` in the manifest of every runtime";
   }
   if (stage == TrialStage::kIdentity) {
     return "allow setresuid, setresgid, capset and prctl (the container's seccomp profile: docker: --security-opt "
@@ -291,10 +293,42 @@ LayerState ExamineConfinedPlaces() {
 }  // namespace
 
 DoctorReport Examine(const DoctorOptions& options) {
-  DoctorReport report = options.tier == "confined" ? ExamineConfined() : ExamineMachine(options.tier);
+  DoctorReport report =
+      options.tier == "confined" ? ExamineConfined() : ExamineMachine(options.tier, options.private_proc);
+  if (!options.workspace_directory.empty()) {
+    report.layers.push_back(ExamineDiskWorkspaces(options.workspace_directory, report.tier));
+  }
   if (options.tier == "confined") report.allowed.emplace_back("namespaces");
   if (options.allow_no_cgroup) report.allowed.emplace_back("cgroup");
   return report;
+}
+
+LayerState ExamineDiskWorkspaces(const std::string& directory, const std::string& tier) {
+  LayerState layer{.name = "workspace"};
+  if (tier != "full") {
+    layer.detail =
+        Concat("on disk in ", directory, ": only root can mount one, and the tier is ", tier.empty() ? "none" : tier);
+    layer.mend = "run as root (tier full), or leave interpreter.workspace_directory empty: workspaces are tmpfs then";
+    return layer;
+  }
+  const auto failed = [&layer](const absl::Status& status) {
+    // The message ends with the mend, which has a place of its own here.
+    const std::string message = Concat(status.message());
+    const size_t mend = message.find(". Mend: ");
+    layer.detail = Concat("on disk: ", message.substr(0, mend));
+    if (mend != std::string::npos) layer.mend = message.substr(mend + 8);
+    return layer;
+  };
+  absl::StatusOr<DiskImages> images = DiskImages::Open(directory);
+  if (!images.ok()) return failed(images.status());
+  const absl::StatusOr<UniqueFd> image = images->Make({.bytes = uint64_t{1} << 20, .files = 16});
+  if (!image.ok()) return failed(image.status());
+  const absl::StatusOr<UniqueFd> mount = MountImage(image->get());
+  if (!mount.ok()) return failed(mount.status());
+  layer.active = true;
+  layer.detail = Concat("on disk: ext4 on loop devices, in ", directory, ", with ", images->FreeBytes() >> 20,
+                        " MiB for all workspaces");
+  return layer;
 }
 
 DoctorReport ExamineConfined() {
@@ -318,16 +352,16 @@ DoctorReport ExamineConfined() {
   return report;
 }
 
-DoctorReport ExamineMachine(const std::string& tier) {
+DoctorReport ExamineMachine(const std::string& tier, bool private_proc) {
   DoctorReport report;
   TrialResult trial;
   const bool root = tier == "full" || (geteuid() == 0 && tier != "userns");
   if (root) {
-    trial = TryJail(true);
+    trial = TryJail({.uid_range = true, .private_proc = private_proc});
     if (trial.stage == TrialStage::kDone) report.tier = "full";
   }
   if (report.tier.empty() && tier != "full") {
-    const TrialResult own = TryJail(false);
+    const TrialResult own = TryJail({.uid_range = false, .private_proc = private_proc});
     if (own.stage == TrialStage::kDone) report.tier = "userns";
     // Of two failures the one that got further says more.
     if (!root || own.stage > trial.stage) trial = own;
@@ -337,7 +371,8 @@ DoctorReport ExamineMachine(const std::string& tier) {
   report.layers.push_back(TrialLayer("namespaces", trial, TrialStage::kFork, TrialStage::kCgroupNamespace,
                                      "user, mount, pid, net, ipc, uts, cgroup"));
   report.layers.push_back(TrialLayer("mounts", trial, TrialStage::kPrivate, TrialStage::kPivot,
-                                     "a root of its own, read-only binds, private /proc"));
+                                     private_proc ? "a root of its own, read-only binds, private /proc"
+                                                  : "a root of its own, read-only binds, an empty /proc"));
   report.layers.push_back(ExamineCgroup(&report.advice));
   report.layers.push_back(ExamineRlimits());
   report.layers.push_back(TrialLayer("identity", trial, TrialStage::kIdentity, TrialStage::kIdentity, identity));

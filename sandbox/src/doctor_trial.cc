@@ -50,7 +50,7 @@ bool WriteText(const std::string& path, std::string_view text) {
 }
 
 // Mounts in the new pid namespace, whose first process this is, and the last steps.
-[[noreturn]] void TryMounts(int to, const Identity& identity) {
+[[noreturn]] void TryMounts(int to, const Identity& identity, bool private_proc) {
   const auto check = [to](TrialStage stage, bool fine) {
     if (!fine) Report(to, stage, errno);
   };
@@ -65,7 +65,8 @@ bool WriteText(const std::string& path, std::string_view text) {
   check(TrialStage::kReadOnly,
         syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) == 0);
   check(TrialStage::kBind, syscall(SYS_move_mount, tree, "", AT_FDCWD, "/tmp/usr", MOVE_MOUNT_F_EMPTY_PATH) == 0);
-  check(TrialStage::kProc, mount("proc", "/tmp/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0);
+  check(TrialStage::kProc,
+        !private_proc || mount("proc", "/tmp/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0);
   check(TrialStage::kPivot, chdir("/tmp") == 0);
   check(TrialStage::kPivot, syscall(SYS_pivot_root, ".", ".") == 0);
   check(TrialStage::kPivot, umount2(".", MNT_DETACH) == 0 && chdir("/") == 0);
@@ -73,12 +74,12 @@ bool WriteText(const std::string& path, std::string_view text) {
   Report(to, TrialStage::kDone, 0);
 }
 
-[[noreturn]] void TryNamespaces(int to, int mapped, bool uid_range) {
+[[noreturn]] void TryNamespaces(int to, int mapped, const TrialOptions& options) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   const std::string uid_map = Concat("0 ", geteuid(), " 1");
   const std::string gid_map = Concat("0 ", getegid(), " 1");
   if (unshare(CLONE_NEWUSER) != 0) Report(to, TrialStage::kUserNamespace, errno);
-  if (uid_range) {
+  if (options.uid_range) {
     // Only from outside; the parent does it when it reads this byte, and closes the pipe.
     char byte = 'u';
     if (write(to, &byte, 1) != 1 || read(mapped, &byte, 1) != 1) Report(to, TrialStage::kUidMap, EPERM);
@@ -98,11 +99,11 @@ bool WriteText(const std::string& path, std::string_view text) {
   for (const auto& [stage, flag] : kSpaces) {
     if (unshare(flag) != 0) Report(to, stage, errno);
   }
-  const Identity identity = uid_range ? Identity{.uid = kSessionUid, .gid = kSessionUid}
-                                      : Identity{.uid = 0, .gid = 0, .groups_are_fixed = true};
+  const Identity identity = options.uid_range ? Identity{.uid = kSessionUid, .gid = kSessionUid}
+                                              : Identity{.uid = 0, .gid = 0, .groups_are_fixed = true};
   const pid_t first = fork();
   if (first < 0) Report(to, TrialStage::kPidNamespace, errno);
-  if (first == 0) TryMounts(to, identity);
+  if (first == 0) TryMounts(to, identity, options.private_proc);
   int status = 0;
   while (waitpid(first, &status, 0) < 0 && errno == EINTR) {
   }
@@ -116,7 +117,7 @@ bool MapRange(pid_t child) {
 
 }  // namespace
 
-TrialResult TryJail(bool uid_range) {
+TrialResult TryJail(const TrialOptions& options) {
   Pipe report = MakePipe();
   Pipe mapped = MakePipe();
   if (!report.read || !mapped.read) return {.stage = TrialStage::kFork, .error = errno};
@@ -125,7 +126,7 @@ TrialResult TryJail(bool uid_range) {
   if (child == 0) {
     report.read.reset();
     mapped.write.reset();
-    TryNamespaces(report.write.get(), mapped.read.get(), uid_range);
+    TryNamespaces(report.write.get(), mapped.read.get(), options);
   }
   report.write.reset();
   mapped.read.reset();

@@ -32,8 +32,13 @@ struct TrialResult {
   int error = 0;
 };
 
-// `uid_range`: as the tier `full` does it, with a range of uids mapped from outside; else with our own uid only.
-[[nodiscard]] TrialResult TryJail(bool uid_range);
+struct TrialOptions {
+  // As the tier `full` does it, with a range of uids mapped from outside; else with our own uid only.
+  bool uid_range = false;
+  // Not where every policy does without one.
+  bool private_proc = true;
+};
+[[nodiscard]] TrialResult TryJail(const TrialOptions& options);
 
 // "mounting /proc".
 [[nodiscard]] std::string_view TrialStageName(TrialStage stage);

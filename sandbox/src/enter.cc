@@ -16,32 +16,36 @@
 namespace carrel::sandbox {
 namespace {
 
-// 0 to 3 from `stdio`, the gate as kEnterGateFd, nothing else. No close-on-exec for the first four.
+// A /proc that is needed for a while has this number then.
+constexpr int kProcFd = kEnterGateFd + 1;
+
+// 0 to 3 from `stdio`, the gate as kEnterGateFd, `proc` as kProcFd, nothing else. No close-on-exec for the first four.
 int ArrangeDescriptors(const EnterRequest& request) noexcept {
-  constexpr int kAbove = kEnterGateFd + 1;
-  std::array<int, 4> moved{-1, -1, -1, -1};
+  constexpr int kAbove = kProcFd + 1;
+  const std::array<int, 6> given{request.stdio[0], request.stdio[1], request.stdio[2],
+                                 request.stdio[3], request.gate,     request.proc};
+  std::array<int, 6> moved{-1, -1, -1, -1, -1, -1};
   // First all of them out of the way of the targets.
   for (size_t i = 0; i < moved.size(); ++i) {
-    if (request.stdio[i] < 0) continue;
-    moved[i] = ::fcntl(request.stdio[i], F_DUPFD_CLOEXEC, kAbove);
+    if (given[i] < 0) continue;
+    moved[i] = ::fcntl(given[i], F_DUPFD_CLOEXEC, kAbove);
     if (moved[i] < 0) return errno;
-  }
-  int gate = request.gate;
-  if (gate >= 0 && gate != kEnterGateFd) {
-    gate = ::fcntl(request.gate, F_DUPFD_CLOEXEC, kAbove);
-    if (gate < 0) return errno;
-    if (::dup3(gate, kEnterGateFd, O_CLOEXEC) < 0) return errno;
   }
   for (size_t i = 0; i < moved.size(); ++i) {
     const int target = static_cast<int>(i);
     if (moved[i] < 0) {
       ::close(target);  // EBADF when it was not open: just what is wanted
-    } else if (::dup2(moved[i], target) < 0) {
+    } else if (::dup3(moved[i], target, target < kEnterGateFd ? 0 : O_CLOEXEC) < 0) {
       return errno;
     }
   }
-  const unsigned first = request.gate >= 0 ? kAbove : kEnterGateFd;
-  return ::syscall(SYS_close_range, first, ~0U, 0) == 0 ? 0 : errno;
+  return ::syscall(SYS_close_range, kAbove, ~0U, 0) == 0 ? 0 : errno;
+}
+
+// One of our own files of /proc.
+int OpenOwn(int proc, const char* path) noexcept {
+  constexpr size_t kPrefix = sizeof "/proc/" - 1;
+  return proc >= 0 ? ::openat(proc, path + kPrefix, O_WRONLY | O_CLOEXEC) : ::open(path, O_WRONLY | O_CLOEXEC);
 }
 
 int EnterDirectory() noexcept {
@@ -51,10 +55,10 @@ int EnterDirectory() noexcept {
   return ::chdir("/mnt/data") == 0 ? 0 : errno;
 }
 
-int RaiseOomScore() noexcept {
+int RaiseOomScore(int proc) noexcept {
   // A process that is not dumpable does not own its /proc files; the drop of the ids forgets this again.
   if (::prctl(PR_SET_DUMPABLE, 1) != 0) return errno;
-  const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  const int fd = OpenOwn(proc, "/proc/self/oom_score_adj");
   if (fd < 0) return errno;
   const int error = ::write(fd, "1000", 4) == 4 ? 0 : errno;
   ::close(fd);
@@ -62,7 +66,7 @@ int RaiseOomScore() noexcept {
 }
 
 // "ID ID 1\n": the process's own id under its own number. Async-signal-safe.
-int MapOwnId(const char* path, uint32_t id) noexcept {
+int MapOwnId(int proc, const char* path, uint32_t id) noexcept {
   std::array<char, 10> digits;
   size_t count = 0;
   do {
@@ -77,7 +81,7 @@ int MapOwnId(const char* path, uint32_t id) noexcept {
   }
   line[length++] = '1';
   line[length++] = '\n';
-  const int fd = ::open(path, O_WRONLY | O_CLOEXEC);
+  const int fd = OpenOwn(proc, path);
   if (fd < 0) return errno;
   const int error = ::write(fd, line.data(), length) == static_cast<ssize_t>(length) ? 0 : errno;
   ::close(fd);
@@ -85,10 +89,10 @@ int MapOwnId(const char* path, uint32_t id) noexcept {
 }
 
 // Needs the process to be dumpable, which RaiseOomScore has made it.
-int EnterOwnUserNamespace(const Identity& identity) noexcept {
+int EnterOwnUserNamespace(int proc, const Identity& identity) noexcept {
   if (::unshare(CLONE_NEWUSER) != 0) return errno;
-  if (const int error = MapOwnId("/proc/self/uid_map", identity.uid); error != 0) return error;
-  return MapOwnId("/proc/self/gid_map", identity.gid);
+  if (const int error = MapOwnId(proc, "/proc/self/uid_map", identity.uid); error != 0) return error;
+  return MapOwnId(proc, "/proc/self/gid_map", identity.gid);
 }
 
 }  // namespace
@@ -128,12 +132,14 @@ const char* EnterStageName(EnterStage stage) noexcept {
 EnterReport EnterJail(const EnterPlan& plan, const EnterRequest& request) noexcept {
   if (const int error = ArrangeDescriptors(request); error != 0) return {EnterStage::kDescriptors, error};
   if (const int error = EnterDirectory(); error != 0) return {EnterStage::kDirectory, error};
-  if (const int error = RaiseOomScore(); error != 0) return {EnterStage::kOomScore, error};
+  const int proc = request.proc >= 0 ? kProcFd : -1;
+  if (const int error = RaiseOomScore(proc); error != 0) return {EnterStage::kOomScore, error};
   if (request.own_user_namespace) {
-    if (const int error = EnterOwnUserNamespace(request.identity); error != 0) {
+    if (const int error = EnterOwnUserNamespace(proc, request.identity); error != 0) {
       return {EnterStage::kUserNamespace, error};
     }
   }
+  if (proc >= 0) ::close(proc);
   if (const int error = ApplyRlimits(request.rlimits); error != 0) return {EnterStage::kRlimits, error};
   if (const int error = DropTo(request.identity); error != 0) return {EnterStage::kIdentity, error};
   if (!plan.landlock().empty()) {

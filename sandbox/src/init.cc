@@ -21,6 +21,7 @@
 
 #include "confined_policy.h"
 #include "confined_processes.h"
+#include "disk_keeper.h"
 #include "mounts.h"
 #include "namespaces.h"
 #include "porter.h"
@@ -52,6 +53,10 @@ class Init final {
 
   [[noreturn]] void Run() {
     if (const int error = KeepOnlyDescriptors(&fds_); error != 0) Fail({SetupStage::kDescriptors, error});
+    if (order_.on_disk != 0) {
+      disk_ = std::move(fds_.back());
+      fds_.pop_back();
+    }
     ::prctl(PR_SET_NAME, "carrel-init");
     // Before anything of the user's runs: nobody may look into us, whatever his uid.
     if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail({SetupStage::kInitIdentity, errno});
@@ -89,12 +94,25 @@ class Init final {
 
   SetupError MakeRoot() {
     if (::setsid() < 0) return {SetupStage::kInitIdentity, errno};
+    if (policy_.empty_proc) {
+      // The nursery's, which will be out of sight: what we need of our own processes' we look up there.
+      proc_.reset(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!proc_) return {SetupStage::kProc, errno};
+    }
     if (::sethostname("carrel", 6) != 0) return {SetupStage::kInitIdentity, errno};
+    UniqueFd disk;
+    if (disk_) {
+      int error = 0;
+      disk = AwaitDiskWorkspace(disk_.get(), &error);
+      if (!disk) return {SetupStage::kDisk, error};
+    }
     if (const SetupError error = EnterSessionRoot({.policy = order_.policy,
                                                    .limits = order_.limits,
                                                    .uid = order_.identity.uid,
                                                    .gid = order_.identity.gid,
-                                                   .home = HomeOf(policy_)});
+                                                   .home = HomeOf(policy_),
+                                                   .empty_proc = policy_.empty_proc,
+                                                   .disk = disk.get()});
         error.stage != SetupStage::kNone) {
       return error;
     }
@@ -134,7 +152,9 @@ class Init final {
     std::vector<UniqueFd> given;
     std::vector<int> numbers;
     for (const char* name : {"mnt", "net", "ipc", "uts", "cgroup"}) {  // in the order of GoFd
-      given.emplace_back(::open((std::string("/proc/self/ns/") + name).c_str(), O_RDONLY | O_CLOEXEC));
+      const std::string path = std::string("self/ns/") + name;
+      given.emplace_back(proc_ ? ::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC)
+                               : ::open(("/proc/" + path).c_str(), O_RDONLY | O_CLOEXEC));
     }
     for (const char* path : {"/mnt/data", "/tmp", "/dev/shm"}) given.emplace_back(::open(path, O_PATH | O_CLOEXEC));
     for (const UniqueFd& fd : given) {
@@ -159,7 +179,8 @@ class Init final {
                                .stdio = {fds_[kInitStdin].get(), fds_[kInitStdout].get(), fds_[kInitStderr].get(),
                                          fds_.size() > kInitMainControl ? fds_[kInitMainControl].get() : -1},
                                .own_user_namespace = order_.own_user_namespace != 0,
-                               .gate = gate->second.get()};
+                               .gate = gate->second.get(),
+                               .proc = proc_.get()};
     main_ = ::fork();
     if (main_ < 0) Fail({SetupStage::kFork, errno});
     if (main_ == 0) {
@@ -239,7 +260,7 @@ class Init final {
     const UniqueFd children = WatchChildren();
     if (!children) Fail({SetupStage::kInitIdentity, errno});
     Porter porter(std::move(fds_[kInitPorter]), std::move(workspace_),
-                  {.uid = order_.identity.uid, .gid = order_.identity.gid}, SignalAll());
+                  {.uid = order_.identity.uid, .gid = order_.identity.gid}, SignalAll(), proc_.get());
     Reap();  // who ended before we watched
     while (true) {
       std::vector<pollfd> polled{{.fd = control(), .events = POLLIN, .revents = 0},
@@ -266,6 +287,8 @@ class Init final {
   const Policy& policy_;
   const EnterPlan& plan_;
   UniqueFd workspace_;
+  UniqueFd proc_;  // the nursery's /proc, where the session has none
+  UniqueFd disk_;  // to the disk keeper: open as long as the session is
   pid_t main_ = -1;
 };
 

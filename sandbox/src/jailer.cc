@@ -22,6 +22,7 @@
 #include "confined_places.h"
 #include "confined_policy.h"
 #include "confined_processes.h"
+#include "disk_keeper.h"
 #include "namespaces.h"
 #include "nursery.h"
 #include "sandbox/base/error.h"
@@ -72,26 +73,6 @@ absl::Status CheckLayers(Tier tier, const DoctorReport& doctor) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Policy>> LoadAllPolicies(const JailerOptions& options) {
-  const PolicyOptions where{.places = {{"bin", options.bin_directory}, {"share", options.share_directory}},
-                            .owner = ::geteuid()};
-  std::vector<Policy> all;
-  for (const std::string& directory : options.runtimes) {
-    auto policies = LoadPolicies(directory, where);
-    if (!policies.ok()) return policies.status();
-    for (Policy& policy : *policies) {
-      const bool twice = std::any_of(all.begin(), all.end(), [&](const Policy& p) { return p.name == policy.name; });
-      if (twice) return absl::InvalidArgumentError(absl::StrCat("two policies are named ", policy.name));
-      all.push_back(std::move(policy));
-    }
-  }
-  if (all.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("no policy in ", absl::StrJoin(options.runtimes, ", "), " (--runtimes)"));
-  }
-  return all;
-}
-
 absl::StatusOr<std::vector<EnterPlan>> MakePlans(const std::vector<Policy>& policies) {
   std::vector<EnterPlan> plans;
   for (const Policy& policy : policies) {
@@ -105,7 +86,8 @@ absl::StatusOr<std::vector<EnterPlan>> MakePlans(const std::vector<Policy>& poli
 std::string OneLine(const std::string& text) { return absl::StrReplaceAll(text, {{"\t", " "}, {"\n", " "}}); }
 
 // As HELLO carries it; see jailer_protocol.h.
-std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string& cgroup) {
+std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string& cgroup,
+                       const std::vector<Policy>& policies) {
   std::string text = absl::StrCat("tier\t", TierName(tier), "\n");
   if (tier == Tier::kConfined) {
     absl::StrAppend(&text, "weakened\tnamespaces: none\n");  // every outcome carries it; the layer says what it means
@@ -118,6 +100,10 @@ std::string ReportText(Tier tier, const DoctorReport& doctor, const std::string&
     if (!layer.active && layer.name == "landlock") absl::StrAppend(&text, "weakened\tlandlock: not in this kernel\n");
   }
   if (cgroup.empty()) absl::StrAppend(&text, "weakened\tmemory: watchdog\nweakened\tcpu: watchdog\n");
+  for (const Policy& policy : policies) {
+    // A view that programs miss, and nothing that an attacker gains.
+    if (policy.empty_proc) absl::StrAppend(&text, "weakened\tproc: empty in ", policy.name, "\n");
+  }
   return text;
 }
 
@@ -161,7 +147,10 @@ class Jailer final {
     auto policies = LoadAllPolicies(options_);
     if (!policies.ok()) return policies.status();
     policies_ = *std::move(policies);
-    doctor_ = tier_ == Tier::kConfined ? ExamineConfined() : ExamineMachine();
+    doctor_ = tier_ == Tier::kConfined ? ExamineConfined() : ExamineMachine("auto", NeedsProc(policies_));
+    if (!options_.workspace_directory.empty()) {
+      doctor_.layers.push_back(ExamineDiskWorkspaces(options_.workspace_directory, TierName(tier_)));
+    }
     if (absl::Status s = CheckLayers(tier_, doctor_); !s.ok()) return s;
     if (absl::Status s = FindCgroups(); !s.ok()) return s;
     for (Policy& policy : policies_) policy.memory_is_watched = !cgroups_.has_value();
@@ -183,6 +172,12 @@ class Jailer final {
     // What a jailer that was killed has left.
     if (absl::Status s = EmptyConfinedPlaces(); !s.ok()) return s;
     for (Policy& policy : policies_) {
+      if (policy.empty_proc) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("policy ", policy.name,
+                         ": `proc none` takes a mount namespace, and the tier confined has none: take it out; ",
+                         "of /proc a session sees its own files there, and those of the machine"));
+      }
       auto confined = ConfinePolicy(policy);
       if (!confined.ok()) return confined.status();
       policy = *std::move(confined);
@@ -212,6 +207,14 @@ class Jailer final {
     if (!loop.ok()) return loop.status();
     loop_ = *std::move(loop);
     if (absl::Status s = WatchSignals(); !s.ok()) return s;
+    if (!options_.workspace_directory.empty()) {
+      auto disk = StartDiskKeeper(options_.workspace_directory);
+      if (!disk.ok()) return disk.status();
+      disk_ = *std::move(disk);
+      if (absl::Status s = loop_->Watch(disk_->process.pidfd(), [this] { Stop("the disk keeper ended"); }); !s.ok()) {
+        return s;
+      }
+    }
     auto nursery = StartNursery(tier_, policies_, plans_, std::move(claim_));
     if (!nursery.ok()) return nursery.status();
     nursery_ = *std::move(nursery);
@@ -259,9 +262,10 @@ class Jailer final {
                                                                     .ids_differ = IdsDiffer(),
                                                                     .zygote_forks_max = options_.zygote_forks_max,
                                                                     .confined = tier_ == Tier::kConfined,
-                                                                    .nursery_pid = nursery_->process.pid()},
+                                                                    .nursery_pid = nursery_->process.pid(),
+                                                                    .disk = disk_ ? disk_->socket.get() : -1},
                                               [this](const std::string& why) { Stop(why); });
-    auto report = TextAsMemfd(ReportText(tier_, doctor_, cgroups_ ? cgroups_->Describe() : ""));
+    auto report = TextAsMemfd(ReportText(tier_, doctor_, cgroups_ ? cgroups_->Describe() : "", policies_));
     if (!report.ok()) return report.status();
     if (absl::Status s = keeper_->Start(report->get()); !s.ok()) return s;
     return loop_->Watch(server_->pidfd(), [this] { Stop("the server ended"); });
@@ -315,6 +319,10 @@ class Jailer final {
     nursery_->process.Signal(SIGKILL).IgnoreError();
     (void)nursery_->process.Wait(absl::Seconds(5));
     keeper_.reset();
+    if (disk_) {
+      disk_->socket.reset();  // it sees the sessions' disks out
+      (void)disk_->process.Wait(kServerLastWords);
+    }
     return end.value_or(ExitStatus{.exit_code = 0, .signal = SIGKILL});
   }
 
@@ -327,6 +335,7 @@ class Jailer final {
   std::unique_ptr<EventLoop> loop_;
   UniqueFd claim_;  // confined: on the places; goes to the nursery
   UniqueFd signals_;
+  std::optional<DiskKeeper> disk_;
   std::optional<Nursery> nursery_;
   std::optional<ChildProcess> server_;
   std::unique_ptr<SessionKeeper> keeper_;
@@ -335,6 +344,30 @@ class Jailer final {
 };
 
 }  // namespace
+
+absl::StatusOr<std::vector<Policy>> LoadAllPolicies(const JailerOptions& options) {
+  const PolicyOptions where{.places = {{"bin", options.bin_directory}, {"share", options.share_directory}},
+                            .owner = ::geteuid()};
+  std::vector<Policy> all;
+  for (const std::string& directory : options.runtimes) {
+    auto policies = LoadPolicies(directory, where);
+    if (!policies.ok()) return policies.status();
+    for (Policy& policy : *policies) {
+      const bool twice = std::any_of(all.begin(), all.end(), [&](const Policy& p) { return p.name == policy.name; });
+      if (twice) return absl::InvalidArgumentError(absl::StrCat("two policies are named ", policy.name));
+      all.push_back(std::move(policy));
+    }
+  }
+  if (all.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no policy in ", absl::StrJoin(options.runtimes, ", "), " (--runtimes)"));
+  }
+  return all;
+}
+
+bool NeedsProc(const std::vector<Policy>& policies) {
+  return std::any_of(policies.begin(), policies.end(), [](const Policy& policy) { return !policy.empty_proc; });
+}
 
 absl::StatusOr<ExitStatus> RunJailer(const JailerOptions& options) { return Jailer(options).Run(); }
 

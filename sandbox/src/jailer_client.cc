@@ -319,7 +319,7 @@ class RealJail final : public Jail {
         times_(created.message.times),
         counters_(CountersOf(&created)),
         state_(line_->StateOf(session_)),
-        workspace_(std::move(porter), WorkspaceOf(&created)) {}
+        workspace_(std::move(porter), WorkspaceOf(&created), limits_.workspace_files) {}
 
   RealJail(const RealJail&) = delete;
   RealJail& operator=(const RealJail&) = delete;
@@ -332,6 +332,7 @@ class RealJail final : public Jail {
 
   void BeginEnd() override {
     if (ending_.exchange(true)) return;
+    workspace_.ForgetRoot();
     // Refused: the jailer is gone, and every session with it; the wait ends at once.
     (void)line_->Send({.kind = JailerMessageKind::kDestroy, .session = session_});
   }

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "disk_image.h"
 #include "sandbox/base/error.h"
 #include "sandbox/base/unique_fd.h"
 #include "uncounted_memory.h"
@@ -171,7 +172,7 @@ constexpr EtcFile kSyntheticEtc[] = {
 constexpr char kAccountsPlace[] = "/etc/session";
 constexpr EtcFile kAccountLinks[] = {{"/etc/passwd", "session/passwd"}, {"/etc/group", "session/group"}};
 
-absl::Status FillTemplate(const std::string& root, const std::vector<OpenBind>& binds,
+absl::Status FillTemplate(const std::string& root, const Policy& policy, const std::vector<OpenBind>& binds,
                           const std::vector<MergedLink>& links) {
   for (const char* directory : {"/proc", "/mnt/data", "/tmp", "/dev/shm", "/etc", "/run", "/var"}) {
     if (absl::Status s = MakeDirectories(root + directory); !s.ok()) return s;
@@ -185,6 +186,7 @@ absl::Status FillTemplate(const std::string& root, const std::vector<OpenBind>& 
   for (const auto& [path, text] : {std::pair{"/dev/fd", "/proc/self/fd"}, std::pair{"/dev/stdin", "/proc/self/fd/0"},
                                    std::pair{"/dev/stdout", "/proc/self/fd/1"},
                                    std::pair{"/dev/stderr", "/proc/self/fd/2"}, std::pair{"/var/tmp", "/tmp"}}) {
+    if (policy.empty_proc && std::string_view(text).starts_with("/proc/")) continue;  // it would lead nowhere
     if (absl::Status s = MakeLink(text, root + path); !s.ok()) return s;
   }
   if (!bound.contains("/etc")) {
@@ -204,13 +206,13 @@ absl::Status FillTemplate(const std::string& root, const std::vector<OpenBind>& 
   return absl::OkStatus();
 }
 
-absl::Status BuildTemplate(const std::string& root, const std::vector<OpenBind>& binds,
+absl::Status BuildTemplate(const std::string& root, const Policy& policy, const std::vector<OpenBind>& binds,
                            const std::vector<MergedLink>& links) {
   if (::mkdir(root.c_str(), 0755) != 0) return ErrnoStatus(errno, absl::StrCat("mkdir ", root));
   if (::mount("carrel", root.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=4096") != 0) {
     return ErrnoStatus(errno, absl::StrCat("tmpfs at ", root));
   }
-  if (absl::Status s = FillTemplate(root, binds, links); !s.ok()) return s;
+  if (absl::Status s = FillTemplate(root, policy, binds, links); !s.ok()) return s;
   const UniqueFd tree(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!tree || SetAttributes(tree.get(), MOUNT_ATTR_RDONLY, 0) != 0) {
     return ErrnoStatus(errno, absl::StrCat("make ", root, " read-only"));
@@ -252,6 +254,21 @@ int MountAccounts(const SessionRoot& root) {
   return ::mount(nullptr, place.c_str(), nullptr, kFlags | MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0 ? 0 : errno;
 }
 
+int MountWorkspace(const SessionRoot& root) {
+  constexpr char kPlace[] = "/root/mnt/data";
+  if (root.disk >= 0) {
+    // What is at /disk goes with the nursery's root, and the session keeps the one directory.
+    if (MoveMount(root.disk, "/disk") != 0) return errno;
+    const UniqueFd data(
+        OpenTree(AT_FDCWD, absl::StrCat("/disk/", kDiskData).c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    return data && MoveMount(data.get(), kPlace) == 0 ? 0 : errno;
+  }
+  const std::string options =
+      absl::StrCat("mode=0755,uid=", root.uid, ",gid=", root.gid, ",size=", root.limits.workspace_bytes,
+                   ",nr_inodes=", root.limits.workspace_files);
+  return ::mount("carrel", kPlace, "tmpfs", MS_NOSUID | MS_NODEV, options.c_str()) == 0 ? 0 : errno;
+}
+
 }  // namespace
 
 std::string HomeOf(const Policy& policy) {
@@ -279,13 +296,13 @@ absl::Status BuildNurseryRoot(std::span<const Policy> policies) {
   const UniqueFd proc(OpenTree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
   if (!proc) return ErrnoStatus(errno, "open /proc");
   if (absl::Status s = MountStage(); !s.ok()) return s;
-  for (const char* directory : {"proc", "t", "root"}) {
+  for (const char* directory : {"proc", "t", "root", "disk"}) {
     if (::mkdir(directory, 0755) != 0) return ErrnoStatus(errno, absl::StrCat("mkdir ", directory));
   }
   if (MoveMount(proc.get(), "proc") != 0) return ErrnoStatus(errno, "mount /proc in the nursery");
   if (const int error = PivotTo("."); error != 0) return ErrnoStatus(error, "pivot into the nursery's root");
   for (size_t i = 0; i < policies.size(); ++i) {
-    if (absl::Status s = BuildTemplate(absl::StrCat("/t/", i), binds[i], links); !s.ok()) {
+    if (absl::Status s = BuildTemplate(absl::StrCat("/t/", i), policies[i], binds[i], links); !s.ok()) {
       return absl::Status(s.code(), absl::StrCat("policy ", policies[i].name, ": ", s.message()));
     }
   }
@@ -296,20 +313,18 @@ SetupError EnterSessionRoot(const SessionRoot& root) {
   const std::string source = absl::StrCat("/t/", root.policy);
   const UniqueFd tree(OpenTree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
   if (!tree || MoveMount(tree.get(), "/root") != 0) return {SetupStage::kRoot, errno};
-  const std::string workspace =
-      absl::StrCat("mode=0755,uid=", root.uid, ",gid=", root.gid, ",size=", root.limits.workspace_bytes,
-                   ",nr_inodes=", root.limits.workspace_files);
+  if (const int error = MountWorkspace(root); error != 0) return {SetupStage::kWorkspace, error};
   constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV;
-  if (::mount("carrel", "/root/mnt/data", "tmpfs", kFlags, workspace.c_str()) != 0) {
-    return {SetupStage::kWorkspace, errno};
-  }
   const std::string tmp =
       absl::StrCat("mode=1777,size=", root.limits.tmp_bytes, ",nr_inodes=", root.limits.workspace_files);
   for (const char* target : {"/root/tmp", "/root/dev/shm"}) {
     if (::mount("carrel", target, "tmpfs", kFlags, tmp.c_str()) != 0) return {SetupStage::kTmp, errno};
   }
   if (const int error = MountAccounts(root); error != 0) return {SetupStage::kAccounts, error};
-  if (::mount("proc", "/root/proc", "proc", kFlags | MS_NOEXEC, nullptr) != 0) return {SetupStage::kProc, errno};
+  // An empty one is the template's directory, which is read-only.
+  if (!root.empty_proc && ::mount("proc", "/root/proc", "proc", kFlags | MS_NOEXEC, nullptr) != 0) {
+    return {SetupStage::kProc, errno};
+  }
   if (const int error = PivotTo("/root"); error != 0) return {SetupStage::kPivot, error};
   return {};
 }

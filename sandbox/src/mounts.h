@@ -6,6 +6,7 @@
 //     /proc    the host's
 //     /t/N     the template of policy N: a read-only tmpfs with the policy's binds
 //     /root    where a session's root is put together
+//     /disk    where a disk-backed workspace passes by: of its file system the session sees one directory
 #pragma once
 
 #include <span>
@@ -31,7 +32,9 @@ struct SessionRoot {
   JailLimits limits;  // workspace_bytes, workspace_files, tmp_bytes
   uint32_t uid = 0;   // the owner of /mnt/data
   uint32_t gid = 0;
-  std::string home;  // of the account `user`, which /etc/passwd has for the uid
+  std::string home;         // of the account `user`, which /etc/passwd has for the uid
+  bool empty_proc = false;  // as the policy says
+  int disk = -1;            // the mount of a disk-backed workspace (disk_keeper.h); -1: a tmpfs
 };
 
 // The HOME of the policy's environment; without one, the workspace.

@@ -241,8 +241,12 @@ class NurseryProcess final {
     limits.workspace_bytes = kZygoteWorkspaceBytes;
     limits.workspace_files = kZygoteFiles;
     limits.tmp_bytes = kZygoteWorkspaceBytes;
-    const SessionRoot root{
-        .policy = order.policy, .limits = limits, .uid = ::getuid(), .gid = ::getgid(), .home = HomeOf(policy)};
+    const SessionRoot root{.policy = order.policy,
+                           .limits = limits,
+                           .uid = ::getuid(),
+                           .gid = ::getgid(),
+                           .home = HomeOf(policy),
+                           .empty_proc = policy.empty_proc};
     if (const SetupError error = EnterSessionRoot(root); error.stage != SetupStage::kNone) {
       fail(SetupStageName(error.stage), error.error);
     }
@@ -347,6 +351,8 @@ const char* SetupStageName(SetupStage stage) noexcept {
       return "descriptors";
     case SetupStage::kRoot:
       return "root";
+    case SetupStage::kDisk:
+      return "workspace on disk";
     case SetupStage::kWorkspace:
       return "workspace";
     case SetupStage::kTmp:

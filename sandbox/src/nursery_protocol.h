@@ -20,7 +20,8 @@ enum class SetupStage : uint32_t {
   kMountNamespace,
   kDescriptors,
   kRoot,       // a copy of the template
-  kWorkspace,  // the tmpfs at /mnt/data
+  kDisk,       // a disk-backed workspace, made by the disk keeper
+  kWorkspace,  // at /mnt/data
   kTmp,        // at /tmp and /dev/shm
   kAccounts,   // /etc/passwd and /etc/group
   kProc,
@@ -39,7 +40,8 @@ enum class SetupStage : uint32_t {
 //   -> START_ZYGOTE{policy, zygote} [socket]
 //   -> START_INIT{session, policy, limits, identity, rlimits} [control, porter, stdin, stdout, stderr, (control of the
 //                                 program)]; for a zygote's session only the first two,
-//                                 for a spare only the first
+//                                 for a spare only the first. With on_disk one more, the last: the init's end of
+//                                 what is said in disk_keeper.h
 //   <- NEEDS_MAP                  (full) the user namespace is there
 //   <- FORKED [pidfd]             the stem made the nursery
 //   <- UP | FAILED{stage, error, text}: once, for the nursery itself
@@ -75,6 +77,7 @@ struct NurseryMessage {
   Identity identity;
   Rlimits rlimits;
   uint32_t own_user_namespace = 0;
+  uint32_t on_disk = 0;  // START_INIT: the workspace comes from the disk keeper
   char text[200] = {};
 };
 static_assert(std::is_trivially_copyable_v<NurseryMessage>);

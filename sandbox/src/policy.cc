@@ -134,6 +134,7 @@ class ManifestParser final {
     if (key == "kind") return SetKind(value);
     if (key == "runtime") return SetRuntime(value);
     if (key == "syscalls") return SetSyscalls(value);
+    if (key == "proc") return SetProc(value);
     if (key == "description") {
       policy_.description = std::string(value);
     } else if (key == "version") {
@@ -166,6 +167,12 @@ class ManifestParser final {
   absl::Status SetRuntime(std::string_view value) {
     if (value != "pooled" && value != "on-demand") return absl::InvalidArgumentError("runtime is pooled or on-demand");
     policy_.runtime = value == "pooled" ? RuntimeUse::kPooled : RuntimeUse::kOnDemand;
+    return absl::OkStatus();
+  }
+
+  absl::Status SetProc(std::string_view value) {
+    if (value != "private" && value != "none") return absl::InvalidArgumentError("proc is private or none");
+    policy_.empty_proc = value == "none";
     return absl::OkStatus();
   }
 

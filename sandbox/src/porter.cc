@@ -131,7 +131,7 @@ void Porter::Continue(Upload* upload) {
   }
   if (error == 0 && got > 0) return;
   upload->done = true;
-  if (error == 0) error = upload->file.Finish();
+  if (error == 0) error = upload->file.Finish(proc_);
   if (error != 0) return SendError(upload->reply.get(), error);
   std::string entry;
   AppendEntry(DescribeFile(upload->file.path(), upload->file.fd()), &entry);

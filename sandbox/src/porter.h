@@ -22,8 +22,13 @@ class Porter final {
   // As pid 1 of a pid namespace: everything in it but the caller.
   [[nodiscard]] static int SignalNamespace(int signal);
 
-  Porter(UniqueFd socket, UniqueFd workspace, FileOwner owner, SignalAll signal_all = &SignalNamespace)
-      : socket_(std::move(socket)), workspace_(std::move(workspace)), owner_(owner), signal_all_(signal_all) {}
+  // `proc`: a /proc to use where none is mounted in the session; -1: the one that is.
+  Porter(UniqueFd socket, UniqueFd workspace, FileOwner owner, SignalAll signal_all = &SignalNamespace, int proc = -1)
+      : socket_(std::move(socket)),
+        workspace_(std::move(workspace)),
+        owner_(owner),
+        signal_all_(signal_all),
+        proc_(proc) {}
 
   // The socket of the server, for one that was made without.
   void Open(UniqueFd socket) { socket_ = std::move(socket); }
@@ -49,6 +54,7 @@ class Porter final {
   UniqueFd workspace_;
   FileOwner owner_;
   SignalAll signal_all_;
+  int proc_;
   std::vector<Upload> uploads_;
 };
 

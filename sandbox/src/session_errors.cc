@@ -13,9 +13,14 @@ absl::Status EnterError(const EnterReport& report) {
 }
 
 absl::Status SetupFailure(SetupStage stage, int error) {
+  if (stage == SetupStage::kDisk && error == ENOSPC) {
+    return absl::ResourceExhaustedError(
+        "the disk of the workspaces has no room for one of this size; sessions that end make room");
+  }
   const char* mend =
       stage == SetupStage::kProc && error == EPERM
-          ? " (a container that masks parts of /proc: run it with hostUsers: false and procMount: Unmasked)"
+          ? " (a container that masks parts of /proc: run it with hostUsers: false and procMount: Unmasked, or do "
+            "without one: `proc none` in the runtime's manifest)"
           : "";
   return absl::UnavailableError(
       absl::StrCat("the session could not be set up: ", SetupStageName(stage), ": ", std::strerror(error), mend));

@@ -48,6 +48,7 @@ class SessionKeeper final {
     uint64_t zygote_forks_max = 0;  // then it is replaced; 0: never
     bool confined = false;          // the tier: no namespaces, one session at a time
     pid_t nursery_pid = -1;
+    int disk = -1;  // the disk keeper's socket; -1: workspaces are tmpfs
   };
   // `stop` is called when the server or the nursery cannot be spoken to any more.
   SessionKeeper(EventLoop* loop, UniqueFd server, int nursery, const Family& family,
@@ -85,6 +86,7 @@ class SessionKeeper final {
 
   [[nodiscard]] Session* Add(uint32_t policy, const JailLimits& limits);
   [[nodiscard]] absl::Status Begin(Session* session, std::vector<UniqueFd> fds);
+  [[nodiscard]] absl::StatusOr<UniqueFd> OrderDisk(const Session& session);
   // A spare that will do for these limits, or null.
   [[nodiscard]] Session* FindSpare(uint32_t policy, const JailLimits& limits);
   [[nodiscard]] absl::Status Adopt(Session* spare, const JailLimits& limits, std::vector<UniqueFd> fds);

@@ -2,12 +2,14 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "descriptors.h"
+#include "disk_keeper.h"
 #include "namespaces.h"
 #include "sandbox/base/message_socket.h"
 #include "sandbox/base/process_info.h"
@@ -37,6 +39,23 @@ Session* SessionKeeper::Add(uint32_t policy, const JailLimits& limits) {
   return added;
 }
 
+// The init's end of what it and the disk keeper say to each other.
+absl::StatusOr<UniqueFd> SessionKeeper::OrderDisk(const Session& session) {
+  auto pair = MakeSocketPair();
+  if (!pair.ok()) return pair.status();
+  const DiskOrder order{.bytes = session.limits.workspace_bytes,
+                        .files = session.limits.workspace_files,
+                        .uid = kHostIdBase + session.identity.uid,
+                        .gid = kHostIdBase + session.identity.gid};
+  const int theirs = pair->first.get();
+  const absl::Status sent = SendMessage(family_.disk, BytesOf(order), std::span(&theirs, 1));
+  if (absl::IsResourceExhausted(sent)) {
+    return absl::ResourceExhaustedError("the disk of the workspaces is slow, and too many wait for it; try again");
+  }
+  if (!sent.ok()) return sent;
+  return std::move(pair->second);
+}
+
 absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
   auto pair = MakeSocketPair();
   if (!pair.ok()) return pair.status();
@@ -46,13 +65,21 @@ absl::Status SessionKeeper::Begin(Session* session, std::vector<UniqueFd> fds) {
                              .limits = session->limits,
                              .identity = session->identity,
                              .rlimits = session->rlimits,
-                             .own_user_namespace = family_.ids_differ || family_.confined ? 0U : 1U};
+                             .own_user_namespace = family_.ids_differ || family_.confined ? 0U : 1U,
+                             .on_disk = family_.disk >= 0 ? 1U : 0U};
   std::vector<int> given{pair->second.get()};
   if (!fds.empty()) given.push_back(fds[kCreatePorter].get());
   if (family_.policies[session->policy].kind == Policy::Kind::kExec) {
     for (size_t i = kCreateStdin; i < fds.size(); ++i) given.push_back(fds[i].get());
   } else {
     for (size_t i = kCreateStdin; i < fds.size(); ++i) session->standard.push_back(std::move(fds[i]));
+  }
+  UniqueFd disk;
+  if (family_.disk >= 0) {
+    auto ordered = OrderDisk(*session);
+    if (!ordered.ok()) return ordered.status();
+    disk = *std::move(ordered);
+    given.push_back(disk.get());
   }
   // The nursery clones while we make the cgroup.
   if (absl::Status s = SendMessage(nursery_, BytesOf(order), given); !s.ok()) return s;
@@ -146,7 +173,10 @@ void SessionKeeper::OnReady(Session* session, std::vector<UniqueFd> fds) {
   session->workspace.reset(::fcntl(fds[kGoFdsMax].get(), F_DUPFD_CLOEXEC, 3));
   if (!session->workspace) return Fail(session, absl::ResourceExhaustedError("no descriptor is free"));
   if (family_.cgroups == nullptr) {
-    for (size_t i = 0; i < kReadyTmpfsFds; ++i) session->tmpfs[i] = std::move(fds[kGoFdsMax + i]);
+    // The workspace comes first. On a disk it is no memory; what of it is in the page cache can be had back any time.
+    for (size_t i = family_.disk >= 0 ? 1 : 0; i < kReadyTmpfsFds; ++i) {
+      session->tmpfs[i] = std::move(fds[kGoFdsMax + i]);
+    }
   }
   session->ready = true;
   session->times.mounts_us = MicrosSince(session->created);
@@ -215,6 +245,12 @@ void SessionKeeper::LetGoIfPossible(Session* session) {
   const auto go = static_cast<std::byte>(session->entrances.size());
   std::vector<int> fds = Numbers(session->namespaces);
   for (const UniqueFd& entrance : session->entrances) fds.push_back(entrance.get());
+  UniqueFd proc;
+  if (family_.policies[session->policy].empty_proc) {
+    proc.reset(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!proc) return Fail(session, absl::ResourceExhaustedError(absl::StrCat("/proc: ", std::strerror(errno))));
+    fds.push_back(proc.get());
+  }
   if (absl::Status s = SendMessage(session->gate.get(), std::span(&go, 1), fds); !s.ok()) {
     HearInit(session);
     return Fail(session, absl::UnavailableError("the session's process died while it was made"));

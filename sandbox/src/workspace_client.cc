@@ -87,13 +87,14 @@ bool IsConnected(const UniqueFd& porter) {
   return ::poll(&polled, 1, 0) == 0;
 }
 
-// True only when nothing but the root is there, as the kernel counts a tmpfs's inodes. After most calls it is so, and
-// the porter need not be woken.
-bool IsEmptyTmpfs(const UniqueFd& root) {
-  struct statfs about {};
-  return root && ::fstatfs(root.get(), &about) == 0 && about.f_type == TMPFS_MAGIC && about.f_files > 0 &&
-         about.f_files - about.f_ffree == 1;
+// True only when nothing but the root is there, as the kernel counts inodes: of `files` all but one are free, on a
+// tmpfs as in an image (disk_image.h). After most calls it is so, and the porter need not be woken.
+bool IsEmpty(const struct statfs& root, uint64_t files) {
+  if (root.f_type == TMPFS_MAGIC) return root.f_files > 0 && root.f_files - root.f_ffree == 1;
+  return root.f_type == EXT4_SUPER_MAGIC && root.f_ffree + 1 == files;
 }
+
+bool IsFull(const struct statfs& root) { return root.f_bavail == 0 || root.f_ffree == 0; }
 
 PorterRequest WithOptions(PorterRequestKind kind, const WriteOptions& options) {
   return {.kind = kind,
@@ -122,8 +123,8 @@ absl::Status FileError(int error, const std::string& path) {
 
 }  // namespace
 
-WorkspaceClient::WorkspaceClient(UniqueFd porter, UniqueFd workspace)
-    : porter_(std::move(porter)), workspace_(std::move(workspace)) {
+WorkspaceClient::WorkspaceClient(UniqueFd porter, UniqueFd workspace, uint64_t files_max)
+    : porter_(std::move(porter)), workspace_(std::move(workspace)), files_max_(files_max) {
   const timeval patience{.tv_sec = 5, .tv_usec = 0};
   ::setsockopt(porter_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 }
@@ -153,7 +154,9 @@ absl::StatusOr<UniqueFd> WorkspaceClient::Ask(PorterRequest request, const std::
 }
 
 absl::StatusOr<WorkspaceListing> WorkspaceClient::List(const ListOptions& options) {
-  if (IsEmptyTmpfs(workspace_) && IsConnected(porter_)) return WorkspaceListing{};
+  if (const auto root = StatRoot(); root && IsEmpty(*root, files_max_) && IsConnected(porter_)) {
+    return WorkspaceListing{};
+  }
   auto socket = Ask({.kind = PorterRequestKind::kList,
                      .depth_max = options.depth_max,
                      .entries_max = options.entries_max,
@@ -168,7 +171,10 @@ absl::StatusOr<WorkspaceListing> WorkspaceClient::List(const ListOptions& option
     if (absl::Status s = ParseEntries(*answer, &listing.entries); !s.ok()) return s;
     if (listing.entries.size() > options.entries_max) return absl::DataLossError("the porter lists more than asked");
     listing.incomplete = answer->reply.incomplete != 0;
-    if (answer->reply.more == 0) return listing;
+    if (answer->reply.more != 0) continue;
+    const auto root = StatRoot();
+    listing.full = root && IsFull(*root);
+    return listing;
   }
 }
 
@@ -207,6 +213,18 @@ absl::StatusOr<bool> WorkspaceClient::Remove(const std::string& path) {
   if (answer->reply.error == ENOENT) return false;
   if (answer->reply.error != 0) return FileError(answer->reply.error, path);
   return true;
+}
+
+std::optional<struct statfs> WorkspaceClient::StatRoot() const {
+  const std::lock_guard lock(mutex_);
+  struct statfs about {};
+  if (!workspace_ || ::fstatfs(workspace_.get(), &about) != 0) return std::nullopt;
+  return about;
+}
+
+void WorkspaceClient::ForgetRoot() {
+  const std::lock_guard lock(mutex_);
+  workspace_.reset();
 }
 
 absl::Status WorkspaceClient::KillAll() { return SignalAll(PorterRequestKind::kKillAll); }

@@ -235,16 +235,18 @@ NewFile::Outcome NewFile::Create(int workspace, std::string path, FileOwner owne
   return outcome;
 }
 
-int NewFile::Finish() {
+int NewFile::Finish(int proc) {
   if (const int error = SetModified(fd_.get(), options_.modified_ns); error != 0) return error;
-  const std::string self = absl::StrCat("/proc/self/fd/", fd_.get());
+  const std::string self = absl::StrCat(proc < 0 ? "/proc/" : "", "self/fd/", fd_.get());
   if (!options_.replace) {
-    return ::linkat(AT_FDCWD, self.c_str(), parent_.get(), leaf_.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+    return ::linkat(proc < 0 ? AT_FDCWD : proc, self.c_str(), parent_.get(), leaf_.c_str(), AT_SYMLINK_FOLLOW) == 0
+               ? 0
+               : errno;
   }
   // A link cannot take another's place, a rename can; and it replaces a planted link instead of following it.
   for (unsigned attempt = 0; attempt < 100; ++attempt) {
     const std::string name = absl::StrCat(".carrel-new-", ::getpid(), "-", attempt);
-    if (::linkat(AT_FDCWD, self.c_str(), parent_.get(), name.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    if (::linkat(proc < 0 ? AT_FDCWD : proc, self.c_str(), parent_.get(), name.c_str(), AT_SYMLINK_FOLLOW) != 0) {
       if (errno == EEXIST) continue;
       return errno;
     }

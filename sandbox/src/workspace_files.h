@@ -45,7 +45,8 @@ class [[nodiscard]] NewFile final {
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   // Gives it its name. EEXIST.
-  [[nodiscard]] int Finish();
+  // `proc`: a /proc in which the caller finds itself; -1: the one at /proc.
+  [[nodiscard]] int Finish(int proc = -1);
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:

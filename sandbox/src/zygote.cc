@@ -26,11 +26,12 @@ namespace {
 constexpr std::array<int, kGoFdsMax> kGoKinds = {CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS,
                                                  CLONE_NEWCGROUP};
 
-// Waits for "go" and enters the cgroup and the namespaces that come with it. Async-signal-safe.
-EnterReport PassGate(int gate, bool namespaces) noexcept {
+// Waits for "go" and enters the cgroup and the namespaces that come with it. `proc`: the one that came along, or -1.
+// Async-signal-safe.
+EnterReport PassGate(int gate, bool namespaces, int* proc) noexcept {
   uint8_t entrances;
   iovec part{&entrances, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * (kGoFdsMax + kCgroupEntrancesMax))> control{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * (kGoFdsMax + kCgroupEntrancesMax + 1))> control{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -44,13 +45,15 @@ EnterReport PassGate(int gate, bool namespaces) noexcept {
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {EnterStage::kGate, EPROTO};
   const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-  if (count != kGoFdsMax + entrances) return {EnterStage::kGate, EPROTO};
+  const size_t namespaces_and_entrances = kGoFdsMax + size_t{entrances};
+  if (count != namespaces_and_entrances && count != namespaces_and_entrances + 1) return {EnterStage::kGate, EPROTO};
   const auto fd_at = [header](size_t i) noexcept {
     int fd;
     std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
     return fd;
   };
-  for (size_t i = kGoFdsMax; i < count; ++i) {
+  *proc = count > namespaces_and_entrances ? fd_at(count - 1) : -1;
+  for (size_t i = kGoFdsMax; i < namespaces_and_entrances; ++i) {
     if (const int error = EnterCgroup(fd_at(i)); error != 0) return {EnterStage::kCgroup, error};
   }
   for (size_t i = 0; namespaces && i < kGoFdsMax; ++i) {
@@ -68,6 +71,8 @@ absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Connect() {
   ::unsetenv(kZygoteFdVariable);
   if (::fcntl(socket.get(), F_SETFD, FD_CLOEXEC) != 0) return ErrnoStatus(errno, "the zygote's socket");
   UniqueFd own(::open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
+  // By policy there is no /proc. setns takes a process in a namespace's stead.
+  if (!own) own.reset(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
   if (!own) return ErrnoStatus(errno, "/proc/self/ns/pid");
   ZygoteMessage message;
   auto received = ReceiveMessage(socket.get(), WritableBytesOf(message));
@@ -169,14 +174,18 @@ pid_t Zygote::Fork(ForkOrder& order) {
 
 void Zygote::EnterChild(ForkOrder& order) noexcept {
   const int gate = order.fds[kForkGate].get();
-  if (const EnterReport report = PassGate(gate, order.message.no_namespaces == 0); report.stage != EnterStage::kNone)
+  int proc = -1;
+  if (const EnterReport report = PassGate(gate, order.message.no_namespaces == 0, &proc);
+      report.stage != EnterStage::kNone) {
     ReportAndExit(gate, report);
+  }
   const EnterRequest request{.identity = order.message.identity,
                              .rlimits = order.message.rlimits,
                              .stdio = {order.fds[kForkStdin].get(), order.fds[kForkStdout].get(),
                                        order.fds[kForkStderr].get(), order.fds[kForkControl].get()},
                              .own_user_namespace = order.message.own_user_namespace != 0,
-                             .gate = gate};
+                             .gate = gate,
+                             .proc = proc};
   const EnterReport report = EnterJail(plan_, request);
   // Whatever happened, the numbers below now belong to the session (or to nobody): forget them without closing.
   for (UniqueFd& fd : order.fds) (void)fd.release();

@@ -77,6 +77,9 @@ absl::Status SetText(Config& config, const Key& key, std::string_view where, std
   if (!text.choices.empty() && std::find(text.choices.begin(), text.choices.end(), value) == text.choices.end()) {
     return Refuse(where, StrCat(FullName(key), " is \"", value, "\": expected one of ", Join(text.choices, ", ")));
   }
+  if (text.is_absolute_path && !value.empty() && !value.starts_with('/')) {
+    return Refuse(where, StrCat(FullName(key), " is \"", value, "\": expected an absolute path, or nothing"));
+  }
   if (value.find('\0') != std::string::npos) return Refuse(where, StrCat(FullName(key), " holds a NUL byte"));
   text.at(config) = std::move(value);
   return absl::OkStatus();

@@ -50,6 +50,7 @@ const std::vector<Key>& Table() {
       {"interpreter", "admission_waiting_max", NumberKey{AT(interpreter, admission_waiting_max), 0, 10'000}},
       {"interpreter", "admission_wait_ms_max", NumberKey{AT(interpreter, admission_wait_ms_max), 0, 600'000}},
       {"interpreter", "limits", MapKey{AT(interpreter, limits)}},
+      {"interpreter", "workspace_directory", TextKey{AT(interpreter, workspace_directory), {}, true}},
       {"interpreter", "pool_size", NumberKey{AT(interpreter, pool_size), 0, 1000}},
       {"interpreter", "pool_memory_bytes_max", NumberKey{AT(interpreter, pool_memory_bytes_max), 0, kAny}},
 

@@ -16,6 +16,7 @@ namespace carrel::config {
 struct TextKey {
   std::string& (*at)(Config&);
   std::vector<std::string_view> choices;  // empty: any text
+  bool is_absolute_path = false;          // or empty
 };
 struct NumberKey {
   uint64_t& (*at)(Config&);

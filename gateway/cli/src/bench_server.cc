@@ -60,6 +60,10 @@ absl::StatusOr<std::unique_ptr<BenchServer>> BenchServer::Start(const Place& pla
                 "--data-dir",
                 data};
   if (place.config.jail.allow_no_cgroup) spawn.argv.emplace_back("--allow-no-cgroup");
+  if (const std::string& workspaces = place.config.interpreter.workspace_directory;
+      options.policies == "runtimes" && !workspaces.empty()) {
+    spawn.argv.insert(spawn.argv.end(), {"--workspaces", workspaces});
+  }
   spawn.argv.insert(spawn.argv.end(), {"--", "--data", data, "--listen", address, "--set", "log.level=warning"});
   for (const std::string& setting : options.settings) spawn.argv.insert(spawn.argv.end(), {"--set", setting});
   for (const config::Setting& setting : config::Changed(place.config)) {

@@ -74,6 +74,13 @@ ExitCode Doctor(const CommonOptions& common, Console& console) {
   // What `carrel serve` would start with.
   std::vector<std::string> argv = {*jailer, "--doctor", "--tier", place->config.jail.tier};
   if (place->config.jail.allow_no_cgroup) argv.emplace_back("--allow-no-cgroup");
+  if (const std::string& directory = place->config.interpreter.workspace_directory; !directory.empty()) {
+    argv.insert(argv.end(), {"--workspaces", directory});
+  }
+  // Runtimes of the operator's own may do with less than ours.
+  if (const std::string& runtimes = place->config.jail.runtimes_dir; !runtimes.empty()) {
+    argv.insert(argv.end(), {"--runtimes", runtimes});
+  }
   const absl::StatusOr<nlohmann::json> vectors = Vectors();
   if (!vectors.ok()) console.Fail(vectors.status());
   if (common.json) {

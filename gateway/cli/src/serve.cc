@@ -77,6 +77,10 @@ absl::StatusOr<std::vector<std::string>> CommandLine(const Place& place, Part pa
   }
   argv.insert(argv.end(), {"--runtimes", PoliciesOf(place, part, *jailer)});
   if (place.config.jail.allow_no_cgroup) argv.emplace_back("--allow-no-cgroup");
+  if (const std::string& directory = place.config.interpreter.workspace_directory;
+      part == Part::kInterpreter && !directory.empty()) {
+    argv.insert(argv.end(), {"--workspaces", directory});
+  }
   argv.insert(argv.end(), {"--zygote-forks-max", std::to_string(place.config.jail.zygote_forks_max)});
   argv.insert(argv.end(), {"--", "--listen", listen.ToString(), "--data", DataDirOf(place, part)});
   config::Config config = place.config;

@@ -28,6 +28,7 @@ WorkspaceFile ToFile(const sandbox::WorkspaceEntry& entry) {
 }
 
 bool WorkspaceFull(const sandbox::WorkspaceListing& listing, const Limits& limits) {
+  if (listing.full) return true;
   uint64_t bytes = 0;
   for (const sandbox::WorkspaceEntry& entry : listing.entries) bytes += entry.blocks_bytes;
   return bytes + kPageBytes > limits.workspace_bytes || listing.entries.size() + 2 > limits.workspace_files;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -24,6 +25,8 @@ constexpr size_t kIdBytesMax = 64;
 constexpr size_t kCodeBytesMax = 1 << 20;
 constexpr absl::Duration kIdleMin = absl::Seconds(1);
 constexpr absl::Duration kIdleMax = absl::Hours(24);
+constexpr absl::Duration kRetryAfterNoStart = absl::Seconds(5);
+constexpr auto kRoomPoll = std::chrono::milliseconds(200);
 constexpr auto kExpiryPeriod = std::chrono::milliseconds(250);
 
 std::string MakeId() {
@@ -202,8 +205,20 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Make(SessionOptions optio
   }
   statistics_.Add(Step::kAdmission, absl::Now() - arrived);
   absl::StatusOr<InterpreterProcess> process = TakeOrStart(options);
+  // A disk has room again when a session has ended to its last block, which is a moment after its admission ended.
+  const absl::Time deadline =
+      jails_.report().HasDiskWorkspaces() ? arrived + options_.admission_wait_max : absl::InfinitePast();
+  while (absl::IsResourceExhausted(process.status()) && absl::Now() < deadline && !(cancelled && cancelled())) {
+    std::this_thread::sleep_for(kRoomPoll);
+    if (IsStopping()) break;
+    process = TakeOrStart(options);
+  }
   if (!process.ok()) {
     statistics_.Count(Event::kStartFailed);
+    if (absl::IsResourceExhausted(process.status())) {
+      const absl::string_view why = process.status().message();
+      return TryLater(std::string_view(why.data(), why.size()), kRetryAfterNoStart);
+    }
     return process.status();
   }
   return std::make_shared<Session>(std::move(options), *std::move(process), *std::move(room), jails_.report(),
@@ -322,6 +337,11 @@ absl::StatusOr<Outcome> SessionTable::ExecuteOnce(const ExecuteOptions& options,
     Bury(*std::move(session));
   }
   return outcome;
+}
+
+bool SessionTable::IsStopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
 }
 
 uint64_t SessionTable::size() {

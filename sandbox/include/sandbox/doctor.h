@@ -25,6 +25,10 @@ struct DoctorReport {
 struct DoctorOptions {
   std::string tier = "auto";  // or "full", "userns", "confined"
   bool allow_no_cgroup = false;
+  // As --workspaces: adds the layer `workspace`. Empty: workspaces are tmpfs, and there is no such layer.
+  std::string workspace_directory;
+  // false: every policy says `proc none`.
+  bool private_proc = true;
 };
 
 // What would be found by a jailer with these options: below, with `allowed` set. The machine's report for a tier that
@@ -32,13 +36,17 @@ struct DoctorOptions {
 [[nodiscard]] DoctorReport Examine(const DoctorOptions& options);
 
 // Takes some tens of milliseconds; leaves nothing behind. Single-threaded callers only (it forks). `tier`: only this
-// one is tried.
-[[nodiscard]] DoctorReport ExamineMachine(const std::string& tier = "auto");
+// one is tried. `private_proc`: false where every policy says `proc none`.
+[[nodiscard]] DoctorReport ExamineMachine(const std::string& tier = "auto", bool private_proc = true);
 
 // The same for the tier `confined`, which nobody gets without asking for it: namespaces is never active and says what
 // is not held without them, mounts are the places that a session may write to, and landlock is active only with its
 // scopes (ABI 6), which stand for the pid namespace. `tier` is "confined", or "" when a layer is missing.
 [[nodiscard]] DoctorReport ExamineConfined();
+
+// Makes a disk-backed workspace below the directory, and lets it go. `tier`: that of who asks; only `full` can have
+// one.
+[[nodiscard]] LayerState ExamineDiskWorkspaces(const std::string& directory, const std::string& tier);
 
 // true: sessions can run without --allow-no-cgroup or any other weakening.
 [[nodiscard]] bool IsComplete(const DoctorReport& report);

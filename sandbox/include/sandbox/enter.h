@@ -88,6 +88,8 @@ struct EnterRequest {
   // The descriptor on which a failure is reported. Stays open, as descriptor 4 and close-on-exec: close it
   // (kEnterGateFd) or exec when all is done. -1: none.
   int gate = -1;
+  // A /proc to find oneself in, where the session has none. Closed on the way. -1: the session's own.
+  int proc = -1;
 };
 
 inline constexpr int kEnterGateFd = 4;

@@ -8,6 +8,7 @@
 // RESOURCE_EXHAUSTED; INVALID_ARGUMENT: a limit over the policy's cap). What happens to the jailed code is a value.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,7 +25,8 @@ namespace carrel::sandbox {
 
 // Fixed when the jail is made. 0 means the policy's default; over the policy's cap is INVALID_ARGUMENT.
 struct JailLimits {
-  uint64_t memory_bytes = 0;     // of everything in it, workspace included; over it the kernel kills
+  uint64_t memory_bytes = 0;     // of everything in it; over it the kernel kills. A workspace is part of it, but for
+                                 // one on disk
   uint64_t processes = 0;        // and threads; over it fork fails with EAGAIN
   uint64_t cpu_millis = 0;       // CPUs at once, in thousandths
   uint64_t workspace_bytes = 0;  // /mnt/data; over it write fails with ENOSPC
@@ -80,6 +82,9 @@ struct WorkspaceListing {
   std::vector<WorkspaceEntry> entries;  // in directory order, directories before what is in them
   // true: the scan stopped at entries_max, depth_max or its deadline, and there is more.
   bool incomplete = false;
+  // No block or no inode is free, as the kernel counts them: also what is in files without a name, and in the file
+  // system's own tables.
+  bool full = false;
 };
 
 struct ListOptions {
@@ -172,6 +177,12 @@ struct JailReport {
   std::vector<LayerState> layers;
   // "memory: watchdog" and the like: each layer that the operator allowed to be weaker.
   std::vector<std::string> weakened;
+
+  // Workspaces lie on a disk, and making one can find no room there.
+  [[nodiscard]] bool HasDiskWorkspaces() const {
+    return std::any_of(layers.begin(), layers.end(),
+                       [](const LayerState& layer) { return layer.name == "workspace" && layer.active; });
+  }
 };
 
 // Whether sessions may be made of a policy, by who asks for one by name.

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "sandbox/base/child_process.h"
+#include "sandbox/policy.h"
 
 namespace carrel::sandbox {
 
@@ -26,6 +27,9 @@ struct JailerOptions {
   // Sessions that one zygote forks (they share its hash seed and address layout); then another takes its place.
   // 0: any number.
   uint64_t zygote_forks_max = 10'000;
+  // Workspaces are file systems of their own in images below this directory, and no memory. `full` only; ext4 on loop
+  // devices, mke2fs. Empty: each is a tmpfs.
+  std::string workspace_directory;
   // Sessions' memory is then watched instead of limited.
   bool allow_no_cgroup = false;
   // `full`: the server's uid and gid. Not set: one that nobody else has.
@@ -33,6 +37,13 @@ struct JailerOptions {
   // `full`: given to the server's uid, with mode 0700, before it starts. Empty: none.
   std::string data_directory;
 };
+
+// The policies of `runtimes`, as RunJailer reads them. Errors as of LoadPolicies; INVALID_ARGUMENT: none, or two of one
+// name.
+[[nodiscard]] absl::StatusOr<std::vector<Policy>> LoadAllPolicies(const JailerOptions& options);
+
+// Whether any of them has sessions with a /proc of their own.
+[[nodiscard]] bool NeedsProc(const std::vector<Policy>& policies);
 
 // Runs until the server has ended, or until SIGTERM or SIGINT (which the server gets, with time to end). Gives how the
 // server ended. Single-threaded callers only.

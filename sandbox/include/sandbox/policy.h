@@ -14,11 +14,13 @@
 //     command ARGV...              split at spaces; as seen from inside
 //     env NAME=VALUE               the whole environment; nothing is inherited
 //     syscalls FILE                beside the manifest
+//     proc private | none          none: /proc is an empty directory that nobody can write. For containers that mask
+//                                  parts of theirs, where the kernel lets nobody mount one. Default: private
 //     landlock read|execute|write PATH     # reason; as seen from inside; write and execute include read
 //     default LIMIT N              cap LIMIT N           LIMIT: a field of JailLimits; every field but cpu_seconds
 //
-// An unknown key, a missing one (all but runtime, package and env must be there), or one given twice is an error with
-// file:line.
+// An unknown key, a missing one (all but runtime, proc, package and env must be there), or one given twice is an error
+// with file:line.
 #pragma once
 
 #include <sys/types.h>
@@ -66,6 +68,7 @@ struct Policy {
   std::vector<std::string> command;
   std::vector<std::string> env;  // "NAME=VALUE"
   SyscallPolicy syscalls;
+  bool empty_proc = false;
   std::vector<PathRule> landlock;
   std::vector<PolicyPackage> packages;
   JailLimits defaults;

@@ -8,7 +8,8 @@
 //                                              setns(pid ns, CLONE_NEWPID); fork; setns back; close all of these
 //                                    <-        FORKED{session, pid}  [pidfd of the child]
 //                                    or        FAILED{session, error}: nothing was forked
-//   through the gate, to the child: one byte, N [mnt ns, net ns, ipc ns, uts ns, cgroup ns, N entrances of the cgroup]:
+//   through the gate, to the child: one byte, N [mnt ns, net ns, ipc ns, uts ns, cgroup ns, N entrances of the cgroup,
+//   /proc?]; the last where the session has none by policy and the child must find itself all the same (EnterRequest).
 //   the session's mounts stand, and the child is in the cgroup as far as that is v2. The child goes through the
 //   entrances, enters the namespaces in this order and gives up everything (EnterJail).
 //   From the child, through the gate: an EnterReport if it fails, and the end of file either way.

@@ -104,6 +104,40 @@ TEST(RuntimesTest, APolicyThatIsNoRuntimeIsNotOffered) {
   EXPECT_THAT(refused.error_message(), HasSubstr("there are: bash, python"));
 }
 
+// `proc none`: what people do with Python and a shell does not need /proc.
+TEST(RuntimesTest, WithAnEmptyProcTheyWorkAndSaySo) {
+  const OwnRuntimes runtimes;
+  runtimes.Copy("python", "python",
+                {{"bind site-packages ", "bind " + JailedServer::BuiltRuntimes() + "/python/site-packages "},
+                 {"kind zygote", "kind zygote\nproc none  # a test"}});
+  runtimes.Copy("bash", "bash", {{"kind ", "proc none\nkind "}});
+  const auto server = JailedServer::Start({}, {}, {runtimes.path()});
+  ASSERT_TRUE(server.ok()) << server.status();
+  Client client = ClientOf(**server);
+  const Ran python =
+      RunIn(client, "python",
+            "import os, subprocess, multiprocessing, threading, tempfile, asyncio, sqlite3, time\n"
+            "import numpy as np, pandas as pd, matplotlib.pyplot as plt\n"
+            "frame = pd.DataFrame({'a': np.arange(10.0)}); frame.to_csv('a.csv')\n"
+            "frame.to_parquet('a.parquet'); frame.to_excel('a.xlsx')\n"
+            "plt.plot(frame.a); plt.savefig('a.png')\n"
+            "thread = threading.Thread(target=print); thread.start(); thread.join()\n"
+            "async def one(): return (await (await asyncio.create_subprocess_exec(\n"
+            "    'echo', 'child', stdout=-1)).communicate())[0]\n"
+            "with multiprocessing.Pool(2) as pool: squares = pool.map(abs, [-1, -2])\n"
+            "(os.listdir('/proc'), float(np.linalg.det(np.eye(50))), pd.read_parquet('a.parquet').a.sum(),\n"
+            " subprocess.check_output('echo $((6*7))', shell=True), squares, await one(),\n"
+            " os.path.getsize('a.png') > 1000, os.cpu_count())");
+  EXPECT_EQ(python.result(), "([], 1.0, np.float64(45.0), b'42\\n', [1, 2], b'child\\n', True, 1)")
+      << python.outcome.ShortDebugString();
+  EXPECT_THAT(python.outcome.weakened(), ::testing::Contains("proc: empty in python"));
+  const Ran refused = RunIn(client, "python", "open('/proc/x', 'w')");
+  EXPECT_EQ(refused.outcome.kind(), v1::RAISED);
+  const Ran bash =
+      RunIn(client, "bash", "ls -A /proc | wc -l; for i in 1 2; do echo $i; done | tac; echo $(( 6 * 7 ))");
+  EXPECT_EQ(bash.out, "0\n2\n1\n42\n") << bash.err;
+}
+
 TEST(RuntimesTest, AThirdIsADirectoryAndNothingElse) {
   const OwnRuntimes runtimes;
   runtimes.CopyPython();

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -60,11 +61,12 @@ absl::StatusOr<std::unique_ptr<JailerUnderTest>> JailerUnderTest::Start(const Op
   auto directory = TempDir::Create();
   if (!directory.ok()) return directory.status();
   const std::string runtimes = directory->path();
-  WritePolicy(runtimes, "shell", "kind exec\ncommand /bin/sh -s\n" + options.more_manifest);
-  WritePolicy(runtimes, "python", "kind exec\ncommand /usr/bin/python3 -I -\n");
+  WritePolicy(runtimes, "shell", "kind exec\ncommand /bin/sh -s\n" + options.more_manifest + options.every_manifest);
+  WritePolicy(runtimes, "python", "kind exec\ncommand /usr/bin/python3 -I -\n" + options.every_manifest);
   WritePolicy(runtimes, "forks",
               "kind zygote\ncommand /opt/test_zygote\n"
-              "bind " CARREL_TESTS_BIN "/test_zygote /opt/test_zygote  # the zygote\n");
+              "bind " CARREL_TESTS_BIN "/test_zygote /opt/test_zygote  # the zygote\n" +
+                  options.every_manifest);
   auto jailer = std::unique_ptr<JailerUnderTest>(new JailerUnderTest(*std::move(directory)));
   auto pair = MakeSocketPair();
   if (!pair.ok()) return pair.status();
@@ -181,7 +183,8 @@ std::vector<pid_t> Descendants(pid_t pid) {
 
 pid_t JailerUnderTest::nursery_pid() const {
   for (const pid_t pid : Children(process_->pid())) {
-    if (pid != server_pid_) return pid;
+    const auto name = ReadSmallFile(absl::StrCat("/proc/", pid, "/comm"));
+    if (pid != server_pid_ && name.ok() && *name != "carrel-disk\n") return pid;
   }
   return -1;
 }
@@ -193,6 +196,8 @@ bool IsAlive(pid_t pid) {
 }
 
 std::vector<std::string> UsualArguments() {
+  const char* const workspaces = std::getenv("CARREL_TEST_WORKSPACES");
+  if (::geteuid() == 0 && workspaces != nullptr) return {"--workspaces", workspaces};
   if (::geteuid() == 0) return {};
   for (const LayerState& layer : ExamineMachine().layers) {
     if (layer.name == "cgroup" && !layer.active) return {"--allow-no-cgroup"};

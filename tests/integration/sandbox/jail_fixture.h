@@ -27,6 +27,7 @@ class JailerUnderTest final {
   struct Options {
     std::vector<std::string> arguments;  // of the jailer
     std::string more_manifest;           // lines of the policy `shell`
+    std::string every_manifest;          // and of all three
     // A shell script that changes the world and then executes the jailer: exec "$@". Under `unshare` with these flags.
     std::string world;
     std::vector<std::string> unshare;
@@ -85,7 +86,7 @@ std::vector<pid_t> Descendants(pid_t pid);
 bool IsAlive(pid_t pid);
 
 // The tests run as root in `full` and as anybody else in `userns`; where a user cannot have cgroups they are allowed to
-// be missing.
+// be missing. $CARREL_TEST_WORKSPACES: as root, with workspaces on disk there.
 std::vector<std::string> UsualArguments();
 
 class JailTest : public ::testing::Test {

@@ -47,7 +47,8 @@ TEST(RefusalTest, AMaskedProc) {
   EXPECT_THAT(RefusalOf({.arguments = {"--tier=userns", "--allow-no-cgroup"},
                          .world = "mount -t tmpfs none /proc/tty; exec \"$@\"",
                          .unshare = {"--user", "--map-root-user", "--mount"}}),
-              AllOf(HasSubstr("proc"), HasSubstr("Mend")));
+              AllOf(HasSubstr("mounting /proc"), HasSubstr("Mend"), HasSubstr("hostUsers: false"),
+                    HasSubstr("procMount: Unmasked"), HasSubstr("`proc none`")));
 }
 
 TEST(RefusalTest, ABindThatIsNotThere) {

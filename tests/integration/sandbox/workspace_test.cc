@@ -129,7 +129,7 @@ TEST_F(WorkspaceTest, UploadThatDoesNotFitLeavesNothing) {
   const auto written = running->jail->workspace().Write("big", std::move(pipe->read), {});
   EXPECT_EQ(written.status().code(), absl::StatusCode::kResourceExhausted) << written.status();
   writer.join();
-  EXPECT_EQ(running->Finish("ls -A; df /mnt/data | tail -1 | awk '{print $3}'"), "0\n");
+  EXPECT_EQ(running->Finish("ls -A; df --output=avail /mnt/data | tail -1 | tr -d ' '"), "1024\n");
 }
 
 TEST_F(WorkspaceTest, ASlowUploadHoldsUpNobody) {

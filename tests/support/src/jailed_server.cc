@@ -115,6 +115,9 @@ std::vector<std::string> CommandOf(const JailedServerOptions& options, const std
   const char* const tier = options.tier == Tier::kFull ? "full" : options.tier == Tier::kUserns ? "userns" : "confined";
   argv.insert(argv.end(), {"--tier", tier});
   if (options.tier != Tier::kFull) argv.emplace_back("--allow-no-cgroup");
+  // The same tests once more with workspaces on disk.
+  const char* const workspaces = std::getenv("CARREL_TEST_WORKSPACES");
+  if (options.tier == Tier::kFull && workspaces != nullptr) argv.insert(argv.end(), {"--workspaces", workspaces});
   argv.insert(argv.end(), {"--", "--data", places.data, "--listen", "unix:" + places.data + "/" + options.socket,
                            "--set", "log.level=warning", "--set", "rpc.drain_ms=500",
                            // Whoever counts processes counts those of sessions.

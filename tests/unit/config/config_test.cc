@@ -161,6 +161,18 @@ TEST(Config, FlagsAreChecked) {
   EXPECT_THAT(ErrorOf({.flags = {{"rpc.drain_ms", ""}}}), HasSubstr("whole number"));
 }
 
+TEST(Config, ADirectoryOfWorkspacesIsAnAbsolutePath) {
+  for (const char* wrong : {"workspaces", "./w", "~/w", " /w"}) {
+    EXPECT_THAT(ErrorOf({.flags = {{"interpreter.workspace_directory", wrong}}}),
+                HasSubstr("expected an absolute path, or nothing"))
+        << wrong;
+  }
+  EXPECT_EQ(ErrorOf({.flags = {{"interpreter.workspace_directory", ""}}}), "");
+  const auto config = Load({.flags = {{"interpreter.workspace_directory", "/var/lib/carrel/workspaces"}}});
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->interpreter.workspace_directory, "/var/lib/carrel/workspaces");
+}
+
 TEST(Config, ChangedSettingsCarryTheConfigurationToAServer) {
   const auto config =
       Load({.flags = {{"rpc.allowed_uids", "7,8"}, {"log.level", "debug"}, {"jail.allow_no_cgroup", "true"}}});

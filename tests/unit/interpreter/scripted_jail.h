@@ -23,7 +23,9 @@ namespace carrel::testing {
 class ScriptedJails final : public sandbox::JailMaker {
  public:
   absl::StatusOr<std::unique_ptr<sandbox::Jail>> Create(sandbox::JailRequest request, absl::Time deadline) override;
-  sandbox::JailReport report() const override { return {.tier = "scripted", .weakened = {"memory: watchdog"}}; }
+  sandbox::JailReport report() const override {
+    return {.tier = "scripted", .layers = layers, .weakened = {"memory: watchdog"}};
+  }
   std::vector<sandbox::PolicyInfo> policies() const override {
     return {{.name = "python", .runtime = sandbox::RuntimeUse::kPooled, .ready = true, .generation = generation},
             {.name = "extract", .ready = true}};
@@ -38,6 +40,8 @@ class ScriptedJails final : public sandbox::JailMaker {
   };
   // Of the runtime.
   std::atomic<uint32_t> generation = 0;
+  // Of the report.
+  std::vector<sandbox::LayerState> layers;
   // The next Create fails with it.
   absl::Status fail_next;
   // Jails that exist.

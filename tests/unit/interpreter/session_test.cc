@@ -343,6 +343,23 @@ TEST_F(TableTest, AJailThatCannotBeMadeIsTheJailsWord) {
   EXPECT_TRUE(table_.Create({}).ok());
 }
 
+TEST_F(TableTest, AJailThatFindsNoRoomOnTheDiskSaysWhenToTryAgain) {
+  jails_.fail_next = absl::ResourceExhaustedError("the disk of the workspaces has no room");
+  const absl::Status refused = table_.Create({}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(std::string(refused.message()), "the disk of the workspaces has no room");
+  EXPECT_GT(FactsOf(refused)->retry_after, absl::ZeroDuration());
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_TRUE(table_.Create({}).ok());
+}
+
+TEST_F(TableTest, WhoMayWaitForRoomWaitsForTheDisksToo) {
+  jails_.layers = {{.name = "workspace", .active = true}};
+  SessionTable patient({.memory_bytes_total_max = 10ull << 30, .admission_wait_max = absl::Seconds(20)}, jails_);
+  jails_.fail_next = absl::ResourceExhaustedError("the disk of the workspaces has no room");
+  EXPECT_TRUE(patient.Create({}).ok()) << "a moment later there is room";
+}
+
 TEST_F(TableTest, AThrowAwayCallLeavesNothing) {
   Collected sink;
   const absl::StatusOr<Outcome> outcome = table_.Execute({.code = "say once"}, sink);

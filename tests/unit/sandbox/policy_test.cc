@@ -173,5 +173,13 @@ TEST_F(PolicyFile, OnlyWhatSaysSoIsARuntime) {
   EXPECT_THAT(ErrorOf(kManifest + Limits() + "runtime yes\n"), HasSubstr("pooled or on-demand"));
 }
 
+TEST_F(PolicyFile, HasAnEmptyProcOnlyByItsOwnWord) {
+  EXPECT_FALSE(Load(kManifest + Limits())->empty_proc);
+  EXPECT_FALSE(Load(kManifest + Limits() + "proc private\n")->empty_proc);
+  EXPECT_TRUE(Load(kManifest + Limits() + "proc none  # the pod masks /proc\n")->empty_proc);
+  EXPECT_THAT(ErrorOf(kManifest + Limits() + "proc host\n"), HasSubstr("proc is private or none"));
+  EXPECT_THAT(ErrorOf(kManifest + Limits() + "proc none\nproc none\n"), HasSubstr("a second proc"));
+}
+
 }  // namespace
 }  // namespace carrel::sandbox

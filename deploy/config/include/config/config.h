@@ -57,6 +57,7 @@ struct InterpreterConfig {
   uint64_t lifetime_ms = 86'400'000;
   uint64_t admission_waiting_max = 64;
   uint64_t admission_wait_ms_max = 10'000;
+  std::string workspace_directory;
   uint64_t pool_size = 4;
   uint64_t pool_memory_bytes_max = 256ull << 20;
   std::map<std::string, std::string> limits;

@@ -108,6 +108,7 @@ class SessionTable final {
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Session>> Make(SessionOptions options,
                                                               const std::function<bool()>& cancelled);
   [[nodiscard]] absl::StatusOr<InterpreterProcess> TakeOrStart(const SessionOptions& options);
+  [[nodiscard]] bool IsStopping();
   [[nodiscard]] absl::StatusOr<Outcome> ExecuteOnce(const ExecuteOptions& options, EventSink& sink);
   // Takes it out of the table. Null: it is not there any more.
   [[nodiscard]] std::shared_ptr<Session> TakeOut(const std::string& session_id);
