@@ -77,6 +77,14 @@ class Init final {
                        .kind = InitMessageKind::kFailed, .stage = error.stage, .error = error.error, .enter = enter}));
     ::_exit(1);
   }
+  // An error of `stage` when more of our user's descriptors are on their way, in anybody's sockets, than we may have
+  // open.
+  SetupError Tell(const InitMessage& message, std::span<const int> fds, SetupStage stage) {
+    const absl::Status sent = SendMessage(control(), BytesOf(message), fds);
+    if (absl::IsResourceExhausted(sent)) return {stage, EMFILE};
+    if (!sent.ok()) ::_exit(1);  // who would hear it is gone
+    return {};
+  }
   void Be(SetupError error) {
     if (error.stage != SetupStage::kNone) Fail(error);
   }
@@ -86,10 +94,7 @@ class Init final {
     const UniqueFd own(::open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
     if (!own) return {SetupStage::kNamespaceFds, errno};
     const int fd = own.get();
-    if (!SendMessage(control(), BytesOf(InitMessage{.kind = InitMessageKind::kBorn}), std::span(&fd, 1)).ok()) {
-      ::_exit(1);
-    }
-    return {};
+    return Tell({.kind = InitMessageKind::kBorn}, std::span(&fd, 1), SetupStage::kNamespaceFds);
   }
 
   SetupError MakeRoot() {
@@ -161,8 +166,7 @@ class Init final {
       if (!fd) return {SetupStage::kNamespaceFds, errno};
       numbers.push_back(fd.get());
     }
-    if (!SendMessage(control(), BytesOf(InitMessage{.kind = InitMessageKind::kReady}), numbers).ok()) ::_exit(1);
-    return {};
+    return Tell({.kind = InitMessageKind::kReady}, numbers, SetupStage::kNamespaceFds);
   }
 
   void StartMain() {
@@ -199,9 +203,7 @@ class Init final {
     const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, main_, 0)));
     if (!pidfd) Fail({SetupStage::kFork, errno});
     const int fd = pidfd.get();
-    if (!SendMessage(control(), BytesOf(InitMessage{.kind = InitMessageKind::kMainStarted}), std::span(&fd, 1)).ok()) {
-      ::_exit(1);
-    }
+    Be(Tell({.kind = InitMessageKind::kMainStarted}, std::span(&fd, 1), SetupStage::kFork));
   }
 
   SetupError GiveUp() {

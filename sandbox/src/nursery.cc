@@ -216,9 +216,18 @@ class NurseryProcess final {
       ::kill(pid, SIGKILL);
       return Send(answer);
     }
-    answer.kind = started;
-    answer.pid = pid;
-    Send(answer, pidfd.get());
+    NurseryMessage told = answer;
+    told.kind = started;
+    told.pid = pid;
+    const int fd = pidfd.get();
+    const absl::Status sent = SendMessage(socket(), BytesOf(told), std::span(&fd, 1));
+    if (sent.ok()) return;
+    if (!absl::IsResourceExhausted(sent)) End();
+    // Of our user's descriptors more are on their way, in anybody's sockets, than we may have open.
+    ::kill(pid, SIGKILL);
+    answer.stage = SetupStage::kFork;
+    answer.error = EMFILE;
+    Send(answer);
   }
 
   // Executes the policy's command, with every capability of the user namespace.

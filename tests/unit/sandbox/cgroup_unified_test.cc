@@ -3,6 +3,7 @@
 // version 2 alone that is this one (tests/support/cgroup_v2_machine.sh).
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -208,6 +209,10 @@ class UnifiedController : public UnifiedKernel {
   void SetUp() override {
     UnifiedKernel::SetUp();
     if (own_.empty() || HasFatalFailure()) return;
+    // Other cases, in processes of their own, would enable and disable it between.
+    turn_.reset(::open((testing::TempDir() + "/carrel-controller-turn").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    ASSERT_TRUE(turn_);
+    ASSERT_EQ(::flock(turn_.get(), LOCK_EX), 0);
     // These may be used beside processes.
     const std::vector<std::string> threaded{"cpu", "cpuset", "perf_event", "pids"};
     for (const std::string& name : WordsIn(own_, "cgroup.controllers")) {
@@ -234,6 +239,7 @@ class UnifiedController : public UnifiedKernel {
     return words;
   }
 
+  UniqueFd turn_;
   std::string controller_;
   bool was_enabled_ = false;
 };
