@@ -251,8 +251,8 @@ absl::Status EnableBelow(const std::string& directory, const std::vector<std::st
   const std::string leaf = Concat(directory, kLeaf);
   if (mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, "mkdir " + leaf);
   // Whoever is not moved yet may fork behind our back.
-  constexpr int kTries = 20;
-  for (int i = 0; i < kTries && !status.ok(); ++i) {
+  const absl::Time end = absl::Now() + absl::Seconds(5);
+  for (; !status.ok() && absl::Now() < end; absl::SleepFor(absl::Milliseconds(1))) {
     if (absl::Status moved = MoveAll(directory, leaf); !moved.ok()) return moved;
     status = WriteGroupFile(directory, "cgroup.subtree_control", wanted, kernel);
   }
