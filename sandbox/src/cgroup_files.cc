@@ -17,6 +17,8 @@
 #include <optional>
 #include <system_error>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "text.h"
 
 namespace carrel::sandbox {
