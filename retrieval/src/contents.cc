@@ -15,6 +15,8 @@ constexpr double kBodyWeight = 1.0;
 constexpr uint64_t kRowOverheadBytes = 64;
 constexpr int64_t kMergePages = 500;  // of a keyword index, rewritten at once with the writer held
 
+constexpr int64_t kTermIndexMin = 10'000;  // sub-passages; of fewer, postings are made in a tenth of a second
+
 std::string TermTable(int64_t store) { return absl::StrCat("terms_", store); }
 
 bool Continues(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
@@ -380,12 +382,43 @@ absl::StatusOr<std::optional<Page>> ReadPage(Connection& db, int64_t content, ui
   return std::nullopt;
 }
 
+absl::StatusOr<bool> HasTermIndex(Connection& db, int64_t store) {
+  Statement q(db, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", TermTable(store));
+  const bool there = q.Step();
+  if (!q.ok()) return q.status();
+  return there;
+}
+
+namespace {
+
 absl::Status CreateTermIndex(Connection& db, int64_t store) {
   // The terms come tokenized: ASCII letters and digits, and everything else above ASCII, separated by spaces.
   return db.Execute(
       absl::StrCat("CREATE VIRTUAL TABLE ", TermTable(store),
                    " USING fts5(heading, body, content='sub_terms', content_rowid='row', tokenize='ascii')"));
 }
+
+// Of one content, or of all that the store shows.
+absl::Status AddToTermIndex(Connection& db, int64_t store, std::optional<int64_t> content) {
+  return RunSql(db,
+                absl::StrCat("INSERT INTO ", TermTable(store),
+                             "(rowid, heading, body) SELECT t.row, t.heading, t.body FROM sub_terms t "
+                             "JOIN sub_passages p ON p.row = t.row WHERE p.content ",
+                             content ? "= ?1" : "IN (SELECT content FROM indexed WHERE store = ?1)", " ORDER BY t.row"),
+                content.value_or(store));
+}
+
+absl::StatusOr<bool> IsLarge(Connection& db, int64_t store) {
+  Statement q(db,
+              "SELECT 1 FROM sub_passages WHERE content IN (SELECT content FROM indexed WHERE store = ?1) "
+              "LIMIT 1 OFFSET ?2",
+              store, kTermIndexMin - 1);
+  const bool large = q.Step();
+  if (!q.ok()) return q.status();
+  return large;
+}
+
+}  // namespace
 
 absl::Status DropTermIndex(Connection& db, int64_t store) {
   return db.Execute(absl::StrCat("DROP TABLE IF EXISTS ", TermTable(store)));
@@ -394,16 +427,19 @@ absl::Status DropTermIndex(Connection& db, int64_t store) {
 absl::Status IndexContent(Connection& db, int64_t store, int64_t content) {
   RETURN_IF_ERROR(RunSql(db, "INSERT OR IGNORE INTO indexed(store, content) VALUES(?1, ?2)", store, content));
   if (db.changed_rows() == 0) return absl::OkStatus();
-  return RunSql(db,
-                absl::StrCat("INSERT INTO ", TermTable(store),
-                             "(rowid, heading, body) SELECT t.row, t.heading, t.body FROM sub_terms t "
-                             "JOIN sub_passages p ON p.row = t.row WHERE p.content = ?1 ORDER BY t.row"),
-                content);
+  ASSIGN_OR_RETURN(const bool there, HasTermIndex(db, store));
+  if (there) return AddToTermIndex(db, store, content);
+  ASSIGN_OR_RETURN(const bool large, IsLarge(db, store));
+  if (!large) return absl::OkStatus();
+  RETURN_IF_ERROR(CreateTermIndex(db, store));
+  return AddToTermIndex(db, store, std::nullopt);
 }
 
 absl::Status UnindexContent(Connection& db, int64_t store, int64_t content) {
   RETURN_IF_ERROR(RunSql(db, "DELETE FROM indexed WHERE store = ?1 AND content = ?2", store, content));
   if (db.changed_rows() == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const bool there, HasTermIndex(db, store));
+  if (!there) return absl::OkStatus();
   // Its words stay in the index until that is rewritten, which a process that ends now must leave to the next.
   RETURN_IF_ERROR(RunSql(db, "UPDATE stores SET unmerged = unmerged + 1 WHERE row = ?1", store));
   // With external content, what is removed must be named with its old values.
@@ -437,6 +473,8 @@ absl::StatusOr<bool> IsIndexed(Connection& db, int64_t store, int64_t content) {
 // FTS5's documented way of doing 'optimize' in steps: a negative number of pages begins it, positive ones go on until
 // one changes less than two rows.
 absl::StatusOr<bool> MergeTermIndex(Connection& db, int64_t store, bool first) {
+  ASSIGN_OR_RETURN(const bool there, HasTermIndex(db, store));
+  if (!there) return false;
   const std::string table = TermTable(store);
   const int64_t before = db.total_changed_rows();
   RETURN_IF_ERROR(RunSql(db, absl::StrCat("INSERT INTO ", table, "(", table, ", rank) VALUES('merge', ?1)"),

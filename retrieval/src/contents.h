@@ -121,10 +121,12 @@ struct FoundSubPassage {
 // By its 1-based number; none: it was not read.
 [[nodiscard]] absl::StatusOr<std::optional<Page>> ReadPage(Connection& db, int64_t content, uint32_t number);
 
-// The keyword index of a store.
-[[nodiscard]] absl::Status CreateTermIndex(Connection& db, int64_t store);
+// The keyword index of a store in the records, for the time in which a large one's postings are not in memory (yet). A
+// small store has none: its postings are made when it is loaded, and thousands of virtual tables make every connection
+// slow to open (SQLite looks at each table for each virtual one).
+[[nodiscard]] absl::StatusOr<bool> HasTermIndex(Connection& db, int64_t store);
 [[nodiscard]] absl::Status DropTermIndex(Connection& db, int64_t store);
-// Makes a ready content visible in a store; there already is fine.
+// Makes a ready content visible in a store, which gets a keyword index if it has become large; there already is fine.
 [[nodiscard]] absl::Status IndexContent(Connection& db, int64_t store, int64_t content);
 [[nodiscard]] absl::Status UnindexContent(Connection& db, int64_t store, int64_t content);
 [[nodiscard]] absl::StatusOr<bool> IsIndexed(Connection& db, int64_t store, int64_t content);

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "clean_pages.h"
 #include "schema.h"
 #include "status_macros.h"
 #include "views.h"
@@ -53,7 +54,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
   sqlite3* db = nullptr;
   const int code = sqlite3_open_v2(
       path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-      nullptr);
+      CleanPagesVfs().c_str());
   std::unique_ptr<Connection> connection(new Connection(db));
   if (code != SQLITE_OK) return connection->Error(code, absl::StrCat("open ", path));
   sqlite3_busy_timeout(db, kBusyMillis);
@@ -184,7 +185,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& 
   std::unique_ptr<Database> database(new Database(options));
   ASSIGN_OR_RETURN(database->writer_, Connection::Open(options.path));
   Connection& writer = *database->writer_;
-  // auto_vacuum must be set before the first table; secure_delete overwrites what is deleted with zeros.
+  // auto_vacuum must be set before the first table; secure_delete overwrites what is deleted with zeros
+  // where it stands (clean_pages.h has the rest).
   RETURN_IF_ERROR(
       writer.Execute("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;"
                      "PRAGMA secure_delete = ON; PRAGMA cache_size = -65536;"));

@@ -270,6 +270,8 @@ absl::StatusOr<std::shared_ptr<StoreIndex>> IndexRegistry::Load(int64_t store) {
     RETURN_IF_ERROR(index->FillTail(*db));
   }
   for (const int64_t content : contents) RETURN_IF_ERROR(index->AddContent(*db, content));
+  ASSIGN_OR_RETURN(index->in_records, HasTermIndex(*db, store));
+  if (index->base == nullptr && !index->in_records) RETURN_IF_ERROR(index->FillBase(*db));
   index->dead_since_base = 0;
   return index;
 }
@@ -297,7 +299,8 @@ absl::Status IndexRegistry::Apply(Connection* db, const Change& change, StoreInd
   ++index.version;
   switch (change.kind) {
     case Change::Kind::kContentAdded:
-      return index.AddContent(*db, change.content);
+      RETURN_IF_ERROR(index.AddContent(*db, change.content));
+      return index.base == nullptr && !index.in_records ? index.FillBase(*db) : absl::OkStatus();
     case Change::Kind::kContentRemoved:
       index.RemoveContent(change.content);
       break;

@@ -78,8 +78,8 @@ bool IndexRegistry::WorkOn(int64_t store, const std::shared_ptr<StoreIndex>& ind
       todo = Todo::kLists;
     } else if (lists != nullptr && size - lists->listed() > std::min(t.tail_max, std::max(kUnlistedMin, size / 20))) {
       todo = Todo::kMoreLists;
-    } else if (size >= t.postings_min &&
-               (index->base == nullptr || index->tail->size() + index->dead_since_base > tail_max)) {
+    } else if (index->base == nullptr ? size >= t.postings_min
+                                      : index->tail->size() + index->dead_since_base > tail_max) {
       todo = Todo::kPostings;
     } else if (index->base != nullptr && index->dead_since_base > 0) {
       if (absl::Now() - index->last_death >= t.purge_pause) {
@@ -307,7 +307,7 @@ void IndexRegistry::WritePostings(int64_t store, const StoreIndex& index) {
     const std::shared_lock lock(index.mutex);
     base = index.base;
     places = PlacesOf(index, base->positions());
-    if (index.dead_since_base > 0) return;
+    if (index.dead_since_base > 0 || base->positions() < options_.thresholds.postings_min) return;
   }
   const auto write = [&]() -> absl::StatusOr<CacheWriter> {
     ASSIGN_OR_RETURN(CacheWriter out, CacheWriter::Create(Path(store, kTerms)));

@@ -101,7 +101,6 @@ class LibraryOnDisk final : public Library {
                            id, store.owner, store.name, store.chunking.max_tokens, store.chunking.overlap_tokens, model,
                            store.expires_after_days, Now()));
     const int64_t row = writer->last_row();
-    RETURN_IF_ERROR(CreateTermIndex(*writer, row));
     ASSIGN_OR_RETURN(StoreInfo info, ReadStore(*writer, row));
     RETURN_IF_ERROR(transaction.Commit());
     return info;

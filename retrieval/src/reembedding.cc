@@ -133,7 +133,6 @@ absl::StatusOr<bool> FinishReembedding(Connection& db, int64_t store) {
                          "next_content IS NOT NULL",
                          store));
   RETURN_IF_ERROR(RunSql(db, "UPDATE stores SET model = next_model, next_model = '' WHERE row = ?1", store));
-  RETURN_IF_ERROR(CreateTermIndex(db, store));
   ASSIGN_OR_RETURN(const std::vector<OldContent> contents, ContentsOf(db, store));
   for (const OldContent& content : contents) {
     if (content.state == ContentState::kReady) RETURN_IF_ERROR(IndexContent(db, store, content.row));

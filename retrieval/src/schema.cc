@@ -11,8 +11,8 @@ namespace {
 // Version n is made from version n-1 by kMigrations[n-1]. Never edit one that was released: add the next.
 //
 // A document is a name in a store for a content; a content is some bytes read with some settings, done once however
-// many documents name it. indexed says which contents stand in which store's keyword index (terms_<store>, made with
-// the store: its statistics, and so its ranking, are of that store alone).
+// many documents name it. indexed says which contents a store's searches may find. A large store also has a keyword
+// index terms_<store> (contents.h): its statistics, and so its ranking, are of that store alone.
 constexpr std::array<const char*, 3> kMigrations = {R"sql(
 CREATE TABLE stores(
   row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, name TEXT NOT NULL,

@@ -386,9 +386,10 @@ absl::Status AskStore(Connection& db, const Question& question, size_t store, Ru
     if (question.asks_terms()) {
       const Microseconds part;
       auto found = index.SearchTerms(question.terms[q], run.depth(), allowed);
-      if (!found) {
+      if (!found && index.in_records) {
         ASSIGN_OR_RETURN(found, AskFts5(db, row.row, index, question.terms[q], run.depth(), query.filter));
       }
+      if (!found) found.emplace();  // nothing is there
       for (const IndexMatch& match : *found) matches[q].terms.push_back({store, match});
       run.NoteMatches(found->size());
       times.text_us += part.SinceStart();

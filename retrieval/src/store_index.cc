@@ -60,6 +60,23 @@ absl::Status StoreIndex::FillTail(Connection& db) {
   return absl::OkStatus();
 }
 
+absl::Status StoreIndex::FillBase(Connection& db) {
+  Postings::Builder builder;
+  for (const Slot& slot : slots) {
+    uint32_t added = 0;
+    if (slot.alive) {
+      RETURN_IF_ERROR(ReadTerms(db, slot.content, [&](std::string_view heading, std::string_view body) {
+        if (added++ < slot.end - slot.begin) builder.Add(heading, body);
+      }));
+    }
+    for (; added < slot.end - slot.begin; ++added) builder.Add("", "");
+  }
+  base = builder.Finish();
+  tail = std::make_unique<PostingsTail>(base.get());
+  dead_since_base = 0;
+  return absl::OkStatus();
+}
+
 void StoreIndex::AddDead(int64_t content, uint32_t count) {
   const uint32_t begin = size();
   for (uint32_t i = 0; i < count; ++i) vectors->Add({});

@@ -35,7 +35,7 @@ namespace carrel::retrieval {
 // From when on what is worked out; smaller in tests.
 struct IndexThresholds {
   uint32_t lists_min = 30'000;    // vectors: below, a scan of all takes about a millisecond
-  uint32_t postings_min = 1'000;  // sub-passages: below, FTS5 takes half a millisecond; with 9 000 it takes four
+  uint32_t postings_min = 1'000;  // sub-passages: below, postings are made faster than read from a file
   // Positions outside lists or postings, or a tenth of all if that is more; outside postings at most half of all.
   uint32_t tail_max = 20'000;
   uint32_t unfiled_max = 4'096;  // positions that the file of vectors lacks; so many are read from the records at once
@@ -71,6 +71,8 @@ class StoreIndex final {
   void RemoveContent(int64_t content);
   // Makes the tail anew: the terms of the positions after `base`.
   [[nodiscard]] absl::Status FillTail(Connection& db);
+  // Makes `base` of all that is there, and an empty tail.
+  [[nodiscard]] absl::Status FillBase(Connection& db);
 
   // Shared. The positions that may be found; null: all of them. Good for as long as the lock is held.
   class Allowed {
@@ -90,7 +92,7 @@ class StoreIndex final {
   // FAILED_PRECONDITION: the question's vector has another length than the store's.
   [[nodiscard]] absl::StatusOr<std::vector<IndexMatch>> SearchVectors(std::span<const float> query, size_t count,
                                                                       const Allowed& allowed) const;
-  // None: the terms are not here (yet), FTS5 has them.
+  // None: the terms are not here (yet); if `in_records`, FTS5 has them.
   [[nodiscard]] std::optional<std::vector<IndexMatch>> SearchTerms(const std::vector<std::string>& terms, size_t count,
                                                                    const Allowed& allowed) const;
 
@@ -107,7 +109,8 @@ class StoreIndex final {
   absl::flat_hash_map<int64_t, uint32_t> slot_of;  // the living, by content
   PositionSet live;
   std::unique_ptr<VectorIndex> vectors;        // null while there is none
-  std::shared_ptr<const Postings> base;        // null: not worked out
+  std::shared_ptr<const Postings> base;        // null: not worked out, or nothing is there
+  bool in_records = false;                     // has a keyword index there: `base` is made in the background
   std::unique_ptr<PostingsTail> tail;          // with base only
   std::unique_ptr<AttributeIndex> attributes;  // null: not loaded
   uint32_t dead_since_base = 0;                // positions

@@ -38,8 +38,8 @@ struct LibraryOptions {
   // Memory of the indexes of all stores; the least recently searched are dropped, and loaded again when they are
   // searched. The one in use may be larger.
   uint64_t index_bytes_max = 4ull << 30;
-  // Sub-passages of a store from which it gets an index of vectors, and one of terms; below, they are scanned and left
-  // to FTS5, as are this many of the newest.
+  // Sub-passages of a store from which it gets an index of vectors (below, they are scanned), and from which its index
+  // of terms is kept in a file; so many of the newest are in neither.
   uint32_t indexed_vectors_min = 30'000;
   uint32_t indexed_terms_min = 1'000;
   uint32_t index_tail_max = 20'000;

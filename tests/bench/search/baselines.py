@@ -36,7 +36,7 @@ def main():
     flat = faiss.IndexFlatIP(DIMENSIONS)
     flat.add(vectors)
     measure("faiss-cpu, flat", lambda q: flat.search(q[None], NEIGHBOURS)[1][0].tolist(), questions, truth)
-    cells = 1024 if len(vectors) < 400_000 else 4096
+    cells = min(1024 if len(vectors) < 400_000 else 4096, max(1, len(vectors) // 48))
     coarse = faiss.IndexFlatIP(DIMENSIONS)
     ivf = faiss.IndexIVFFlat(coarse, DIMENSIONS, cells, faiss.METRIC_INNER_PRODUCT)
     ivf.train(vectors[:: max(1, len(vectors) // (cells * 48))])
