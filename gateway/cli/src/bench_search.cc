@@ -389,6 +389,7 @@ class Bench final {
     if (!directory.ok()) return console_.Say(StrCat("no comparison: ", directory.status().message()));
     const std::string prefix = directory->path() + "/vectors-";
     const uint32_t size = options_.sizes.empty() ? 1'000 : options_.sizes.back();
+    if (size == 0) return;
     const auto write = [&](const char* name, uint32_t count, bool questions) -> absl::Status {
       std::ofstream out(prefix + name, std::ios::binary);
       for (uint32_t begin = 0; begin < count; begin += 64) {
