@@ -49,10 +49,19 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CARREL_TEST_WITHOUT_LANDLOC
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 command=$(<"$2/command")
+# The checkout may lie below one of the directories that are empty here.
+checkout=$(readlink -f "$(dirname "$0")/../..")
+mount --bind "$checkout" /mnt
 for directory in /tmp /var/tmp /run /dev/shm; do
   [[ -d $directory ]] || mkdir "$directory"
   mount -t tmpfs none "$directory"
 done
+if [[ -e $checkout/tests ]]; then
+  umount /mnt
+else
+  mkdir -p "$checkout"
+  mount --move /mnt "$checkout"
+fi
 mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
 mount -t cgroup2 none /sys/fs/cgroup
