@@ -267,6 +267,7 @@ absl::StatusOr<std::shared_ptr<StoreIndex>> IndexRegistry::Load(int64_t store) {
   }
   if (whole && terms.ok() && !places.empty() && terms->postings->positions() <= index->size()) {
     index->base = terms->postings;
+    index->base_in_file = true;
     RETURN_IF_ERROR(index->FillTail(*db));
   }
   for (const int64_t content : contents) RETURN_IF_ERROR(index->AddContent(*db, content));

@@ -63,7 +63,7 @@ constexpr uint32_t kUnlistedMin = 1'024;  // vectors outside the cells: each sea
 bool IndexRegistry::WorkOn(int64_t store, const std::shared_ptr<StoreIndex>& index) {
   const IndexThresholds& t = options_.thresholds;
   bool later = false;
-  enum class Todo { kNothing, kLoadAnew, kFile, kLists, kMoreLists, kPostings, kPurge } todo = Todo::kNothing;
+  enum class Todo { kNothing, kLoadAnew, kFile, kLists, kMoreLists, kPostings, kPurge, kWrite } todo = Todo::kNothing;
   {
     const std::shared_lock lock(index->mutex);
     const uint32_t size = index->size();
@@ -81,6 +81,9 @@ bool IndexRegistry::WorkOn(int64_t store, const std::shared_ptr<StoreIndex>& ind
     } else if (index->base == nullptr ? size >= t.postings_min
                                       : index->tail->size() + index->dead_since_base > tail_max) {
       todo = Todo::kPostings;
+    } else if (index->base != nullptr && index->dead_since_base == 0 && !index->base_in_file &&
+               index->base->positions() >= t.postings_min) {
+      todo = Todo::kWrite;
     } else if (index->base != nullptr && index->dead_since_base > 0) {
       if (absl::Now() - index->last_death >= t.purge_pause) {
         todo = Todo::kPurge;
@@ -109,6 +112,14 @@ bool IndexRegistry::WorkOn(int64_t store, const std::shared_ptr<StoreIndex>& ind
       return MakePostings(store, *index);
     case Todo::kPurge:
       return PurgePostings(store, *index);
+    case Todo::kWrite: {
+      {
+        const std::unique_lock lock(index->mutex);
+        index->base_in_file = true;
+      }
+      WritePostings(store, *index);
+      return true;
+    }
   }
   return false;
 }
@@ -271,6 +282,7 @@ bool IndexRegistry::MakePostings(int64_t store, StoreIndex& index) {
       if (!add(index.slots[i], *writer, [&](auto heading, auto body) { tail->Add(heading, body); })) return false;
     }
     index.base = base;
+    index.base_in_file = true;  // in a moment
     index.tail = std::move(tail);
   }
   WritePostings(store, index);
@@ -293,6 +305,7 @@ bool IndexRegistry::PurgePostings(int64_t store, StoreIndex& index) {
   {
     const std::unique_lock lock(index.mutex);
     index.base = base;
+    index.base_in_file = true;  // in a moment
     index.dead_since_base -= dead;
   }
   WritePostings(store, index);

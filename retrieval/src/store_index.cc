@@ -73,6 +73,7 @@ absl::Status StoreIndex::FillBase(Connection& db) {
   }
   base = builder.Finish();
   tail = std::make_unique<PostingsTail>(base.get());
+  base_in_file = false;
   dead_since_base = 0;
   return absl::OkStatus();
 }

@@ -108,10 +108,11 @@ class StoreIndex final {
   std::vector<Slot> slots;                         // by position
   absl::flat_hash_map<int64_t, uint32_t> slot_of;  // the living, by content
   PositionSet live;
-  std::unique_ptr<VectorIndex> vectors;        // null while there is none
-  std::shared_ptr<const Postings> base;        // null: not worked out, or nothing is there
-  bool in_records = false;                     // has a keyword index there: `base` is made in the background
-  std::unique_ptr<PostingsTail> tail;          // with base only
+  std::unique_ptr<VectorIndex> vectors;  // null while there is none
+  std::shared_ptr<const Postings> base;  // null: not worked out, or nothing is there
+  bool base_in_file = false;             // or it was tried: what cannot be written is missed at the next start only
+  bool in_records = false;               // has a keyword index there: `base` is made in the background
+  std::unique_ptr<PostingsTail> tail;    // with base only
   std::unique_ptr<AttributeIndex> attributes;  // null: not loaded
   uint32_t dead_since_base = 0;                // positions
   uint64_t version = 0;                        // counts what changes the passages or attributes
