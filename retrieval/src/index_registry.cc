@@ -272,7 +272,7 @@ absl::StatusOr<std::shared_ptr<StoreIndex>> IndexRegistry::Load(int64_t store) {
   }
   for (const int64_t content : contents) RETURN_IF_ERROR(index->AddContent(*db, content));
   ASSIGN_OR_RETURN(index->in_records, HasTermIndex(*db, store));
-  if (index->base == nullptr && !index->in_records) RETURN_IF_ERROR(index->FillBase(*db));
+  RETURN_IF_ERROR(index->EnsureBase(*db));
   index->dead_since_base = 0;
   return index;
 }
@@ -301,7 +301,7 @@ absl::Status IndexRegistry::Apply(Connection* db, const Change& change, StoreInd
   switch (change.kind) {
     case Change::Kind::kContentAdded:
       RETURN_IF_ERROR(index.AddContent(*db, change.content));
-      return index.base == nullptr && !index.in_records ? index.FillBase(*db) : absl::OkStatus();
+      return index.EnsureBase(*db);
     case Change::Kind::kContentRemoved:
       index.RemoveContent(change.content);
       break;
@@ -333,6 +333,17 @@ void IndexRegistry::ApplyOrDrop(Connection* writer, int64_t store, const Change&
   if (Apply(writer, change, index).ok()) return;
   const std::lock_guard lock(mutex_);
   stores_.erase(store);
+}
+
+absl::Status IndexRegistry::CommitContent(Connection& writer, Transaction& transaction, std::span<const int64_t> stores,
+                                          int64_t content) {
+  for (const int64_t store : stores) ContentComing(writer, store, content);
+  if (absl::Status status = transaction.Commit(); !status.ok()) {
+    for (const int64_t store : stores) ContentRemoved(store, content);
+    return status;
+  }
+  for (const int64_t store : stores) ContentAdded(writer, store, content);
+  return absl::OkStatus();
 }
 
 // An index on its way would look for it in a snapshot that does not have it: it is told after the commit.

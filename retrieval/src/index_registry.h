@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,12 +46,11 @@ class IndexRegistry final {
   // Loads it when it is not there; whoever wants it meanwhile waits for the same loading.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<StoreIndex>> Get(int64_t store, bool with_attributes);
 
+  // Commits what makes a content findable in these stores. Whoever sees then that it is completed finds it.
+  [[nodiscard]] absl::Status CommitContent(Connection& writer, Transaction& transaction,
+                                           std::span<const int64_t> stores, int64_t content);
   // What changed, told after the commit with the writer held. An index that cannot follow is dropped, and loaded anew
   // by the next search.
-  void ContentAdded(Connection& writer, int64_t store, int64_t content);
-  // Before the commit that says it is completed: who sees that finds it. ContentAdded follows, or ContentRemoved if the
-  // commit failed.
-  void ContentComing(Connection& writer, int64_t store, int64_t content);
   void ContentRemoved(int64_t store, int64_t content);
   void DocumentChanged(int64_t store, int64_t document, int64_t content, const Attributes& attributes);
   void DocumentRemoved(int64_t store, int64_t document);
@@ -87,6 +87,8 @@ class IndexRegistry final {
   [[nodiscard]] absl::StatusOr<std::shared_ptr<StoreIndex>> Load(int64_t store);
   [[nodiscard]] absl::Status LoadAttributes(int64_t store, StoreIndex& index);
   [[nodiscard]] absl::Status Apply(Connection* db, const Change& change, StoreIndex& index);
+  void ContentComing(Connection& writer, int64_t store, int64_t content);
+  void ContentAdded(Connection& writer, int64_t store, int64_t content);
   // Drops an index that cannot follow.
   void ApplyOrDrop(Connection* writer, int64_t store, const Change& change, StoreIndex& index);
   void Tell(Connection* writer, int64_t store, Change change);
@@ -105,7 +107,7 @@ class IndexRegistry final {
   [[nodiscard]] bool PurgePostings(int64_t store, StoreIndex& index);
   void LoadAnew(int64_t store);
   [[nodiscard]] absl::Status WriteLists(int64_t store, const StoreIndex& index, const VectorLists& lists);
-  void WritePostings(int64_t store, const StoreIndex& index);
+  void WritePostings(int64_t store, StoreIndex& index);
   bool stopping();
 
   Database& database_;

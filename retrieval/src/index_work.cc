@@ -81,8 +81,7 @@ bool IndexRegistry::WorkOn(int64_t store, const std::shared_ptr<StoreIndex>& ind
     } else if (index->base == nullptr ? size >= t.postings_min
                                       : index->tail->size() + index->dead_since_base > tail_max) {
       todo = Todo::kPostings;
-    } else if (index->base != nullptr && index->dead_since_base == 0 && !index->base_in_file &&
-               index->base->positions() >= t.postings_min) {
+    } else if (index->base != nullptr && index->dead_since_base == 0 && !index->base_in_file) {
       todo = Todo::kWrite;
     } else if (index->base != nullptr && index->dead_since_base > 0) {
       if (absl::Now() - index->last_death >= t.purge_pause) {
@@ -112,14 +111,9 @@ bool IndexRegistry::WorkOn(int64_t store, const std::shared_ptr<StoreIndex>& ind
       return MakePostings(store, *index);
     case Todo::kPurge:
       return PurgePostings(store, *index);
-    case Todo::kWrite: {
-      {
-        const std::unique_lock lock(index->mutex);
-        index->base_in_file = true;
-      }
+    case Todo::kWrite:
       WritePostings(store, *index);
       return true;
-    }
   }
   return false;
 }
@@ -249,6 +243,8 @@ absl::Status IndexRegistry::WriteLists(int64_t store, const StoreIndex& index, c
 bool IndexRegistry::MakePostings(int64_t store, StoreIndex& index) {
   std::vector<StoreIndex::Slot> slots;
   {
+    // With the writer held, so that what stands there is in the records too, and not just on its way (CommitContent).
+    const Database::Writer writer = database_.Write();
     const std::unique_lock lock(index.mutex);
     slots = index.slots;
     index.dead_since_base = 0;
@@ -256,21 +252,10 @@ bool IndexRegistry::MakePostings(int64_t store, StoreIndex& index) {
   Postings::Builder builder;
   const absl::StatusOr<Database::Reader> db = database_.Read();
   if (!db.ok()) return false;
-  const auto add = [&](const StoreIndex::Slot& slot, Connection& from, auto take) {
-    uint32_t added = 0;
-    if (slot.alive) {
-      const absl::Status read = ReadTerms(from, slot.content, [&](std::string_view heading, std::string_view body) {
-        if (added++ < slot.end - slot.begin) take(heading, body);
-      });
-      if (!read.ok()) return false;
-    }
-    // Deleted meanwhile: its places stay, empty.
-    for (; added < slot.end - slot.begin; ++added) take(std::string_view(), std::string_view());
-    return true;
-  };
   for (const StoreIndex::Slot& slot : slots) {
     if (stopping()) return false;
-    if (!add(slot, **db, [&](auto heading, auto body) { builder.Add(heading, body); })) return false;
+    const auto add = [&](auto heading, auto body) { builder.Add(heading, body); };
+    if (!StoreIndex::ReadSlotTerms(**db, slot, add).ok()) return false;
   }
   const std::shared_ptr<const Postings> base = builder.Finish();
   {
@@ -278,11 +263,11 @@ bool IndexRegistry::MakePostings(int64_t store, StoreIndex& index) {
     const Database::Writer writer = database_.Write();
     const std::unique_lock lock(index.mutex);
     auto tail = std::make_unique<PostingsTail>(base.get());
+    const auto add = [&](auto heading, auto body) { tail->Add(heading, body); };
     for (size_t i = slots.size(); i < index.slots.size(); ++i) {
-      if (!add(index.slots[i], *writer, [&](auto heading, auto body) { tail->Add(heading, body); })) return false;
+      if (!StoreIndex::ReadSlotTerms(*writer, index.slots[i], add).ok()) return false;
     }
     index.base = base;
-    index.base_in_file = true;  // in a moment
     index.tail = std::move(tail);
   }
   WritePostings(store, index);
@@ -305,7 +290,6 @@ bool IndexRegistry::PurgePostings(int64_t store, StoreIndex& index) {
   {
     const std::unique_lock lock(index.mutex);
     index.base = base;
-    index.base_in_file = true;  // in a moment
     index.dead_since_base -= dead;
   }
   WritePostings(store, index);
@@ -313,11 +297,12 @@ bool IndexRegistry::PurgePostings(int64_t store, StoreIndex& index) {
 }
 
 // Only while nothing in them has been deleted: a deletion removes the file, and must not find it come back.
-void IndexRegistry::WritePostings(int64_t store, const StoreIndex& index) {
+void IndexRegistry::WritePostings(int64_t store, StoreIndex& index) {
   std::shared_ptr<const Postings> base;
   std::vector<CachedPlace> places;
   {
-    const std::shared_lock lock(index.mutex);
+    const std::unique_lock lock(index.mutex);
+    index.base_in_file = true;
     base = index.base;
     places = PlacesOf(index, base->positions());
     if (index.dead_since_base > 0 || base->positions() < options_.thresholds.postings_min) return;

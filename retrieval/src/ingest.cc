@@ -431,13 +431,7 @@ absl::Status Ingest::FinishStep(const Job& job) {
     if (!q.ok()) return q.status();
   }
   for (const int64_t store : stores) RETURN_IF_ERROR(IndexContent(*writer, store, job.content));
-  for (const int64_t store : stores) indexes_.ContentComing(*writer, store, job.content);
-  if (absl::Status status = transaction.Commit(); !status.ok()) {
-    for (const int64_t store : stores) indexes_.ContentRemoved(store, job.content);
-    return status;
-  }
-  for (const int64_t store : stores) indexes_.ContentAdded(*writer, store, job.content);
-  return absl::OkStatus();
+  return indexes_.CommitContent(*writer, transaction, stores, job.content);
 }
 
 absl::StatusOr<Ingest::Step> Ingest::Fail(const Job& job, Verdict verdict, const std::string& message) {

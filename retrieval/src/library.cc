@@ -193,17 +193,13 @@ class LibraryOnDisk final : public Library {
     }
     RETURN_IF_ERROR(RunSql(*writer, "UPDATE stores SET active_ms = ?2 WHERE row = ?1", store.row, Now()));
     ASSIGN_OR_RETURN(const bool indexed, IsIndexed(*writer, store.row, content.row));
-    const bool index = content.state == ContentState::kReady && !indexed;
-    if (index) RETURN_IF_ERROR(IndexContent(*writer, store.row, content.row));
+    std::vector<int64_t> found_in;  // from now on
+    if (content.state == ContentState::kReady && !indexed) found_in.push_back(store.row);
+    if (!found_in.empty()) RETURN_IF_ERROR(IndexContent(*writer, store.row, content.row));
     ASSIGN_OR_RETURN(DocumentRow added, FindDocument(*writer, store.row, id));
-    if (index) indexes_.ContentComing(*writer, store.row, content.row);
-    if (absl::Status status = transaction.Commit(); !status.ok()) {
-      if (index) indexes_.ContentRemoved(store.row, content.row);
-      return status;
-    }
+    RETURN_IF_ERROR(indexes_.CommitContent(*writer, transaction, found_in, content.row));
     FinishRemoval(removal);
     if (failed != nullptr && failed->next_content) maintenance_.Need({.orphans = true});
-    if (index) indexes_.ContentAdded(*writer, store.row, content.row);
     indexes_.DocumentChanged(store.row, added.row, content.row, document.attributes);
     ingest_->Wake();
     return added.info;

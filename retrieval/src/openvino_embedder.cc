@@ -45,6 +45,12 @@ struct Tokens {
 // What the numbers of an inference are.
 enum class Precision { kF32, kBf16, kInt8 };
 
+// A model, with the numbers that it is to be compiled for.
+struct Precise {
+  std::shared_ptr<ov::Model> model;
+  Precision precision = Precision::kF32;
+};
+
 // A compiled model with one infer request and its lock. Queries have some of their own: requests of one compiled model
 // wait for each other, and a batch of passages takes a second.
 struct Lane {
@@ -106,16 +112,15 @@ class OpenVinoEmbedder final : public Embedder {
     const uint32_t threads =
         options_.threads_max > 0 ? options_.threads_max : std::min(kThreadsMax, sandbox::UsableCpus());
     const uint32_t question_threads = std::min(threads, kQueryThreadsMax);
-    absl::StatusOr<Precision> chosen = CompileLane(core, model, TextRole::kPassage, threads);
+    absl::StatusOr<Precise> chosen = CompileLane(core, {model}, TextRole::kPassage, threads);
     if (!chosen.ok()) return chosen.status();
-    chosen = CompileLane(core, model, TextRole::kQuery, question_threads);
+    chosen = CompileLane(core, {model}, TextRole::kQuery, question_threads);
     if (!chosen.ok()) return chosen.status();
     if (!options_.fastest) return absl::OkStatus();
     if (sandbox::UsableMemoryBytes() < kMemoryForQuestionLengths) return PrepareUsualLengths();
-    const std::shared_ptr<ov::Model> of_questions = WithPrecision(model, *chosen);
     for (const size_t length : kQuestionLengths) {
       if (length > model_.window_tokens) break;
-      question_lanes_.push_back(MakeLane(core, of_questions, *chosen, question_threads, length));
+      question_lanes_.push_back(MakeLane(core, *chosen, question_threads, length));
     }
     return absl::OkStatus();
   }
@@ -134,27 +139,27 @@ class OpenVinoEmbedder final : public Embedder {
   }
 
   // f32 is what must work. Of the coarser precisions errors and exceptions are no errors: they are not taken.
-  absl::StatusOr<Precision> CompileLane(ov::Core& core, const std::shared_ptr<ov::Model>& model, TextRole role,
-                                        uint32_t threads) {
+  absl::StatusOr<Precise> CompileLane(ov::Core& core, const Precise& f32, TextRole role, uint32_t threads) {
     std::unique_ptr<Lane>& lane = AnyLengthLane(role);
-    lane = MakeLane(core, model, Precision::kF32, threads);
+    lane = MakeLane(core, f32, threads);
     if (!options_.fastest) {
       const std::string_view probe = "probe";
       if (absl::Status status = EmbedLoaded({&probe, 1}, role).status(); !status.ok()) return status;
-      return Precision::kF32;
+      return f32;
     }
     absl::StatusOr<Trial> exact = Try(role);
     if (!exact.ok()) return exact.status();
-    Precision chosen = Precision::kF32;
+    Precise chosen = f32;
     absl::Duration time = exact->time;
     for (const Precision precision : CoarserPrecisions(core, role)) {
-      std::unique_ptr<Lane> other = MakeLaneOrNull(core, WithPrecision(model, precision), precision, threads);
+      Precise coarser{precision == Precision::kInt8 ? WithInt8Weights(*f32.model) : f32.model, precision};
+      std::unique_ptr<Lane> other = MakeLaneOrNull(core, coarser, threads);
       if (other == nullptr) continue;
       std::swap(lane, other);
       const absl::StatusOr<Trial> trial = Try(role);
       if (trial.ok() && trial->time < time * kWorthwhile && Agree(*exact, *trial)) {
         time = trial->time;
-        chosen = precision;
+        chosen = std::move(coarser);
       } else {
         std::swap(lane, other);
       }
@@ -180,13 +185,9 @@ class OpenVinoEmbedder final : public Embedder {
     return out;
   }
 
-  static std::shared_ptr<ov::Model> WithPrecision(const std::shared_ptr<ov::Model>& model, Precision precision) {
-    return precision == Precision::kInt8 ? WithInt8Weights(*model) : model;
-  }
-
   // OpenVINO picks bf16 by itself on some processors, which is emulated, and slow, on others: say what we want. Throws.
-  static std::unique_ptr<Lane> MakeLane(ov::Core& core, std::shared_ptr<ov::Model> model, Precision precision,
-                                        uint32_t threads, size_t length = 0) {
+  static std::unique_ptr<Lane> MakeLane(ov::Core& core, Precise precise, uint32_t threads, size_t length = 0) {
+    auto& [model, precision] = precise;
     auto lane = std::make_unique<Lane>();
     ov::AnyMap how{ov::hint::inference_precision(precision == Precision::kBf16 ? ov::element::bf16 : ov::element::f32),
                    ov::inference_num_threads(static_cast<int>(threads)), ov::num_streams(1)};
@@ -204,10 +205,9 @@ class OpenVinoEmbedder final : public Embedder {
     return lane;
   }
 
-  static std::unique_ptr<Lane> MakeLaneOrNull(ov::Core& core, const std::shared_ptr<ov::Model>& model,
-                                              Precision precision, uint32_t threads) {
+  static std::unique_ptr<Lane> MakeLaneOrNull(ov::Core& core, const Precise& precise, uint32_t threads) {
     try {
-      return MakeLane(core, model, precision, threads);
+      return MakeLane(core, precise, threads);
     } catch (const std::exception&) {
       return nullptr;
     }

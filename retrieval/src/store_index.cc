@@ -45,35 +45,37 @@ absl::Status StoreIndex::AddContent(Connection& db, int64_t content) {
   return status;
 }
 
+absl::Status StoreIndex::ReadSlotTerms(
+    Connection& db, const Slot& slot,
+    const std::function<void(std::string_view heading, std::string_view body)>& take) {
+  uint32_t added = 0;
+  if (slot.alive) {
+    RETURN_IF_ERROR(ReadTerms(db, slot.content, [&](std::string_view heading, std::string_view body) {
+      if (added++ < slot.end - slot.begin) take(heading, body);
+    }));
+  }
+  for (; added < slot.end - slot.begin; ++added) take("", "");
+  return absl::OkStatus();
+}
+
 absl::Status StoreIndex::FillTail(Connection& db) {
   tail = std::make_unique<PostingsTail>(base.get());
   for (const Slot& slot : slots) {
     if (slot.begin < base->positions()) continue;
-    uint32_t added = 0;
-    if (slot.alive) {
-      RETURN_IF_ERROR(ReadTerms(db, slot.content, [&](std::string_view heading, std::string_view body) {
-        if (added++ < slot.end - slot.begin) tail->Add(heading, body);
-      }));
-    }
-    for (; added < slot.end - slot.begin; ++added) tail->Add("", "");
+    RETURN_IF_ERROR(ReadSlotTerms(db, slot, [this](auto heading, auto body) { tail->Add(heading, body); }));
   }
   return absl::OkStatus();
 }
 
-absl::Status StoreIndex::FillBase(Connection& db) {
+absl::Status StoreIndex::EnsureBase(Connection& db) {
+  if (base != nullptr || in_records) return absl::OkStatus();
   Postings::Builder builder;
   for (const Slot& slot : slots) {
-    uint32_t added = 0;
-    if (slot.alive) {
-      RETURN_IF_ERROR(ReadTerms(db, slot.content, [&](std::string_view heading, std::string_view body) {
-        if (added++ < slot.end - slot.begin) builder.Add(heading, body);
-      }));
-    }
-    for (; added < slot.end - slot.begin; ++added) builder.Add("", "");
+    RETURN_IF_ERROR(ReadSlotTerms(db, slot, [&](auto heading, auto body) { builder.Add(heading, body); }));
   }
   base = builder.Finish();
-  tail = std::make_unique<PostingsTail>(base.get());
   base_in_file = false;
+  tail = std::make_unique<PostingsTail>(base.get());
   dead_since_base = 0;
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -71,8 +72,12 @@ class StoreIndex final {
   void RemoveContent(int64_t content);
   // Makes the tail anew: the terms of the positions after `base`.
   [[nodiscard]] absl::Status FillTail(Connection& db);
-  // Makes `base` of all that is there, and an empty tail.
-  [[nodiscard]] absl::Status FillBase(Connection& db);
+  // Makes `base` of all that is there, and an empty tail, unless there is one or it is made in the background.
+  [[nodiscard]] absl::Status EnsureBase(Connection& db);
+  // The terms of a slot's positions, in order; empty ones for what is dead, or has been deleted since.
+  [[nodiscard]] static absl::Status ReadSlotTerms(
+      Connection& db, const Slot& slot,
+      const std::function<void(std::string_view heading, std::string_view body)>& take);
 
   // Shared. The positions that may be found; null: all of them. Good for as long as the lock is held.
   class Allowed {

@@ -209,17 +209,25 @@ TEST_F(LibraryTest, ALargeStoreIsMadeReadyWhileItGrows) {
   EXPECT_EQ(Search({store}, "Bay 7 is for boat 907")[0].document_id, "7");
 }
 
-// Whoever sees that a document is completed finds it by its words and by its meaning, without a moment in between.
+// Whoever sees that a document is completed finds it by its words and by its meaning, without a moment in between. And
+// goes on to, also while the background makes the index of words anew every few documents.
 TEST_F(LibraryTest, WhatIsCompletedIsFoundAtOnce) {
-  Open({.sync_full = false});
-  const std::string store = MakeStore();
-  AddAndWait(store, "a.txt", "The first note.", "first");
-  Search({store}, "which loads the index");
-  for (int i = 0; i < 200; ++i) {
-    const std::string id = absl::StrCat("d", i), text = absl::StrCat("Bay ", i, " is for boat ", 900 + i);
-    ASSERT_TRUE(Add(store, "a.txt", text, id).ok());
-    while (LibraryFixture::Get(store, id)->status == DocumentStatus::kInProgress) std::this_thread::yield();
-    ASSERT_EQ(Found(store, id, text), (Legs{true, true})) << i;
+  for (const uint32_t tail_max : {20'000u, 1u}) {
+    Open({.sync_full = false, .indexed_terms_min = 1, .index_tail_max = tail_max});
+    const std::string store = MakeStore();
+    AddAndWait(store, "a.txt", "The first note.", "first");
+    Search({store}, "which loads the index");
+    const auto text_of = [](int i) { return absl::StrCat("Bay ", i, " is for boat ", 900 + i); };
+    for (int i = 0; i < 200; ++i) {
+      const std::string id = absl::StrCat("d", i);
+      ASSERT_TRUE(Add(store, "a.txt", text_of(i), id).ok());
+      while (LibraryFixture::Get(store, id)->status == DocumentStatus::kInProgress) std::this_thread::yield();
+      ASSERT_EQ(Found(store, id, text_of(i)), (Legs{true, true})) << i;
+    }
+    library_->WaitForIndexes();
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_EQ(Found(store, absl::StrCat("d", i), text_of(i)), (Legs{true, true})) << i;
+    }
   }
 }
 
