@@ -17,8 +17,6 @@
 #include <optional>
 #include <system_error>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "text.h"
 
 namespace carrel::sandbox {
@@ -26,6 +24,8 @@ namespace {
 
 // Where the processes of a group go that must be free of them.
 constexpr std::string_view kLeaf = "/carrel-leaf";
+// Of a millisecond and more each: those who fork while they are moved.
+constexpr int kMakeRoomRounds = 5000;
 
 struct Hierarchy {
   std::vector<std::string_view> options;  // of the file system; on v1 its controllers are among them
@@ -253,8 +253,8 @@ absl::Status EnableBelow(const std::string& directory, const std::vector<std::st
   const std::string leaf = Concat(directory, kLeaf);
   if (mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, "mkdir " + leaf);
   // Whoever is not moved yet may fork behind our back.
-  const absl::Time end = absl::Now() + absl::Seconds(5);
-  for (; !status.ok() && absl::Now() < end; absl::SleepFor(absl::Milliseconds(1))) {
+  for (int round = 0; round < kMakeRoomRounds && !status.ok(); ++round) {
+    if (round > 0) SleepMillisecond();
     if (absl::Status moved = MoveAll(directory, leaf); !moved.ok()) return moved;
     status = WriteGroupFile(directory, "cgroup.subtree_control", wanted, kernel);
   }

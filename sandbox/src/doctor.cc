@@ -278,16 +278,20 @@ LayerState ExamineConfinedSeccomp() {
   return layer;
 }
 
+// Of a message that ends with the mend, which has a place of its own here.
+LayerState Missing(const char* layer, const absl::Status& status) {
+  constexpr std::string_view kMend = ". Mend: ";
+  const std::string message = Concat(status.message());
+  const size_t mend = message.find(kMend);
+  return {.name = layer,
+          .detail = message.substr(0, mend),
+          .mend = mend == std::string::npos ? "" : message.substr(mend + kMend.size())};
+}
+
 LayerState ExamineConfinedPlaces() {
   const absl::Status places = CheckConfinedPlaces();
-  if (places.ok()) {
-    return {.name = "mounts", .active = true, .detail = "/mnt/data, /tmp, /dev/shm: emptied after each session"};
-  }
-  const std::string message = Concat(places.message());
-  const size_t mend = message.find(". Mend: ");
-  return {.name = "mounts",
-          .detail = message.substr(0, mend),
-          .mend = mend == std::string::npos ? "" : message.substr(mend + 8)};
+  if (!places.ok()) return Missing("mounts", places);
+  return {.name = "mounts", .active = true, .detail = "/mnt/data, /tmp, /dev/shm: emptied after each session"};
 }
 
 }  // namespace
@@ -311,13 +315,10 @@ LayerState ExamineDiskWorkspaces(const std::string& directory, const std::string
     layer.mend = "run as root (tier full), or leave interpreter.workspace_directory empty: workspaces are tmpfs then";
     return layer;
   }
-  const auto failed = [&layer](const absl::Status& status) {
-    // The message ends with the mend, which has a place of its own here.
-    const std::string message = Concat(status.message());
-    const size_t mend = message.find(". Mend: ");
-    layer.detail = Concat("on disk: ", message.substr(0, mend));
-    if (mend != std::string::npos) layer.mend = message.substr(mend + 8);
-    return layer;
+  const auto failed = [](const absl::Status& status) {
+    LayerState missing = Missing("workspace", status);
+    missing.detail.insert(0, "on disk: ");
+    return missing;
   };
   absl::StatusOr<DiskImages> images = DiskImages::Open(directory);
   if (!images.ok()) return failed(images.status());
